@@ -1,0 +1,193 @@
+/**
+ * The resolved options of one server: what the configuration file, the command line and the defaults amount to.
+ *
+ * Plain data only (structured-cloneable): main resolves it, every thread receives a copy. Units are in the names.
+ * `src/main/config` produces it; nothing else creates one by hand but tests.
+ */
+
+/** Allow and deny lists of subjects; `null` means "no such list" (an empty allow list allows nothing). */
+export interface SubjectPermission {
+  allow: string[] | null;
+  deny: string[] | null;
+}
+
+/** `allow_responses`: how many messages may be sent to a reply subject and for how long. Negative is unlimited. */
+export interface ResponsePermission {
+  maxMsgs: number;
+  expiresMs: number;
+}
+
+/** Permissions of a user; `null` members mean "no restriction of this kind". Subscribe entries may be `"subject queue"`. */
+export interface Permissions {
+  publish: SubjectPermission | null;
+  subscribe: SubjectPermission | null;
+  responses: ResponsePermission | null;
+}
+
+export type ConnectionType =
+  | 'STANDARD'
+  | 'WEBSOCKET'
+  | 'LEAFNODE'
+  | 'LEAFNODE_WS'
+  | 'MQTT'
+  | 'MQTT_WS'
+  | 'IN_PROCESS';
+
+export interface UserOptions {
+  user: string;
+  /** Plain text or a bcrypt hash (`$2a$…`). */
+  password: string;
+  /** Name of the account the user belongs to; `$G` when declared under `authorization`. */
+  account: string;
+  permissions: Permissions | null;
+  /** Empty: every connection type. */
+  allowedConnectionTypes: ConnectionType[];
+  proxyRequired: boolean;
+}
+
+export interface MappingDestination {
+  subject: string;
+  /** Percent, 0 to 100. */
+  weight: number;
+  /** Only on servers of this cluster; empty: everywhere. */
+  cluster: string;
+}
+
+export interface MappingOptions {
+  source: string;
+  destinations: MappingDestination[];
+}
+
+/** Limits of an account; -1 is unlimited. */
+export interface AccountLimits {
+  maxConnections: number;
+  maxSubscriptions: number;
+  maxPayloadBytes: number;
+  maxLeafnodes: number;
+}
+
+export interface AccountOptions {
+  name: string;
+  limits: AccountLimits;
+  mappings: MappingOptions[];
+  defaultPermissions: Permissions | null;
+}
+
+export interface AuthorizationOptions {
+  /** Single user, empty when unset. */
+  user: string;
+  password: string;
+  token: string;
+  timeoutMs: number;
+  proxyRequired: boolean;
+  defaultPermissions: Permissions | null;
+}
+
+export interface TlsOptions {
+  /** PEM texts, read by main so that shards need no file access; one entry per certificate pair. */
+  certs: { cert: string; key: string; certFile: string; keyFile: string }[];
+  /** PEM of the CA bundle; empty: system roots. */
+  ca: string;
+  caFile: string;
+  verify: boolean;
+  timeoutMs: number;
+  /** OpenSSL cipher list for TLS 1.2 and suites for 1.3; empty: default. */
+  ciphers: string;
+  /** OpenSSL group list; empty: default. */
+  curves: string;
+  minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** Lower-case hex SHA-256 of the peer's SubjectPublicKeyInfo; empty: any. */
+  pinnedCerts: string[];
+  /** `null`: INFO first. 0: handshake first, always. Above 0: wait so many milliseconds for a ClientHello. */
+  handshakeFirstMs: number | null;
+  /** New handshakes per second; 0 is off. */
+  connectionRateLimit: number;
+}
+
+export type WriteTimeoutPolicy = 'default' | 'close' | 'retry';
+
+export interface LogOptions {
+  file: string;
+  debug: boolean;
+  trace: boolean;
+  /** Trace the system account too (`trace_verbose`). */
+  traceVerbose: boolean;
+  /** Trace only the header part of payloads (`trace_headers`). */
+  traceHeaders: boolean;
+  /** 0 is unlimited. */
+  maxTracedMsgLen: number;
+  logTime: boolean;
+  logTimeUtc: boolean;
+  /** natsd only: `text` is nats-server's line format, `json` one object a line. */
+  format: 'text' | 'json';
+  /** Bytes; 0 is off. */
+  sizeLimitBytes: number;
+  maxNum: number;
+  syslog: boolean;
+  remoteSyslog: string;
+  connectErrorReports: number;
+  reconnectErrorReports: number;
+}
+
+export interface MonitorOptions {
+  host: string;
+  /** -1 random, 0 off. */
+  httpPort: number;
+  httpsPort: number;
+  basePath: string;
+}
+
+export interface ServerOptions {
+  configFile: string;
+  /** `sha256:<hex>` of the parsed tree, empty without a file. */
+  configDigest: string;
+  serverName: string;
+  host: string;
+  /** -1 random. */
+  port: number;
+  clientAdvertise: string;
+  /** natsd only: number of shard threads; 0 is `max(1, cores - 1)`. */
+  shards: number;
+  maxConnections: number;
+  /** Per connection; 0 is unlimited. */
+  maxSubscriptions: number;
+  /** 0 is off. */
+  maxSubscriptionTokens: number;
+  maxControlLineBytes: number;
+  maxPayloadBytes: number;
+  maxPendingBytes: number;
+  maxClosedClients: number;
+  pingIntervalMs: number;
+  pingMax: number;
+  writeDeadlineMs: number;
+  writeTimeout: WriteTimeoutPolicy;
+  noFastProducerStall: boolean;
+  lameDuckDurationMs: number;
+  lameDuckGracePeriodMs: number;
+  allowNonTls: boolean;
+  noHeaderSupport: boolean;
+  disableSublistCache: boolean;
+  proxyProtocol: boolean;
+  serverTags: string[];
+  serverMetadata: Record<string, string>;
+  featureFlags: Record<string, boolean>;
+  noAuthUser: string;
+  /** Empty with `no_system_account`. */
+  systemAccount: string;
+  authorization: AuthorizationOptions;
+  /** Users of the authorization block (account `$G`) and of every account. */
+  users: UserOptions[];
+  /** Every declared account, `$G` and the system account included. */
+  accounts: AccountOptions[];
+  tls: TlsOptions | null;
+  log: LogOptions;
+  monitor: MonitorOptions;
+  pidFile: string;
+  portsFileDir: string;
+  profPort: number;
+}
+
+/** Name of the default account. */
+export const GLOBAL_ACCOUNT = '$G';
+/** Name of the system account when none is configured. */
+export const DEFAULT_SYSTEM_ACCOUNT = '$SYS';
