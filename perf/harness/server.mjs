@@ -1,0 +1,199 @@
+// The two servers under comparison: how each is found, started, measured and stopped.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const perfDirectory = fileURLToPath(new URL('..', import.meta.url));
+const HOST = '127.0.0.1';
+const START_TIMEOUT_MS = 15_000;
+const STOP_TIMEOUT_MS = 10_000;
+const RETRY_MS = 1;
+
+export const BENCH_CONFIG = join(perfDirectory, 'conf', 'bench.conf');
+/** The user bench.conf declares. */
+export const BENCH_USER = { user: 'bench', password: 'bench-password' };
+
+/**
+ * @typedef {{ name: string, command: string[], version: string }} Product
+ * @typedef {{ name: string, pid: number, port: number, startMs: number, log: string, stop: () => Promise<void> }} Server
+ */
+
+/** @type {Set<import('node:child_process').ChildProcess>} */
+const running = new Set();
+
+/** Kills what is still running; for the end of the process, where nothing can be awaited. */
+export function killAll() {
+  for (const child of running) child.kill('SIGKILL');
+}
+
+/** @param {string} path */
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @param {string} name @param {string[]} command @returns {Product} */
+function product(name, command) {
+  const [file, ...rest] = command;
+  const result = spawnSync(file, [...rest, '--version'], { encoding: 'utf8', timeout: START_TIMEOUT_MS });
+  if (result.status !== 0) {
+    throw new Error(
+      `${command.join(' ')} --version failed: ${result.error?.message ?? result.stderr.trim()}`,
+    );
+  }
+  return { name, command, version: result.stdout.trim() || result.stderr.trim() };
+}
+
+/**
+ * natsd: `NATSD` (a script or an executable) or dist/natsd.js.
+ *
+ * @returns {Product} `command` starts with node when it is a script
+ */
+export function findNatsd() {
+  const path = process.env.NATSD || fileURLToPath(new URL('../../dist/natsd.js', import.meta.url));
+  if (!existsSync(path)) throw new Error(`${path} does not exist: run npm run build`);
+  return product('natsd', /\.[cm]?js$/.test(path) ? [process.execPath, path] : [path]);
+}
+
+/**
+ * The reference: `NATS_SERVER` (a path), a nats-server on PATH, or the one perf/peer.sh unpacks.
+ *
+ * @returns {Product}
+ */
+export function findNatsServer() {
+  if (process.env.NATS_SERVER) return product('nats-server', [process.env.NATS_SERVER]);
+  for (const directory of (process.env.PATH ?? '').split(delimiter)) {
+    const path = join(directory, 'nats-server');
+    if (directory && isExecutable(path)) return product('nats-server', [path]);
+  }
+  const fetched = spawnSync('sh', [join(perfDirectory, 'peer.sh')], { encoding: 'utf8' });
+  if (fetched.status !== 0) throw new Error(fetched.stderr.trim());
+  return product('nats-server', [fetched.stdout.trim()]);
+}
+
+/** @returns {Promise<number>} a port nobody listens on */
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.on('error', reject);
+    probe.listen(0, HOST, () => {
+      const { port } = /** @type {import('node:net').AddressInfo} */ (probe.address());
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+/** Resolves with whether INFO came; a refused connection is an ordinary "not yet". @param {number} port */
+function greets(port) {
+  return new Promise((resolve) => {
+    const socket = connect(port, HOST);
+    const end = (/** @type {boolean} */ greeted) => {
+      socket.destroy();
+      resolve(greeted);
+    };
+    socket.once('data', (bytes) => end(bytes.toString('latin1').startsWith('INFO ')));
+    socket.once('error', () => end(false));
+    socket.once('close', () => end(false));
+  });
+}
+
+/**
+ * Starts a server and waits for its first INFO.
+ *
+ * @param {Product} what
+ * @param {{ bare: boolean, directory: string }} options `bare`:
+ *   without bench.conf; `directory` receives the log
+ * @returns {Promise<Server>} `startMs` runs from the spawn to the first byte of INFO
+ */
+export async function startServer(what, { bare, directory }) {
+  const port = await freePort();
+  const [file, ...rest] = what.command;
+  const config = bare ? [] : ['-c', BENCH_CONFIG];
+  const log = join(directory, `${what.name}-${port}.log`);
+  const output = openSync(log, 'a');
+  const begin = performance.now();
+  const child = spawn(file, [...rest, ...config, '-a', HOST, '-p', String(port)], {
+    cwd: directory,
+    stdio: ['ignore', output, output],
+  });
+  closeSync(output);
+  running.add(child);
+  const exited = new Promise((resolve) => {
+    child.once('error', resolve);
+    child.once('exit', resolve);
+  }).then(() => running.delete(child));
+
+  while (!(await greets(port))) {
+    const late = performance.now() - begin > START_TIMEOUT_MS;
+    if (late) child.kill('SIGKILL');
+    if (late || !running.has(child)) throw new Error(`${what.name} did not start:\n${logTail(log)}`);
+    await sleep(RETRY_MS);
+  }
+  const startMs = performance.now() - begin;
+  const pid = /** @type {number} */ (child.pid);
+  return { name: what.name, pid, port, startMs, log, stop: () => stop(child, exited, what.name) };
+}
+
+/** @param {import('node:child_process').ChildProcess} child @param {Promise<unknown>} exited @param {string} name */
+async function stop(child, exited, name) {
+  if (!running.has(child)) return;
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => {
+    process.stderr.write(
+      `${name} (pid ${child.pid}) ignored SIGTERM for ${STOP_TIMEOUT_MS / 1000} s: killed\n`,
+    );
+    child.kill('SIGKILL');
+  }, STOP_TIMEOUT_MS);
+  await exited;
+  clearTimeout(timer);
+}
+
+/** The last lines a server wrote. @param {string} log */
+export function logTail(log) {
+  return readFileSync(log, 'utf8').trim().split('\n').slice(-15).join('\n');
+}
+
+/**
+ * Resident memory of a process, in bytes. smaps_rollup counts pages; VmRSS lags behind by some pages per thread.
+ *
+ * @param {number} pid
+ */
+export function residentBytes(pid) {
+  for (const [file, pattern] of [
+    [`/proc/${pid}/smaps_rollup`, /^Rss:\s+(\d+) kB/m],
+    [`/proc/${pid}/status`, /^VmRSS:\s+(\d+) kB/m],
+  ]) {
+    try {
+      const found = pattern.exec(readFileSync(file, 'utf8'));
+      if (found) return Number(found[1]) * 1024;
+    } catch {
+      // smaps_rollup may be closed to us; status never is.
+    }
+  }
+  throw new Error(`cannot read the resident memory of process ${pid}`);
+}
+
+/**
+ * Resident memory once it has stopped moving: two readings a second apart within 0.5 %, or the last after `limitS`.
+ *
+ * @param {number} pid
+ * @param {number} limitS
+ */
+export async function settledBytes(pid, limitS) {
+  let last = residentBytes(pid);
+  for (let second = 0; second < limitS; second++) {
+    await sleep(1000);
+    const current = residentBytes(pid);
+    if (second > 0 && Math.abs(current - last) < last * 0.005) return current;
+    last = current;
+  }
+  return last;
+}

@@ -1,0 +1,282 @@
+import { availableParallelism } from 'node:os';
+import type { ServerOptions } from '../shared/base/options.ts';
+import { COMPATIBLE_VERSION } from '../shared/base/version.ts';
+import type { FromShard, ServerIdentity } from '../workers/shard/contract.ts';
+import { ClientGate } from './listen/client-gate.ts';
+import { createHandOff } from './listen/hand-off.ts';
+import type { Logger, LogLevel } from './log/logger.ts';
+import { ClosedConnections } from './monitor/closed-connections.ts';
+import type { Monitor } from './monitor/http-server.ts';
+import { announce, createIdentity } from './supervise/identity.ts';
+import { MonitorView } from './supervise/monitor-view.ts';
+import { PasswordChecks } from './supervise/password-checks.ts';
+import { listenerUrls, type Ports } from './supervise/ports-file.ts';
+import { Topology } from './supervise/topology.ts';
+
+/**
+ * One running server: what `natsd` starts, and what a program that imports natsd gets.
+ *
+ * The daemon owns no message. It accepts, supervises, answers monitoring, and ends things in the right order.
+ */
+
+/** nats-server numbers its internal clients too; the first real client is not 1. */
+const FIRST_CID = 5;
+/** A shard that doesn't close its connections in time is ended anyway: a stop is done within two seconds. */
+const CLOSE_TIMEOUT_MS = 1000;
+/** Lame duck closes clients in steps of at most this long. */
+const LAME_DUCK_STEP_MAX_MS = 1000;
+const LAME_DUCK_STEP_MIN_MS = 20;
+
+/** The server can't start; the text is what nats-server logs as fatal. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+}
+
+const LOG_LEVELS: Record<(FromShard & { kind: 'log' })['level'], LogLevel> = {
+  error: 'error',
+  warn: 'warn',
+  info: 'notice',
+  debug: 'debug',
+  trace: 'trace',
+};
+
+export class Daemon {
+  readonly logger: Logger;
+  readonly closedConnections: ClosedConnections;
+  readonly passwords: PasswordChecks;
+  identity: ServerIdentity;
+  options: ServerOptions;
+  configLoadedAtMs = Date.now();
+  lameDuck = false;
+  #topology: Topology | null = null;
+  #gate: ClientGate | null = null;
+  #monitor: Monitor | null = null;
+  #stopped: Promise<void> | null = null;
+  #stopWaiters: (() => void)[] = [];
+  #lameDuckTimer: NodeJS.Timeout | null = null;
+  readonly #shardsStopped = new Set<number>();
+
+  constructor(options: ServerOptions, logger: Logger) {
+    this.options = options;
+    this.logger = logger;
+    this.identity = createIdentity(options);
+    this.closedConnections = new ClosedConnections(options.maxClosedClients);
+    this.passwords = new PasswordChecks(logger);
+  }
+
+  get topology(): Topology {
+    if (this.#topology === null) throw new Error('the server has not been started');
+    return this.#topology;
+  }
+
+  get gate(): ClientGate | null {
+    return this.#gate;
+  }
+
+  /** Port of the client listener. */
+  get port(): number {
+    return this.#gate?.listener?.port ?? 0;
+  }
+
+  get monitor(): Monitor | null {
+    return this.#monitor;
+  }
+
+  /**
+   * Starts threads and listeners.
+   * @throws StartError with nats-server's text when a port can't be used
+   */
+  async start(): Promise<void> {
+    const { options } = this;
+    const shards = options.shards > 0 ? options.shards : Math.max(1, availableParallelism() - 1);
+    // Accounts, rings and threads need no port, so threads start while the listener binds.
+    const topology = new Topology(shards, options, this.identity, this.logger, {
+      message: (shard, message) => this.#fromShard(shard, message),
+      lost: (shard) => this.#shardsStopped.delete(shard),
+    });
+    this.#topology = topology;
+    const started = topology.start();
+    started.catch(() => undefined);
+    const gate = new ClientGate(topology, await createHandOff(), options, this.logger, FIRST_CID);
+    if (options.monitor.httpPort !== 0 || options.monitor.httpsPort !== 0) await this.#startMonitor();
+    try {
+      await gate.open();
+    } catch (error) {
+      throw new StartError(listenError(options.host, options.port, error as NodeJS.ErrnoException));
+    }
+    this.#gate = gate;
+    this.identity = announce(this.identity, options, this.port);
+    topology.updateIdentity(this.identity);
+    await started;
+  }
+
+  async #startMonitor(): Promise<void> {
+    const { startMonitor } = await import('./monitor/http-server.ts');
+    try {
+      this.#monitor = await startMonitor(new MonitorView(this), this.options, this.logger);
+    } catch (error) {
+      throw new StartError(`Can't start monitoring: ${(error as Error).message}`);
+    }
+  }
+
+  /** URLs of all listeners, for the ports file. */
+  ports(): Ports {
+    const { host, tls } = this.options;
+    const monitor = this.#monitor;
+    const monitoring =
+      monitor === null
+        ? []
+        : listenerUrls(monitor.scheme, monitor.host, monitor.scheme === 'https' ? monitor.httpsPort : monitor.httpPort);
+    return {
+      nats: listenerUrls(tls === null ? 'nats' : 'tls', host, this.port),
+      monitoring,
+      cluster: [],
+      profile: [],
+      websocket: [],
+    };
+  }
+
+  /** Takes over reloaded options. What can't be reloaded was refused before (config/reload). */
+  reconfigure(options: ServerOptions): void {
+    this.options = options;
+    this.configLoadedAtMs = Date.now();
+    this.identity = announce(this.identity, options, this.port);
+    this.logger.setLevels(options.log);
+    this.#gate?.reconfigure(options);
+    this.topology.reconfigure(options, this.identity);
+    if (options.tls !== null) this.#monitor?.setTls(options.tls);
+    this.#enforceMaxConnections();
+  }
+
+  /** Resolves when the server has stopped, whoever stopped it. */
+  async stopped(): Promise<void> {
+    if (this.#stopped !== null) return this.#stopped;
+    await new Promise<void>((resolve) => this.#stopWaiters.push(resolve));
+    return this.#stopped ?? undefined;
+  }
+
+  /** Stops accepting, closes every connection and ends the threads. Safe to call more than once. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  /** Stops accepting, asks clients to move on, and closes the rest little by little (client-protocol.md §17). */
+  enterLameDuck(): void {
+    if (this.lameDuck || this.#stopped !== null) return;
+    this.lameDuck = true;
+    this.logger.notice('Entering lame duck mode, stop accepting new clients');
+    this.#gate?.close();
+    if (this.#openConnections() === 0) {
+      void this.stop();
+      return;
+    }
+    this.topology.broadcast({ kind: 'lame-duck' });
+    this.#lameDuckTimer = setTimeout(() => {
+      this.logger.notice('Closing existing clients');
+      const closingMs = this.options.lameDuckDurationMs - this.options.lameDuckGracePeriodMs;
+      this.#closeSome(closingMs / Math.max(this.#openConnections(), 1));
+    }, this.options.lameDuckGracePeriodMs);
+  }
+
+  /** One step of lame duck: clients one by one, or several at once when there are very many. */
+  #closeSome(gapMs: number): void {
+    const open = this.#openConnections();
+    if (open === 0) {
+      void this.stop();
+      return;
+    }
+    const stepMs = Math.min(Math.max(gapMs, LAME_DUCK_STEP_MIN_MS), LAME_DUCK_STEP_MAX_MS);
+    let remaining = Math.max(1, Math.round(stepMs / Math.max(gapMs, 0.001)));
+    for (let shard = 0; shard < this.topology.shardCount && remaining > 0; shard++) {
+      const count = Math.min(remaining, this.topology.connectionsOf(shard));
+      if (count > 0) this.topology.send(shard, { kind: 'close-clients', count, reason: 'shutdown' });
+      remaining -= count;
+    }
+    // Random in [step/2, step], so that clients don't return in lockstep.
+    this.#lameDuckTimer = setTimeout(() => this.#closeSome(gapMs), stepMs * (0.5 + Math.random() / 2));
+  }
+
+  #openConnections(): number {
+    const { topology } = this;
+    let open = 0;
+    for (let shard = 0; shard < topology.shardCount; shard++) open += topology.connectionsOf(shard);
+    return open;
+  }
+
+  /** `max_connections` shrank below what is open: random clients go. */
+  #enforceMaxConnections(): void {
+    let excess = this.#openConnections() - Math.max(this.options.maxConnections, 0);
+    for (let shard = 0; shard < this.topology.shardCount && excess > 0; shard++) {
+      const count = Math.min(excess, this.topology.connectionsOf(shard));
+      if (count > 0) this.topology.send(shard, { kind: 'close-clients', count, reason: 'max-connections' });
+      excess -= count;
+    }
+  }
+
+  async #stop(): Promise<void> {
+    for (const resolve of this.#stopWaiters.splice(0)) resolve();
+    if (this.#lameDuckTimer !== null) clearTimeout(this.#lameDuckTimer);
+    this.logger.notice('Initiating Shutdown...');
+    this.#gate?.close();
+    if (this.#topology !== null) {
+      await this.#closeConnections(this.#topology);
+      await this.#topology.stop();
+    }
+    await this.passwords.close();
+    await this.#monitor?.close();
+    this.logger.notice('Server Exiting..');
+  }
+
+  async #closeConnections(topology: Topology): Promise<void> {
+    this.#shardsStopped.clear();
+    topology.broadcast({ kind: 'shutdown' });
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
+      this.#allShardsStopped = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (topology.aliveShards === 0) this.#allShardsStopped();
+    });
+  }
+
+  #allShardsStopped: (() => void) | null = null;
+
+  #fromShard(shard: number, message: FromShard): void {
+    switch (message.kind) {
+      case 'log':
+        this.logger.write(LOG_LEVELS[message.level], message.text);
+        return;
+      case 'closed':
+        this.closedConnections.add(message.snapshot);
+        return;
+      case 'accepted':
+        this.topology.expect(shard, -message.count);
+        return;
+      case 'bcrypt':
+        void this.passwords.matches(message.password, message.hash).then((matches) => {
+          this.topology.send(shard, { kind: 'bcrypt-result', request: message.request, matches });
+        });
+        return;
+      case 'stopped':
+        this.#shardsStopped.add(shard);
+        if (this.#shardsStopped.size >= this.topology.aliveShards) this.#allShardsStopped?.();
+        return;
+      default:
+        return;
+    }
+  }
+
+  get version(): string {
+    return COMPATIBLE_VERSION;
+  }
+}
+
+function listenError(host: string, port: number, error: NodeJS.ErrnoException): string {
+  const reason =
+    error.code === 'EADDRINUSE'
+      ? `listen tcp ${host}:${port}: bind: address already in use`
+      : `listen tcp ${host}:${port}: ${error.message}`;
+  return `Error listening on port: ${host}:${port}, "${reason}"`;
+}

@@ -1,0 +1,124 @@
+import type net from 'node:net';
+import type { ServerOptions } from '../../shared/base/options.ts';
+import { COUNTERS, type HandedConnection } from '../../workers/shard/contract.ts';
+import type { Logger } from '../log/logger.ts';
+import type { Topology } from '../supervise/topology.ts';
+import type { HandOff } from './hand-off.ts';
+import { type Listener, listen } from './listener.ts';
+
+/**
+ * The client listener: accepts, numbers and limits connections, and hands each to the shard that has the fewest.
+ *
+ * Connections accepted in one turn travel in one message per shard: a wake-up of a thread costs more than an accept.
+ */
+export class ClientGate {
+  readonly #topology: Topology;
+  readonly #handOff: HandOff;
+  readonly #logger: Logger;
+  #options: ServerOptions;
+  #listener: Listener | null = null;
+  #nextCid: number;
+  #batch: HandedConnection[][] = [];
+  #batched = 0;
+  /** Accepted in this second, for `connection_rate_limit`. */
+  #rateSecond = 0;
+  #rateCount = 0;
+
+  constructor(topology: Topology, handOff: HandOff, options: ServerOptions, logger: Logger, firstCid: number) {
+    this.#topology = topology;
+    this.#handOff = handOff;
+    this.#options = options;
+    this.#logger = logger;
+    this.#nextCid = firstCid;
+    for (let shard = 0; shard < topology.shardCount; shard++) this.#batch.push([]);
+  }
+
+  get listener(): Listener | null {
+    return this.#listener;
+  }
+
+  /** Takes over changed limits; the listening address can't change. */
+  reconfigure(options: ServerOptions): void {
+    this.#options = options;
+  }
+
+  /** @throws the system error when the address can't be used */
+  async open(): Promise<Listener> {
+    const { host, port } = this.#options;
+    this.#listener = await listen(
+      host,
+      port,
+      (socket) => this.#accepted(socket),
+      (error) => this.#logger.error(`Error accepting client connection: ${error.message}`),
+    );
+    return this.#listener;
+  }
+
+  /** Stops accepting; open connections stay. */
+  close(): void {
+    this.#listener?.close();
+  }
+
+  #accepted(socket: net.Socket): void {
+    const { remoteAddress, remotePort } = socket;
+    if (remoteAddress === undefined || remotePort === undefined) {
+      socket.destroy();
+      return;
+    }
+    const shard = this.#topology.leastLoaded();
+    if (shard < 0) {
+      socket.destroy();
+      return;
+    }
+    const refusal = this.#refusal();
+    let detached: ReturnType<HandOff['detach']>;
+    try {
+      detached = this.#handOff.detach(socket);
+    } catch (error) {
+      this.#logger.error(`Error accepting client connection: ${(error as Error).message}`);
+      socket.destroy();
+      return;
+    }
+    this.#topology.expect(shard, 1);
+    this.#batch[shard]!.push({
+      cid: this.#nextCid++,
+      fd: detached.fd,
+      socket: detached.socket,
+      remoteAddress: plainAddress(remoteAddress),
+      remotePort,
+      acceptedAtMs: Date.now(),
+      refusal,
+    });
+    if (this.#batched++ === 0) setImmediate(this.#flush);
+  }
+
+  #refusal(): HandedConnection['refusal'] {
+    const { maxConnections, tls } = this.#options;
+    const rateLimit = tls?.connectionRateLimit ?? 0;
+    if (rateLimit > 0) {
+      const second = Math.floor(Date.now() / 1000);
+      if (second !== this.#rateSecond) {
+        this.#rateSecond = second;
+        this.#rateCount = 0;
+      }
+      if (++this.#rateCount > rateLimit) return 'throttled';
+    }
+    const open = this.#topology.counter(COUNTERS.connections) + this.#topology.expected;
+    return open >= maxConnections ? 'max-connections' : '';
+  }
+
+  readonly #flush = (): void => {
+    this.#batched = 0;
+    for (let shard = 0; shard < this.#batch.length; shard++) {
+      const list = this.#batch[shard]!;
+      if (list.length === 0) continue;
+      this.#batch[shard] = [];
+      this.#topology.hand(shard, list);
+    }
+  };
+}
+
+/** IPv4 peers of a dual-stack listener appear as themselves. */
+function plainAddress(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+}

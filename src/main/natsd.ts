@@ -1,0 +1,12 @@
+import { Daemon } from './daemon.ts';
+import { createLogger } from './log/create-logger.ts';
+const port = Number(process.argv[process.argv.indexOf('-p') + 1]);
+const shards = process.argv.includes('--shards') ? Number(process.argv[process.argv.indexOf('--shards') + 1]) : 0;
+const log = { file: '', debug: false, trace: false, traceVerbose: false, traceHeaders: false, maxTracedMsgLen: 0, logTime: true, logTimeUtc: false, format: 'text' as const, sizeLimitBytes: 0, maxNum: 0, syslog: false, remoteSyslog: '', connectErrorReports: 0, reconnectErrorReports: 0 };
+const logger = await createLogger(log, { pid: process.pid });
+const limits = { maxConnections: -1, maxSubscriptions: -1, maxPayloadBytes: -1, maxLeafnodes: -1 };
+const daemon = new Daemon({ configFile: '', configDigest: '', serverName: '', host: '127.0.0.1', port, clientAdvertise: '', shards, maxConnections: 65536, maxSubscriptions: 0, maxSubscriptionTokens: 0, maxControlLineBytes: 4096, maxPayloadBytes: 1048576, maxPendingBytes: 67108864, maxClosedClients: 10000, pingIntervalMs: 120000, pingMax: 2, writeDeadlineMs: 10000, writeTimeout: 'default', noFastProducerStall: false, lameDuckDurationMs: 120000, lameDuckGracePeriodMs: 10000, allowNonTls: false, noHeaderSupport: false, disableSublistCache: false, proxyProtocol: false, serverTags: [], serverMetadata: {}, featureFlags: {}, noAuthUser: '', systemAccount: '$SYS', authorization: { user: '', password: '', token: '', timeoutMs: 2000, proxyRequired: false, defaultPermissions: null }, users: [], accounts: [{ name: '$G', limits, mappings: [], defaultPermissions: null }, { name: '$SYS', limits, mappings: [], defaultPermissions: null }], tls: null, log, monitor: { host: '127.0.0.1', httpPort: 0, httpsPort: 0, basePath: '' }, pidFile: '', portsFileDir: '', profPort: 0 }, logger);
+await daemon.start();
+logger.notice('Server is ready');
+process.on('SIGTERM', () => void daemon.stop().then(() => process.exit(0)));
+process.on('SIGINT', () => void daemon.stop().then(() => process.exit(0)));

@@ -1,0 +1,318 @@
+import { MessageChannel, Worker } from 'node:worker_threads';
+import type { ServerOptions } from '../../shared/base/options.ts';
+import { createDoorbells } from '../../shared/ring/doorbell.ts';
+import { createRing } from '../../shared/ring/ring.ts';
+import {
+  COUNTERS,
+  type FromShard,
+  type HandedConnection,
+  type ServerIdentity,
+  type ShardReply,
+  type ShardStart,
+  type ThreadLinkMemory,
+  type ToShard,
+} from '../../workers/shard/contract.ts';
+import type { Logger } from '../log/logger.ts';
+import { AccountIndexes } from './account-indexes.ts';
+
+/**
+ * The threads of the process: which exist, what memory they share, and what happens when one dies.
+ *
+ * A shard that dies takes its own connections with it and nothing else: the others forget its interest, the error is
+ * logged, and a new thread takes its place with fresh rings. Rings of the dead one are never used again, since nobody
+ * knows how far it had come.
+ */
+
+/** Rings share this much memory; many threads get smaller ones. */
+const RINGS_TOTAL_BYTES = 32 * 1024 * 1024;
+const RING_MAX_BYTES = 1024 * 1024;
+const RING_MIN_BYTES = 128 * 1024;
+/** Garbage of a shard should die young, so that no old-space collection stops it. */
+const YOUNG_GENERATION_MB = 32;
+/** A shard that dies again and again is restarted with growing pauses. */
+const RESTART_DELAY_MS = 100;
+const RESTART_DELAY_MAX_MS = 10_000;
+const RESTART_FORGIVE_MS = 60_000;
+
+export interface TopologyEvents {
+  /** A shard reports. */
+  message(shard: number, message: FromShard): void;
+  /** A shard died; its connections are gone. */
+  lost(shard: number, error: Error): void;
+}
+
+interface ShardHandle {
+  worker: Worker;
+  counters: Float64Array;
+  ready: Promise<void>;
+  alive: boolean;
+  startedAtMs: number;
+  failures: number;
+  /** Connections handed over that its counter may not show yet. */
+  handed: number;
+}
+
+export class Topology {
+  readonly accounts = new AccountIndexes();
+  readonly #shards: ShardHandle[] = [];
+  readonly #doorbells: SharedArrayBuffer;
+  readonly #ringBytes: number;
+  readonly #count: number;
+  readonly #logger: Logger;
+  readonly #events: TopologyEvents;
+  readonly #requests = new Map<number, { shard: number; resolve: (reply: ShardReply | null) => void }>();
+  readonly #retired: Float64Array = new Float64Array(COUNTERS.slots);
+  #nextRequest = 1;
+  #options: ServerOptions;
+  #identity: ServerIdentity;
+  #stopping = false;
+
+  constructor(
+    shards: number,
+    options: ServerOptions,
+    identity: ServerIdentity,
+    logger: Logger,
+    events: TopologyEvents,
+  ) {
+    this.#count = shards;
+    this.#options = options;
+    this.#identity = identity;
+    this.#logger = logger;
+    this.#events = events;
+    this.#doorbells = createDoorbells(shards);
+    this.#ringBytes = ringSize(shards);
+    this.accounts.add(options.accounts);
+  }
+
+  get shardCount(): number {
+    return this.#count;
+  }
+
+  /** Starts all shards. Resolves when each has said that it is ready. */
+  async start(): Promise<void> {
+    const links = this.#allLinks();
+    for (let thread = 0; thread < this.#count; thread++) {
+      this.#shards[thread] = this.#spawn(thread, links[thread]!, 0);
+    }
+    await Promise.all(this.#shards.map(({ ready }) => ready));
+  }
+
+  /** Index of the shard with the fewest connections. */
+  leastLoaded(): number {
+    let best = -1;
+    let bestLoad = Number.POSITIVE_INFINITY;
+    for (let shard = 0; shard < this.#shards.length; shard++) {
+      const handle = this.#shards[shard]!;
+      if (!handle.alive) continue;
+      const load = handle.counters[COUNTERS.connections]! + handle.handed;
+      if (load < bestLoad) {
+        best = shard;
+        bestLoad = load;
+      }
+    }
+    return best;
+  }
+
+  /** Hands accepted connections to a shard. */
+  hand(shard: number, list: HandedConnection[]): void {
+    const handle = this.#shards[shard]!;
+    const sockets = list.flatMap(({ socket }) => (socket === null ? [] : [socket]));
+    handle.worker.postMessage({ kind: 'connections', list } satisfies ToShard, sockets as never[]);
+  }
+
+  /** Connections handed over that no counter shows yet. */
+  get expected(): number {
+    return this.#shards.reduce((sum, { alive, handed }) => sum + (alive ? handed : 0), 0);
+  }
+
+  get aliveShards(): number {
+    return this.#shards.reduce((sum, { alive }) => sum + (alive ? 1 : 0), 0);
+  }
+
+  /** The shard's counter may lag behind what was handed to it. */
+  expect(shard: number, change: number): void {
+    this.#shards[shard]!.handed += change;
+  }
+
+  send(shard: number, message: ToShard): void {
+    if (this.#shards[shard]?.alive === true) this.#shards[shard]!.worker.postMessage(message);
+  }
+
+  broadcast(message: ToShard): void {
+    for (let shard = 0; shard < this.#shards.length; shard++) this.send(shard, message);
+  }
+
+  /** Asks every living shard; one that dies meanwhile doesn't answer. */
+  async ask(message: (request: number) => ToShard): Promise<ShardReply[]> {
+    const replies = this.#shards.map((handle, shard) => {
+      if (!handle.alive) return Promise.resolve(null);
+      const request = this.#nextRequest++;
+      return new Promise<ShardReply | null>((resolve) => {
+        this.#requests.set(request, { shard, resolve });
+        this.send(shard, message(request));
+      });
+    });
+    return (await Promise.all(replies)).filter((reply): reply is ShardReply => reply !== null);
+  }
+
+  /** Sum of a counter over all shards, those that died included. */
+  counter(slot: number): number {
+    let sum = this.#retired[slot]!;
+    for (const handle of this.#shards) if (handle.alive) sum += handle.counters[slot]!;
+    return sum;
+  }
+
+  connectionsOf(shard: number): number {
+    const handle = this.#shards[shard];
+    return handle?.alive === true ? handle.counters[COUNTERS.connections]! : 0;
+  }
+
+  /** New options for all shards, and for those that are started later. */
+  reconfigure(options: ServerOptions, identity: ServerIdentity): void {
+    this.#options = options;
+    this.#identity = identity;
+    this.accounts.add(options.accounts);
+    this.broadcast({ kind: 'options', options, identity, accountIndexes: this.accounts.byName });
+  }
+
+  /** The listeners are bound: INFO can say where. */
+  updateIdentity(identity: ServerIdentity): void {
+    this.#identity = identity;
+    this.broadcast({ kind: 'identity', identity });
+  }
+
+  /** Ends all threads; connections must have been closed before. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(this.#shards.map(({ worker }) => worker.terminate()));
+  }
+
+  #spawn(thread: number, links: ThreadLinkMemory[], failures: number): ShardHandle {
+    const counters = new SharedArrayBuffer(COUNTERS.slots * 8);
+    const start: ShardStart = {
+      thread,
+      threads: this.#count,
+      options: this.#options,
+      identity: this.#identity,
+      doorbells: this.#doorbells,
+      counters,
+      accountConnections: this.accounts.connections,
+      links,
+      accountIndexes: this.accounts.byName,
+      seed: (Math.random() * 0x7fffffff) | 0,
+    };
+    const worker = new Worker(new URL('./shard.js', import.meta.url), {
+      workerData: start,
+      transferList: links.map(({ port }) => port),
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+      name: `shard-${thread}`,
+    });
+    const ready = new Promise<void>((resolve, reject) => {
+      worker.on('message', (message: FromShard) => {
+        if (message.kind === 'ready') resolve();
+        else this.#received(thread, message);
+      });
+      worker.once('error', reject);
+    });
+    ready.catch(() => undefined);
+    const handle: ShardHandle = {
+      worker,
+      counters: new Float64Array(counters),
+      ready,
+      alive: true,
+      startedAtMs: Date.now(),
+      failures,
+      handed: 0,
+    };
+    let failure: Error | null = null;
+    worker.on('error', (error) => {
+      failure = error;
+    });
+    worker.once('exit', (code) => {
+      handle.alive = false;
+      if (!this.#stopping)
+        this.#lost(thread, handle, failure ?? new Error(`the thread exited with code ${code}`));
+    });
+    return handle;
+  }
+
+  #received(thread: number, message: FromShard): void {
+    if (message.kind === 'reply') {
+      this.#requests.get(message.request)?.resolve(message.result);
+      this.#requests.delete(message.request);
+      return;
+    }
+    this.#events.message(thread, message);
+  }
+
+  /** A shard died: tell the others, keep its totals, start another. */
+  #lost(thread: number, handle: ShardHandle, error: Error): void {
+    this.#logger.error(`Shard ${thread} died, its connections are closed: ${error.stack ?? error.message}`);
+    for (const [request, { shard, resolve }] of this.#requests) {
+      if (shard !== thread) continue;
+      this.#requests.delete(request);
+      resolve(null);
+    }
+    for (let slot = 0; slot < COUNTERS.slots; slot++) {
+      const gone =
+        slot === COUNTERS.connections || slot === COUNTERS.subscriptions || slot === COUNTERS.loopLagMs;
+      if (!gone) this.#retired[slot]! += handle.counters[slot]!;
+    }
+    this.broadcast({ kind: 'thread-lost', thread });
+    this.#events.lost(thread, error);
+    const lived = Date.now() - handle.startedAtMs;
+    const failures = lived > RESTART_FORGIVE_MS ? 1 : handle.failures + 1;
+    const delayMs = Math.min(RESTART_DELAY_MS * 2 ** (failures - 1), RESTART_DELAY_MAX_MS);
+    setTimeout(() => this.#restart(thread, failures), failures === 1 ? 0 : delayMs);
+  }
+
+  #restart(thread: number, failures: number): void {
+    if (this.#stopping) return;
+    const own: ThreadLinkMemory[] = [];
+    for (let other = 0; other < this.#count; other++) {
+      if (other === thread || this.#shards[other]?.alive !== true) continue;
+      const [mine, theirs] = this.#link(thread, other);
+      own.push(mine);
+      this.#shards[other]!.worker.postMessage({ kind: 'thread-link', link: theirs } satisfies ToShard, [
+        theirs.port,
+      ]);
+    }
+    this.#shards[thread] = this.#spawn(thread, own, failures);
+    this.#shards[thread]!.ready.then(
+      () => this.#logger.notice(`Shard ${thread} restarted`),
+      () => undefined,
+    );
+  }
+
+  #allLinks(): ThreadLinkMemory[][] {
+    const links: ThreadLinkMemory[][] = Array.from({ length: this.#count }, () => []);
+    for (let a = 0; a < this.#count; a++) {
+      for (let b = a + 1; b < this.#count; b++) {
+        const [mine, theirs] = this.#link(a, b);
+        links[a]!.push(mine);
+        links[b]!.push(theirs);
+      }
+    }
+    return links;
+  }
+
+  /** Fresh memory between two threads, as each of them sees it. */
+  #link(a: number, b: number): [ThreadLinkMemory, ThreadLinkMemory] {
+    const toB = createRing(this.#ringBytes);
+    const toA = createRing(this.#ringBytes);
+    const largeToB = new SharedArrayBuffer(8);
+    const largeToA = new SharedArrayBuffer(8);
+    const { port1, port2 } = new MessageChannel();
+    return [
+      { thread: b, outRing: toB, inRing: toA, outLarge: largeToB, inLarge: largeToA, port: port1 },
+      { thread: a, outRing: toA, inRing: toB, outLarge: largeToA, inLarge: largeToB, port: port2 },
+    ];
+  }
+}
+
+function ringSize(threads: number): number {
+  const pairs = Math.max(threads * (threads - 1), 1);
+  let size = RING_MAX_BYTES;
+  while (size > RING_MIN_BYTES && size * pairs > RINGS_TOTAL_BYTES) size /= 2;
+  return size;
+}

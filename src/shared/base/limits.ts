@@ -1,0 +1,32 @@
+/**
+ * Every bound of the server that isn't an option, in one place: what a hostile peer can make us hold is the sum of these.
+ */
+
+/** Bytes read from a socket in one call: the size of the shard's shared read region. */
+export const READ_REGION_BYTES = 64 * 1024;
+/** Longest unfinished message that is carried over to the next read by copying; longer ones get a buffer of their own. */
+export const CARRY_MAX_BYTES = 16 * 1024;
+/** Bytes of one pooled output chunk. Larger than a read region: what one read causes usually fits one write. */
+export const OUTPUT_CHUNK_BYTES = 96 * 1024;
+/** Free output chunks a shard keeps. */
+export const OUTPUT_POOL_CHUNKS = 64;
+/** Copied tails above this many bytes go through `TypedArray.set`; below, a word loop is faster (measured: crossover near 200 B). */
+export const WORD_COPY_MAX_BYTES = 192;
+/** Payloads from here on are handed to the socket by reference instead of being copied into an output chunk. */
+export const SHARE_MIN_BYTES = 32 * 1024;
+/** Bytes a typed array may be over-read or over-written by word copies. */
+export const WORD_SLACK_BYTES = 16;
+/** Longest control line kept for recognition of a repeated one. */
+export const LINE_MEMO_MAX_BYTES = 124;
+/** Distinct subjects an account keeps prepared routes for, per shard. */
+export const ROUTE_CACHE_MAX_ENTRIES = 8192;
+/** Digits of a size on the wire. */
+export const SIZE_MAX_DIGITS = 9;
+/** Parts handed to one writev. */
+export const WRITEV_MAX_PARTS = 256;
+/** Bytes handed to one writev, so that the write deadline measures progress. */
+export const WRITEV_MAX_BYTES = 1024 * 1024;
+/** Bytes of large payloads that may be on their way between two threads outside of their ring. */
+export const LARGE_IN_FLIGHT_MAX_BYTES = 64 * 1024 * 1024;
+/** Room in every ring that only control records may use. */
+export const RING_CONTROL_RESERVE_BYTES = 16 * 1024;

@@ -1,0 +1,214 @@
+import { hashLatin1, latin1, latin1Bytes } from '../base/latin1.ts';
+import type { AccountLimits } from '../base/options.ts';
+import type { MappingSet } from '../subject/mapping.ts';
+import { hasWildcard } from '../subject/subject.ts';
+import { Sublist } from '../subject/sublist.ts';
+import { Route, RouteCache, type RouteGroup } from './route.ts';
+import { type Interest, type Subscription, ThreadInterest } from './subscription.ts';
+
+/** Told of each change of this thread's interest, so that the other threads learn of it. */
+export interface InterestAnnouncer {
+  announceInterest(accountIndex: number, subject: string, queue: string | null, weight: number): void;
+}
+
+/** Traffic of an account on one thread. */
+export interface AccountTraffic {
+  inMsgs: number;
+  inBytes: number;
+  outMsgs: number;
+  outBytes: number;
+  slowConsumers: number;
+}
+
+/** A space cannot occur in a subject or a queue name, so it separates the two. */
+function interestKey(subject: string, queue: string | null): string {
+  return queue === null ? subject : `${subject} ${queue}`;
+}
+
+/**
+ * One account on one thread: its subscriptions, the other threads' interest, and the routes prepared from both. Accounts
+ * share nothing, so isolation of tenants is a matter of which object a connection points to.
+ */
+export class Account {
+  /** The same on all threads, never reused. */
+  readonly index: number;
+  readonly name: string;
+  limits: AccountLimits;
+  mappings: MappingSet | null = null;
+  readonly sublist = new Sublist<Interest>();
+  readonly routes = new RouteCache();
+  /** Routes of earlier generations are invalid. */
+  generation = 0;
+  readonly traffic: AccountTraffic = { inMsgs: 0, inBytes: 0, outMsgs: 0, outBytes: 0, slowConsumers: 0 };
+  localSubscriptions = 0;
+  readonly #cacheRoutes: boolean;
+  readonly #announcer: InterestAnnouncer | null;
+  /** Members of this thread for each interest key; kept only where another thread listens. */
+  readonly #weights = new Map<string, number>();
+  readonly #threadInterest: (Map<string, ThreadInterest> | undefined)[] = [];
+
+  constructor(
+    index: number,
+    name: string,
+    limits: AccountLimits,
+    announcer: InterestAnnouncer | null,
+    cacheRoutes: boolean,
+  ) {
+    this.index = index;
+    this.name = name;
+    this.limits = limits;
+    this.#announcer = announcer;
+    this.#cacheRoutes = cacheRoutes;
+  }
+
+  /** @returns false when the subject is invalid */
+  subscribe(subscription: Subscription): boolean {
+    if (!this.sublist.insert(subscription)) return false;
+    this.localSubscriptions++;
+    this.#subjectChanged(subscription.subject);
+    this.#count(subscription, 1);
+    return true;
+  }
+
+  /** @returns false when it isn't (or no longer) there */
+  unsubscribe(subscription: Subscription): boolean {
+    if (subscription.removed) return false;
+    subscription.removed = true;
+    if (!this.sublist.remove(subscription)) return false;
+    this.localSubscriptions--;
+    this.#subjectChanged(subscription.subject);
+    this.#count(subscription, -1);
+    return true;
+  }
+
+  /** Another thread's interest is now `weight` members; 0 ends it. */
+  setThreadInterest(thread: number, subject: string, queue: string | null, weight: number): void {
+    let interests = this.#threadInterest[thread];
+    if (interests === undefined) {
+      interests = new Map();
+      this.#threadInterest[thread] = interests;
+    }
+    const key = interestKey(subject, queue);
+    const known = interests.get(key);
+    if (known !== undefined) {
+      if (weight > 0) known.weight = weight;
+      else {
+        interests.delete(key);
+        this.sublist.remove(known);
+      }
+    } else if (weight > 0) {
+      const interest = new ThreadInterest(thread, subject, queue, weight);
+      if (!this.sublist.insert(interest)) return;
+      interests.set(key, interest);
+    }
+    this.#subjectChanged(subject);
+  }
+
+  /** Forgets everything a thread was interested in (it died). */
+  dropThread(thread: number): void {
+    const interests = this.#threadInterest[thread];
+    if (interests === undefined) return;
+    for (const interest of interests.values()) this.sublist.remove(interest);
+    this.#threadInterest[thread] = undefined;
+    this.invalidateRoutes();
+  }
+
+  /** Calls `visit` with everything this thread is interested in (for a thread that joins later). */
+  forEachLocalInterest(visit: (subject: string, queue: string | null, weight: number) => void): void {
+    for (const [key, weight] of this.#weights) {
+      const space = key.indexOf(' ');
+      if (space < 0) visit(key, null, weight);
+      else visit(key.slice(0, space), key.slice(space + 1), weight);
+    }
+  }
+
+  /** Ends the current generation of routes: permissions, mappings or wildcard interest changed. */
+  invalidateRoutes(): void {
+    this.generation++;
+    this.routes.clear();
+  }
+
+  /** The route for the subject `bytes[start, end)`, prepared if need be. */
+  route(hash: number, bytes: Uint8Array, start: number, end: number): Route {
+    const cached = this.routes.find(hash, bytes, start, end);
+    if (cached !== null && !cached.stale) return cached;
+    return this.prepareRoute(latin1(bytes, start, end), hash);
+  }
+
+  /** The route for a subject that exists as text only (mapped, or the server's own). */
+  routeOf(subject: string): Route {
+    const bytes = latin1Bytes(subject);
+    return this.route(hashLatin1(subject), bytes, 0, bytes.length);
+  }
+
+  prepareRoute(subject: string, hash: number): Route {
+    const route = new Route(subject, hash, this.generation);
+    const match = this.sublist.match(subject);
+    for (const interest of match.plain) {
+      if (interest.thread >= 0) {
+        if (!route.threads.includes(interest.thread)) route.threads.push(interest.thread);
+      } else {
+        const subscription = interest as Subscription;
+        if (!subscription.subscriber.deniesDelivery(subject, null)) route.plain.push(subscription);
+      }
+    }
+    if (match.queues !== null) {
+      for (const [name, members] of match.queues) addGroup(route, subject, name, members);
+    }
+    route.hasThreads = route.threads.length > 0 || route.groups.some((group) => group.threads.length > 0);
+    route.onlyPlain = route.groups.length === 0 && !route.hasThreads;
+    if (!this.#cacheRoutes) route.stale = true;
+    else if (!this.routes.add(route)) {
+      this.invalidateRoutes();
+      return this.prepareRoute(subject, hash);
+    }
+    return route;
+  }
+
+  #subjectChanged(subject: string): void {
+    if (hasWildcard(subject)) this.invalidateRoutes();
+    else this.routes.invalidate(subject, hashLatin1(subject));
+  }
+
+  #count(subscription: Subscription, change: number): void {
+    if (this.#announcer === null) return;
+    const { subject, queue } = subscription;
+    const key = interestKey(subject, queue);
+    const weight = (this.#weights.get(key) ?? 0) + change;
+    if (weight > 0) this.#weights.set(key, weight);
+    else this.#weights.delete(key);
+    // Of a plain subject only the first and the last subscription matter to other threads.
+    if (queue !== null || weight === 0 || (weight === 1 && change === 1)) {
+      this.#announcer.announceInterest(this.index, subject, queue, weight);
+    }
+  }
+}
+
+function addGroup(route: Route, subject: string, name: string, members: Interest[]): void {
+  const group: RouteGroup = {
+    name,
+    nameBytes: latin1Bytes(name),
+    locals: [],
+    threads: [],
+    weights: [],
+    total: 0,
+  };
+  for (const member of members) {
+    if (member.thread < 0) {
+      const subscription = member as Subscription;
+      if (subscription.subscriber.deniesDelivery(subject, name)) continue;
+      group.locals.push(subscription);
+      group.total++;
+      continue;
+    }
+    const { thread, weight } = member as ThreadInterest;
+    const known = group.threads.indexOf(thread);
+    if (known >= 0) group.weights[known]! += weight;
+    else {
+      group.threads.push(thread);
+      group.weights.push(weight);
+    }
+    group.total += weight;
+  }
+  if (group.total > 0) route.groups.push(group);
+}

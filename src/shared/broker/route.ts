@@ -1,0 +1,174 @@
+import type { PermissionSet } from '../auth/permissions.ts';
+import { latin1Bytes } from '../base/latin1.ts';
+import { ROUTE_CACHE_MAX_ENTRIES, WORD_SLACK_BYTES } from '../base/limits.ts';
+import type { Subscription } from './subscription.ts';
+
+/**
+ * Prepared routes: everything a publish on one subject needs, found by the subject's bytes.
+ *
+ * Problem: matching builds strings and walks a trie; a publisher repeats its subjects. A hit must cost neither.
+ * A route is valid while its account's `generation` is the one it was built in and it isn't `stale`: a change of a
+ * literal subject marks that one route, a change of a wildcard ends the generation. The publisher's line memo may hold a
+ * route longer than the cache does, which is why validity is in the route and not in the table.
+ */
+
+/** A queue group among a route's destinations. */
+export interface RouteGroup {
+  readonly name: string;
+  readonly nameBytes: Uint8Array;
+  readonly locals: Subscription[];
+  /** Threads with members, and how many each has. */
+  readonly threads: number[];
+  readonly weights: number[];
+  /** Members in all. */
+  total: number;
+}
+
+const PERMIT_UNKNOWN = 0;
+const PERMIT_ALLOWED = 1;
+const PERMIT_DENIED = 2;
+
+export class Route {
+  readonly subject: string;
+  readonly subjectBytes: Uint8Array;
+  readonly hash: number;
+  readonly generation: number;
+  stale = false;
+  /** `HMSG <subject> `; MSG begins one byte later. */
+  readonly head: Uint8Array;
+  readonly headView: DataView;
+  readonly headBytes: number;
+  readonly plain: Subscription[] = [];
+  readonly groups: RouteGroup[] = [];
+  /** Threads with plain interest. */
+  readonly threads: number[] = [];
+  /** Nothing but local plain subscriptions: the common, fast case. */
+  onlyPlain = true;
+  /** The server keeps this subject for itself: a publish of a client must be looked at. */
+  readonly reserved: boolean;
+  /** Any thread, through plain or queue interest. */
+  hasThreads = false;
+  #permits: Uint8Array | null = null;
+
+  constructor(subject: string, hash: number, generation: number) {
+    this.subject = subject;
+    this.subjectBytes = latin1Bytes(subject);
+    this.hash = hash;
+    this.generation = generation;
+    this.head = latin1Bytes(`HMSG ${subject} `, WORD_SLACK_BYTES);
+    this.headView = new DataView(this.head.buffer);
+    this.headBytes = this.head.length - WORD_SLACK_BYTES;
+    this.reserved = subject.startsWith('_GR_.') || subject.startsWith('$NRG.');
+  }
+
+  /** Whether the permission set allows publishing on this subject; asked once per set. */
+  permits(permissions: PermissionSet): boolean {
+    const id = permissions.id;
+    let permits = this.#permits;
+    if (permits === null || permits.length <= id) {
+      const grown = new Uint8Array(id + 8);
+      if (permits !== null) grown.set(permits);
+      permits = grown;
+      this.#permits = permits;
+    }
+    if (permits[id] === PERMIT_UNKNOWN) {
+      permits[id] = permissions.canPublish(this.subject) ? PERMIT_ALLOWED : PERMIT_DENIED;
+    }
+    return permits[id] === PERMIT_ALLOWED;
+  }
+
+  /** Whether `bytes[start, end)` is this route's subject. */
+  matches(bytes: Uint8Array, start: number, end: number): boolean {
+    const own = this.subjectBytes;
+    const length = own.length;
+    if (end - start !== length) return false;
+    for (let i = 0; i < length; i++) if (own[i] !== bytes[start + i]) return false;
+    return true;
+  }
+}
+
+const INITIAL_SLOTS = 64;
+
+/** Open-addressing table from subject bytes to routes; bounded, and emptied when full. */
+export class RouteCache {
+  #slots: (Route | null)[] = new Array(INITIAL_SLOTS).fill(null);
+  #mask = INITIAL_SLOTS - 1;
+  #count = 0;
+  /** Look-ups answered, those of the publishers' own memos not counted. */
+  hits = 0;
+
+  forEach(visit: (route: Route) => void): void {
+    for (const route of this.#slots) if (route !== null && !route.stale) visit(route);
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  find(hash: number, bytes: Uint8Array, start: number, end: number): Route | null {
+    let slot = (hash ^ (hash >>> 15)) & this.#mask;
+    for (;;) {
+      const route = this.#slots[slot]!;
+      if (route === null) return null;
+      if (route.hash === hash && route.matches(bytes, start, end)) {
+        this.hits++;
+        return route;
+      }
+      slot = (slot + 1) & this.#mask;
+    }
+  }
+
+  /** @returns false when the cache is full: the owner starts a new generation and clears it */
+  add(route: Route): boolean {
+    if (this.#count >= ROUTE_CACHE_MAX_ENTRIES) return false;
+    if (this.#count * 2 > this.#mask) this.#grow();
+    this.#place(route);
+    return true;
+  }
+
+  clear(): void {
+    if (this.#count === 0) return;
+    this.#slots = new Array(INITIAL_SLOTS).fill(null);
+    this.#mask = INITIAL_SLOTS - 1;
+    this.#count = 0;
+  }
+
+  /** Marks the route of a literal subject as stale; the next `add` of that subject replaces it. */
+  invalidate(subject: string, hash: number): void {
+    let slot = (hash ^ (hash >>> 15)) & this.#mask;
+    for (;;) {
+      const route = this.#slots[slot]!;
+      if (route === null) return;
+      if (route.hash === hash && route.subject === subject) {
+        route.stale = true;
+        return;
+      }
+      slot = (slot + 1) & this.#mask;
+    }
+  }
+
+  #place(route: Route): void {
+    let slot = (route.hash ^ (route.hash >>> 15)) & this.#mask;
+    for (;;) {
+      const other = this.#slots[slot]!;
+      if (other === null) {
+        this.#slots[slot] = route;
+        this.#count++;
+        return;
+      }
+      if (other.hash === route.hash && other.subject === route.subject) {
+        this.#slots[slot] = route;
+        return;
+      }
+      slot = (slot + 1) & this.#mask;
+    }
+  }
+
+  #grow(): void {
+    const old = this.#slots;
+    this.#slots = new Array(old.length * 4).fill(null);
+    this.#mask = this.#slots.length - 1;
+    this.#count = 0;
+    for (const route of old) if (route !== null && !route.stale) this.#place(route);
+  }
+}

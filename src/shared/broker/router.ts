@@ -1,0 +1,288 @@
+import { OUTPUT_CHUNK_BYTES, SHARE_MIN_BYTES, WORD_COPY_MAX_BYTES } from '../base/limits.ts';
+import type { MessageFrame } from '../base/message-frame.ts';
+import type { Prng } from '../base/prng.ts';
+import type { Account } from './account.ts';
+import type { Route, RouteGroup } from './route.ts';
+import type { Subscriber, Subscription } from './subscription.ts';
+import type { ThreadLinks } from './thread-links.ts';
+
+/**
+ * Delivers a message along a route.
+ *
+ * A router knows three kinds of destination: a local subscription, another thread, and (later) a peer connection, which
+ * is local to some thread. It decides who gets a message and writes the protocol bytes into outboxes; it does no I/O.
+ *
+ * Order: per publisher and subscriber it is the order of publishing, since a message is fully handed on (outboxes
+ * appended, ring records written) before the next one is looked at. A message that doesn't fit into the ring of one
+ * of its threads isn't delivered anywhere: BLOCKED is returned, and the caller presents it again later.
+ */
+
+/** Nothing was delivered: a ring is full. */
+export const BLOCKED = -1;
+
+/** What the router tells its thread. */
+export interface RouterHost {
+  /** The subscription has had its last message (UNSUB with max). */
+  subscriptionExhausted(subscription: Subscription): void;
+  /** A subscriber with `allow_responses` was given this reply subject. */
+  replyDelivered(subscriber: Subscriber, frame: MessageFrame): void;
+}
+
+const CR = 13;
+const LF = 10;
+const SPACE = 32;
+
+export class Router {
+  readonly #host: RouterHost;
+  readonly #links: ThreadLinks | null;
+  readonly #random: Prng;
+  /** HPUB for a subscriber without headers: the tail without its header block, built at most once a message. */
+  #stripped = new Uint8Array(4096);
+  #strippedBytes = 0;
+  /** Queue groups picked for each thread by the message under way. */
+  readonly #picked: RouteGroup[][] = [];
+  readonly #pickedThreads: number[] = [];
+
+  constructor(host: RouterHost, links: ThreadLinks | null, random: Prng) {
+    this.#host = host;
+    this.#links = links;
+    this.#random = random;
+    for (let thread = 0; links !== null && thread < links.threads; thread++) this.#picked.push([]);
+  }
+
+  /**
+   * Delivers to every destination of the route.
+   * @param publisher the local connection that published, or null; with `echo` false it gets nothing
+   * @returns how many subscriptions and threads got it, or BLOCKED
+   */
+  publish(account: Account, route: Route, publisher: Subscriber | null, frame: MessageFrame): number {
+    this.#strippedBytes = 0;
+    if (route.hasThreads && !this.#hasRoom(route, frame)) return BLOCKED;
+    let delivered = this.#deliverPlain(route, publisher, frame);
+    if (route.onlyPlain) return delivered;
+    const { groups } = route;
+    for (let i = 0; i < groups.length; i++)
+      delivered += this.#deliverGroup(groups[i]!, route, publisher, frame);
+    if (route.hasThreads) delivered += this.#sendToThreads(account, route, frame);
+    return delivered;
+  }
+
+  /** Delivers a message that another thread sent: to plain subscriptions if `plain`, and to the groups named. */
+  deliverFromThread(
+    account: Account,
+    route: Route,
+    frame: MessageFrame,
+    plain: boolean,
+    queues: readonly Uint8Array[],
+    hops: number,
+  ): void {
+    this.#strippedBytes = 0;
+    if (plain) this.#deliverPlain(route, null, frame);
+    for (const queue of queues) {
+      const group = route.groups.find((candidate) => sameBytes(candidate.nameBytes, queue));
+      if (group === undefined) continue;
+      if (this.#deliverToLocalMember(group, route, null, frame, this.#random.below(group.locals.length || 1)))
+        continue;
+      // The members left while the message was on its way: those of another thread get it.
+      if (hops < group.threads.length) {
+        this.#links!.forwardMessage(this.#pickThread(group), account.index, frame, group, hops + 1);
+      }
+    }
+  }
+
+  #deliverPlain(route: Route, publisher: Subscriber | null, frame: MessageFrame): number {
+    const { plain } = route;
+    let delivered = 0;
+    for (let i = 0; i < plain.length; i++) {
+      const subscription = plain[i]!;
+      const subscriber = subscription.subscriber;
+      if (subscription.removed || subscriber.outbox.refusing) continue;
+      if (subscriber === publisher && !subscriber.echo) continue;
+      this.#deliver(route, subscription, subscriber, frame);
+      delivered++;
+    }
+    return delivered;
+  }
+
+  /** @returns 1 when a local member took it or a thread was picked for it */
+  #deliverGroup(group: RouteGroup, route: Route, publisher: Subscriber | null, frame: MessageFrame): number {
+    const pick = group.total === 1 ? 0 : this.#random.below(group.total);
+    if (pick < group.locals.length) {
+      if (this.#deliverToLocalMember(group, route, publisher, frame, pick)) return 1;
+      if (group.threads.length === 0) return 0;
+    }
+    const thread = this.#pickThread(group);
+    if (this.#picked[thread]!.length === 0) this.#pickedThreads.push(thread);
+    this.#picked[thread]!.push(group);
+    return 1;
+  }
+
+  /** Walks the members from a random one on; the first that can take the message gets it. */
+  #deliverToLocalMember(
+    group: RouteGroup,
+    route: Route,
+    publisher: Subscriber | null,
+    frame: MessageFrame,
+    start: number,
+  ): boolean {
+    const { locals } = group;
+    for (let i = 0; i < locals.length; i++) {
+      const at = start + i;
+      const subscription = locals[at < locals.length ? at : at - locals.length]!;
+      const subscriber = subscription.subscriber;
+      if (subscription.removed || subscriber.outbox.refusing) continue;
+      if (subscriber === publisher && !subscriber.echo) continue;
+      this.#deliver(route, subscription, subscriber, frame);
+      return true;
+    }
+    return false;
+  }
+
+  #pickThread(group: RouteGroup): number {
+    const { threads, weights } = group;
+    if (threads.length === 1) return threads[0]!;
+    let pick = this.#random.below(group.total - group.locals.length);
+    for (let i = 0; i < threads.length; i++) {
+      pick -= weights[i]!;
+      if (pick < 0) return threads[i]!;
+    }
+    return threads[0]!;
+  }
+
+  #hasRoom(route: Route, frame: MessageFrame): boolean {
+    const links = this.#links!;
+    for (const thread of route.threads) if (!links.hasRoomFor(thread, frame, route.groups)) return false;
+    for (const group of route.groups) {
+      for (const thread of group.threads) if (!links.hasRoomFor(thread, frame, route.groups)) return false;
+    }
+    return true;
+  }
+
+  #sendToThreads(account: Account, route: Route, frame: MessageFrame): number {
+    const links = this.#links!;
+    for (const thread of route.threads) {
+      const groups = this.#picked[thread]!;
+      links.sendMessage(thread, account.index, frame, true, groups, 0);
+      groups.length = 0;
+    }
+    for (const thread of this.#pickedThreads) {
+      const groups = this.#picked[thread]!;
+      if (groups.length === 0) continue;
+      links.sendMessage(thread, account.index, frame, false, groups, 0);
+      groups.length = 0;
+    }
+    this.#pickedThreads.length = 0;
+    return route.threads.length;
+  }
+
+  /** Appends `[H]MSG subject sid [reply] sizes CRLF payload CRLF` to the subscriber's outbox. */
+  #deliver(route: Route, subscription: Subscription, subscriber: Subscriber, frame: MessageFrame): void {
+    const withHeaders = frame.headerBytes > 0 && subscriber.headers;
+    if (frame.headerBytes >= 0 && !withHeaders) {
+      this.#deliverStripped(route, subscription, subscriber, frame);
+    } else {
+      const outbox = subscriber.outbox;
+      const headStart = withHeaders ? 0 : 1;
+      const headBytes = route.headBytes - headStart;
+      const sid = subscription.sid;
+      const tailBytes = frame.tailEnd - frame.tailStart;
+      const needed = headBytes + sid.length + tailBytes;
+      if (outbox.position + needed > outbox.limit && !this.#makeRoom(outbox, needed)) {
+        this.#deliverLarge(route, subscription, frame, headStart);
+      } else {
+        let at = outbox.position;
+        const target = outbox.view;
+        const head = route.headView;
+        for (let i = 0; i < headBytes; i += 4) {
+          target.setInt32(at + i, head.getInt32(headStart + i, true), true);
+        }
+        at += headBytes;
+        const bytes = outbox.bytes;
+        for (let i = 0; i < sid.length; i++) bytes[at + i] = sid[i]!;
+        at += sid.length;
+        if (tailBytes <= WORD_COPY_MAX_BYTES) {
+          const source = frame.view;
+          const start = frame.tailStart;
+          for (let i = 0; i < tailBytes; i += 4)
+            target.setInt32(at + i, source.getInt32(start + i, true), true);
+        } else {
+          bytes.set(frame.bytes.subarray(frame.tailStart, frame.tailEnd), at);
+        }
+        outbox.position = at + tailBytes;
+        if (!outbox.dirty) outbox.touch();
+      }
+      subscriber.outBytes += frame.payloadBytes;
+    }
+    subscriber.outMsgs++;
+    if (subscriber.tracksReplies && frame.replyBytes > 0) this.#host.replyDelivered(subscriber, frame);
+    if (++subscription.delivered === subscription.maxDeliveries)
+      this.#host.subscriptionExhausted(subscription);
+  }
+
+  /** @returns false when the bytes are too many to be placed in one piece */
+  #makeRoom(outbox: Subscriber['outbox'], needed: number): boolean {
+    if (needed > OUTPUT_CHUNK_BYTES / 2) return false;
+    outbox.reserve(needed);
+    return true;
+  }
+
+  #deliverLarge(route: Route, subscription: Subscription, frame: MessageFrame, headStart: number): void {
+    const outbox = subscription.subscriber.outbox;
+    outbox.append(route.head, headStart, route.headBytes);
+    outbox.append(subscription.sid, 0, subscription.sid.length);
+    const owner = frame.payloadOwner;
+    if (owner === null || frame.payloadBytes < SHARE_MIN_BYTES) {
+      outbox.append(frame.bytes, frame.tailStart, frame.tailEnd);
+      return;
+    }
+    outbox.append(frame.bytes, frame.tailStart, frame.payloadStart);
+    outbox.appendShared(frame.bytes.subarray(frame.payloadStart, frame.tailEnd), owner);
+  }
+
+  /** A message with a header block (maybe empty) for a subscriber that takes none: MSG with the body only. */
+  #deliverStripped(
+    route: Route,
+    subscription: Subscription,
+    subscriber: Subscriber,
+    frame: MessageFrame,
+  ): void {
+    if (this.#strippedBytes === 0) this.#strip(frame);
+    const outbox = subscriber.outbox;
+    outbox.append(route.head, 1, route.headBytes);
+    outbox.append(subscription.sid, 0, subscription.sid.length);
+    outbox.append(this.#stripped, 0, this.#strippedBytes);
+    subscriber.outBytes += frame.payloadBytes - frame.headerBytes;
+  }
+
+  #strip(frame: MessageFrame): void {
+    const bodyBytes = frame.payloadBytes - frame.headerBytes;
+    const needed = frame.replyBytes + 16 + bodyBytes + 4;
+    if (this.#stripped.length < needed) this.#stripped = new Uint8Array(needed * 2);
+    const target = this.#stripped;
+    const source = frame.bytes;
+    let at = 0;
+    for (let i = 0; i < frame.replyBytes; i++) target[at++] = source[frame.tailStart + i]!;
+    if (frame.replyBytes > 0) target[at++] = SPACE;
+    // With an empty block the size goes out as the publisher wrote it; otherwise it is a new number.
+    const digits = frame.headerBytes === 0 ? lastToken(frame) : String(bodyBytes);
+    for (let i = 0; i < digits.length; i++) target[at++] = digits.charCodeAt(i);
+    target[at++] = CR;
+    target[at++] = LF;
+    target.set(source.subarray(frame.payloadStart + frame.headerBytes, frame.tailEnd), at);
+    this.#strippedBytes = at + bodyBytes + 2;
+  }
+}
+
+/** The size as it stands at the end of the control line. */
+function lastToken(frame: MessageFrame): string {
+  const end = frame.payloadStart - 2;
+  let start = end;
+  while (start > frame.tailStart && frame.bytes[start - 1] !== SPACE) start--;
+  return String.fromCharCode(...frame.bytes.subarray(start, end));
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}

@@ -1,0 +1,59 @@
+import { latin1Bytes } from '../base/latin1.ts';
+import type { Outbox } from '../base/outbox.ts';
+
+/** A local connection as the broker sees it: somewhere messages can be delivered. */
+export interface Subscriber {
+  readonly outbox: Outbox;
+  /** HMSG may be sent; otherwise header blocks are stripped. */
+  headers: boolean;
+  /** Gets its own publishes. */
+  echo: boolean;
+  outMsgs: number;
+  outBytes: number;
+  /** Must see the reply subjects of what it receives (`allow_responses`). */
+  tracksReplies: boolean;
+  /** Deny rules apply to deliveries on wildcard subscriptions: decided once per route. */
+  deniesDelivery(subject: string, queue: string | null): boolean;
+}
+
+/** One SUB of a local connection. */
+export class Subscription {
+  readonly thread = -1;
+  readonly subject: string;
+  readonly queue: string | null;
+  readonly subscriber: Subscriber;
+  /** The sid and the space behind it, as they stand in MSG. */
+  readonly sid: Uint8Array;
+  readonly sidText: string;
+  /** Deliveries after which it ends; 0 is never. */
+  maxDeliveries = 0;
+  delivered = 0;
+  removed = false;
+
+  constructor(subscriber: Subscriber, subject: string, queue: string | null, sidText: string) {
+    this.subscriber = subscriber;
+    this.subject = subject;
+    this.queue = queue;
+    this.sidText = sidText;
+    this.sid = latin1Bytes(`${sidText} `);
+  }
+}
+
+/** Interest of another thread: it delivers to its own connections. */
+export class ThreadInterest {
+  readonly thread: number;
+  readonly subject: string;
+  readonly queue: string | null;
+  /** Members of the queue group over there; for plain interest 1. */
+  weight: number;
+
+  constructor(thread: number, subject: string, queue: string | null, weight: number) {
+    this.thread = thread;
+    this.subject = subject;
+    this.queue = queue;
+    this.weight = weight;
+  }
+}
+
+/** What an account's sublist holds: a local subscription, or another thread's interest. */
+export type Interest = Subscription | ThreadInterest;

@@ -1,0 +1,200 @@
+/**
+ * What main asks the shards for monitoring, and what they answer: plain, structured-cloneable data.
+ *
+ * Times are milliseconds since the epoch and durations milliseconds, both with a fraction (microseconds matter in
+ * `rtt`); sizes are bytes. Main alone knows how nats-server words them.
+ *
+ * A server may have 100,000 connections while a page shows 1024: so a query carries the order and the size of the
+ * page's end (`keepFirst`), each shard answers with its own first ones, and main merges them.
+ */
+
+/** Orders of /connz. `idle`, `rtt`, counters: largest first; `uptime`: youngest first; `cid`, `start`: by id. */
+export type ConnectionSort =
+  | 'cid'
+  | 'start'
+  | 'subs'
+  | 'pending'
+  | 'msgs_to'
+  | 'msgs_from'
+  | 'bytes_to'
+  | 'bytes_from'
+  | 'last'
+  | 'idle'
+  | 'uptime'
+  | 'stop'
+  | 'reason'
+  | 'rtt';
+
+export type ConnectionState = 'open' | 'closed' | 'all';
+
+/** Whether subscriptions come along, as subjects or as objects. */
+export type SubscriptionDetail = 'none' | 'subjects' | 'detail';
+
+export interface ConnectionQuery {
+  sort: ConnectionSort;
+  state: ConnectionState;
+  subscriptions: SubscriptionDetail;
+  /** Number of connections of the sorted answer that are of use: offset plus limit of the page. */
+  keepFirst: number;
+  /** 0: any. */
+  cid: number;
+  /** Exact raw user; empty: any. */
+  user: string;
+  /** Empty: any. */
+  account: string;
+  /** MQTT client id; empty: any. */
+  mqttClient: string;
+}
+
+export interface ConnectionAnswer {
+  /** Connections of the account (of all accounts without one); the other filters do not count here. */
+  total: number;
+  /** What passes every filter, in the order asked for, at most `keepFirst`. */
+  connections: ConnectionSnapshot[];
+}
+
+export interface SubscriptionSnapshot {
+  /** Empty in the list of a live connection. */
+  account: string;
+  /** Display name of the account; empty as above. */
+  accountTag: string;
+  subject: string;
+  /** Empty: no queue group. */
+  queue: string;
+  sid: string;
+  /** Messages delivered. */
+  deliveredMsgs: number;
+  /** Automatic unsubscribe after so many messages; 0: none. */
+  maxMsgs: number;
+  cid: number;
+}
+
+export interface TlsPeerCertificate {
+  subject: string;
+  /** Lower-case hex. */
+  spkiSha256: string;
+  certSha256: string;
+}
+
+export interface TlsSnapshot {
+  /** `1.2` or `1.3`. */
+  version: string;
+  /** IANA style name, `TLS_AES_128_GCM_SHA256`. */
+  cipherSuite: string;
+  peerCertificates: TlsPeerCertificate[];
+  /** The handshake came before INFO. */
+  isFirst: boolean;
+}
+
+export type ConnectionKind = 'Client' | 'Leafnode' | 'Gateway' | 'Router';
+export type ConnectionTransport = 'nats' | 'websocket' | 'mqtt' | '';
+
+export interface ConnectionSnapshot {
+  cid: number;
+  kind: ConnectionKind;
+  /** Empty for leaf nodes. */
+  transport: ConnectionTransport;
+  remoteAddress: string;
+  remotePort: number;
+  startMs: number;
+  lastActivityMs: number;
+  /** 0 while the connection is open. */
+  stopMs: number;
+  /** Empty while the connection is open. */
+  closeReason: string;
+  /** 0 before CONNECT. */
+  rttMs: number;
+  pendingBytes: number;
+  inMsgs: number;
+  outMsgs: number;
+  inBytes: number;
+  outBytes: number;
+  /** Times this producer was stalled. */
+  stalls: number;
+  subscriptionCount: number;
+  clientName: string;
+  lang: string;
+  version: string;
+  tls: TlsSnapshot | null;
+  /** nkey, user name, JWT subject or `[REDACTED]`; empty: none. */
+  authorizedUser: string;
+  /** Empty: never authenticated. */
+  account: string;
+  /** Display name of the account. */
+  nameTag: string;
+  /** Empty for bearer tokens, which are never shown. */
+  jwt: string;
+  issuerKey: string;
+  tags: string[];
+  mqttClient: string;
+  /** Key of the trusted proxy; empty: none. */
+  proxyKey: string;
+  /** `null` unless asked for; always there in the report of a closed connection. */
+  subscriptions: SubscriptionSnapshot[] | null;
+}
+
+export interface SubscriptionQuery {
+  /** Empty: all accounts. */
+  account: string;
+  /** Whether a list is wanted at all. */
+  wantsList: boolean;
+  /** Literal subject to match; empty: all subscriptions. */
+  testSubject: string;
+  /** Offset plus limit of the page. */
+  keepFirst: number;
+}
+
+/** Counters of one sublist, or the sum over several: made to be added. */
+export interface SublistStats {
+  subscriptions: number;
+  cacheEntries: number;
+  inserts: number;
+  removes: number;
+  matches: number;
+  cacheHits: number;
+  maxFanout: number;
+  /** Sum of the result sizes in the cache: with `cacheEntries` it makes the average. */
+  totalFanout: number;
+}
+
+export interface SubscriptionAnswer {
+  stats: SublistStats;
+  /** Subscriptions that match, before paging; 0 without a list. */
+  total: number;
+  subscriptions: SubscriptionSnapshot[];
+}
+
+/** Counts of one kind of event by kind of connection. */
+export interface ConnectionKindCounts {
+  clients: number;
+  routes: number;
+  gateways: number;
+  leafs: number;
+}
+
+/** Counters of one shard, or of all: read from shared memory, so asking costs no message. */
+export interface ShardStats {
+  connections: number;
+  totalConnections: number;
+  routes: number;
+  leafnodes: number;
+  subscriptions: number;
+  inMsgs: number;
+  inBytes: number;
+  inClientMsgs: number;
+  inClientBytes: number;
+  outMsgs: number;
+  outBytes: number;
+  outClientMsgs: number;
+  outClientBytes: number;
+  slowConsumers: ConnectionKindCounts;
+  staleConnections: ConnectionKindCounts;
+  stalledClients: number;
+}
+
+export type MonitorRequest =
+  | { kind: 'connz'; query: ConnectionQuery }
+  | { kind: 'subsz'; query: SubscriptionQuery };
+export type MonitorAnswer =
+  | { kind: 'connz'; answer: ConnectionAnswer }
+  | { kind: 'subsz'; answer: SubscriptionAnswer };

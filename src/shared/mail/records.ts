@@ -1,0 +1,46 @@
+/**
+ * Layout of the records that threads exchange over their rings. Writer and reader (`broker/thread-links.ts`) import it from
+ * here. All integers are little-endian int32; lengths are in bytes.
+ *
+ * MESSAGE (type 1), a publish for the subscriptions of the receiving thread:
+ *
+ *    0        4       8            12         16          20           24        28     32
+ *   ┌────────┬───────┬────────────┬──────────┬───────────┬────────────┬─────────┬──────┬────────────┐
+ *   │account │ hash  │ subjectLen │ replyLen │ headerLen │ payloadLen │ tailLen │flags │ queuesLen  │
+ *   ├────────┴───────┴────────────┴──────────┴───────────┴────────────┴─────────┴──────┴────────────┤
+ *   │ subject … │ tail: [reply ]size\r\npayload\r\n … │ queues: { length u16, name … } … │ slack      │
+ *   └────────────────────────────────────────────────────────────────────────────────────────────────┘
+ *   flags: bit 0 deliver to plain subscriptions, bit 1 the payload comes as a SharedArrayBuffer on the pair's message port
+ *   and the tail ends before it, bits 8–15 how many threads passed the message on.
+ *
+ * INTEREST (type 2): the sender's interest in (subject, queue) is now `weight` members; 0 is none.
+ *
+ *    0        4        8            12
+ *   ┌────────┬────────┬────────────┬──────────┬─────────────────────┐
+ *   │account │ weight │ subjectLen │ queueLen │ subject … │ queue … │      queueLen -1: plain
+ *   └────────┴────────┴────────────┴──────────┴─────────────────────┘
+ */
+export const RECORD_MESSAGE = 1;
+export const RECORD_INTEREST = 2;
+
+export const MESSAGE_ACCOUNT = 0;
+export const MESSAGE_HASH = 4;
+export const MESSAGE_SUBJECT_LENGTH = 8;
+export const MESSAGE_REPLY_LENGTH = 12;
+export const MESSAGE_HEADER_LENGTH = 16;
+export const MESSAGE_PAYLOAD_LENGTH = 20;
+export const MESSAGE_TAIL_LENGTH = 24;
+export const MESSAGE_FLAGS = 28;
+export const MESSAGE_QUEUES_LENGTH = 32;
+export const MESSAGE_BYTES = 36;
+
+export const FLAG_PLAIN = 1;
+export const FLAG_LARGE = 2;
+export const HOPS_SHIFT = 8;
+export const HOPS_MASK = 0xff;
+
+export const INTEREST_ACCOUNT = 0;
+export const INTEREST_WEIGHT = 4;
+export const INTEREST_SUBJECT_LENGTH = 8;
+export const INTEREST_QUEUE_LENGTH = 12;
+export const INTEREST_BYTES = 16;

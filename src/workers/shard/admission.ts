@@ -1,0 +1,296 @@
+import { createHash } from 'node:crypto';
+import type net from 'node:net';
+import tls from 'node:tls';
+import type { TlsOptions } from '../../shared/base/options.ts';
+import { CLOSE_REASON, ERR } from '../../shared/protocol/nats/errors.ts';
+import { ProxyProtocolParser } from '../../shared/protocol/nats/proxy-protocol.ts';
+import { adoptSocket } from './adopt-socket.ts';
+import {
+  ClientConnection,
+  STAGE_PROTOCOL,
+  STAGE_PROXY,
+  STAGE_TLS_HANDSHAKE,
+  STAGE_TLS_PEEK,
+} from './connection.ts';
+import type { HandedConnection } from './contract.ts';
+import type { Shard } from './shard.ts';
+
+/**
+ * From an accepted socket to a connection that speaks the protocol: PROXY header, INFO, TLS (client-protocol.md §2, §12, §13).
+ *
+ *   accept ─► INFO ─► [PROXY header] ─► [look at the first byte] ─► [TLS handshake] ─► protocol
+ *
+ * A plain listener skips all that and reads straight into the shard's region. Wherever the first bytes decide how to go on,
+ * the socket is read in chunks; what was read too much is put back (`unshift`) before TLS takes over.
+ */
+const PROXY_TIMEOUT_MS = 5000;
+/** How long queued output may take after the decision to close (client-protocol.md §14). */
+const CLOSE_FLUSH_MS = 100;
+const TLS_RECORD_HANDSHAKE = 0x16;
+
+export class Admission {
+  readonly #shard: Shard;
+  #secureContext: tls.SecureContext | null = null;
+
+  constructor(shard: Shard) {
+    this.#shard = shard;
+  }
+
+  /** Takes over new certificates; connections that exist keep theirs. */
+  applyOptions(): void {
+    const { tls: options } = this.#shard.options;
+    this.#secureContext = options === null ? null : createSecureContext(options);
+  }
+
+  /** A connection that main accepted. */
+  accept(handed: HandedConnection): void {
+    const shard = this.#shard;
+    const { options } = shard;
+    const direct = options.tls === null && !options.proxyProtocol;
+    let connection: ClientConnection | null = null;
+    const onread = {
+      buffer: () => (connection === null ? shard.input.region : shard.input.target(connection)),
+      callback: (count: number) => shard.input.received(connection!, count),
+    };
+    const socket = adoptSocket(handed, direct ? onread : null);
+    connection = new ClientConnection(shard, handed.cid, socket, shard.globalAccount, Date.now());
+    connection.remoteAddress = handed.remoteAddress;
+    connection.remotePort = handed.remotePort;
+    shard.register(connection);
+    this.#listen(connection, socket);
+    socket.on('drain', () => shard.output.completed(connection));
+    shard.log('debug', `${connection.label} - Client connection created`);
+    if (handed.refusal !== '') this.#refuse(connection, handed.refusal);
+    else if (direct) this.#begin(connection);
+    else this.#prepare(connection, socket);
+  }
+
+  #listen(connection: ClientConnection, stream: net.Socket | tls.TLSSocket): void {
+    const shard = this.#shard;
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (connection.stage === STAGE_TLS_HANDSHAKE) this.#handshakeFailed(connection, error.message);
+      else if (error.syscall === 'write' || error.code === 'EPIPE')
+        shard.close(connection, CLOSE_REASON.writeError);
+      else shard.close(connection, CLOSE_REASON.readError);
+    });
+    stream.on('end', () => {
+      shard.close(connection, CLOSE_REASON.clientClosed);
+      stream.destroy();
+    });
+    stream.on('close', () => shard.close(connection, CLOSE_REASON.clientClosed));
+  }
+
+  /** Closes the socket of a connection that has ended: gently, so that what is still queued arrives. */
+  finish(connection: ClientConnection, flush: boolean): void {
+    const { stream } = connection;
+    const { output } = this.#shard;
+    if (!flush || stream.destroyed) {
+      output.abandon(connection);
+      stream.destroy();
+      return;
+    }
+    const timer = setTimeout(() => stream.destroy(), CLOSE_FLUSH_MS);
+    stream.once('close', () => {
+      clearTimeout(timer);
+      output.abandon(connection);
+    });
+    // Reading goes on until the peer closes: unread bytes would turn our close into a reset that destroys the last words.
+    stream.end();
+    stream.resume();
+  }
+
+  #refuse(connection: ClientConnection, refusal: 'max-connections' | 'throttled'): void {
+    const { session } = this.#shard;
+    if (refusal === 'throttled') {
+      session.errorAndClose(connection, ERR.connectionThrottling, CLOSE_REASON.maximumConnectionsExceeded);
+      return;
+    }
+    session.login.sendInfo(connection);
+    this.#shard.log('error', `${connection.label} - maximum connections exceeded`);
+    session.errorAndClose(
+      connection,
+      ERR.maximumConnectionsExceeded,
+      CLOSE_REASON.maximumConnectionsExceeded,
+    );
+  }
+
+  /** The protocol starts: timers run, bytes go to the parser. */
+  #begin(connection: ClientConnection): void {
+    const { session } = this.#shard;
+    connection.stage = STAGE_PROTOCOL;
+    session.login.sendInfo(connection);
+    session.login.awaitConnect(connection);
+  }
+
+  /** Everything but the plain listener. */
+  #prepare(connection: ClientConnection, socket: net.Socket): void {
+    const { options } = this.#shard;
+    connection.copies = true;
+    const first = options.tls?.handshakeFirstMs ?? null;
+    if (first === null) this.#shard.session.login.sendInfo(connection);
+    if (options.proxyProtocol) this.#readProxyHeader(connection, socket);
+    else this.#chooseTransport(connection, socket);
+  }
+
+  #readProxyHeader(connection: ClientConnection, socket: net.Socket): void {
+    connection.stage = STAGE_PROXY;
+    const parser = new ProxyProtocolParser();
+    const fail = (reason: string): void => {
+      this.#shard.log(
+        'warn',
+        `Error reading PROXY protocol header from ${connection.remoteAddress}:${connection.remotePort}: ${reason}`,
+      );
+      this.#shard.close(connection, CLOSE_REASON.protocolViolation);
+    };
+    connection.timer = setTimeout(fail, PROXY_TIMEOUT_MS, 'i/o timeout');
+    const onData = (chunk: Buffer): void => {
+      const result = parser.push(chunk);
+      if (result.kind === 'more') return;
+      socket.removeListener('data', onData);
+      socket.pause();
+      if (connection.timer !== null) clearTimeout(connection.timer);
+      connection.timer = null;
+      if (result.kind === 'error') {
+        fail(result.reason);
+        return;
+      }
+      if (result.kind === 'proxied') {
+        connection.remoteAddress = result.address;
+        connection.remotePort = result.port;
+      }
+      if (result.rest.length > 0) socket.unshift(result.rest);
+      this.#chooseTransport(connection, socket);
+    };
+    socket.on('data', onData);
+  }
+
+  #chooseTransport(connection: ClientConnection, socket: net.Socket): void {
+    const { tls: options } = this.#shard.options;
+    if (options === null) {
+      this.#readPlain(connection, socket);
+      return;
+    }
+    const first = options.handshakeFirstMs;
+    if (first !== null && first > 0) this.#peek(connection, socket, first, false);
+    else if (first === null && this.#shard.options.allowNonTls)
+      this.#peek(connection, socket, options.timeoutMs, true);
+    else this.#startTls(connection, socket, first !== null);
+  }
+
+  /** Plain protocol on a socket that is read in chunks. INFO is out already. */
+  #readPlain(connection: ClientConnection, stream: net.Socket | tls.TLSSocket): void {
+    const { input, session } = this.#shard;
+    connection.stage = STAGE_PROTOCOL;
+    session.login.awaitConnect(connection);
+    stream.on('data', (chunk: Buffer) => {
+      input.receivedCopy(connection, chunk);
+      if (connection.paused) stream.pause();
+    });
+  }
+
+  /**
+   * Waits for the first bytes: does the client begin with TLS?
+   * @param decides the first byte decides (`allow_non_tls`); else any byte means TLS, and silence means INFO first
+   */
+  #peek(connection: ClientConnection, socket: net.Socket, waitMs: number, decides: boolean): void {
+    connection.stage = STAGE_TLS_PEEK;
+    const settle = (firstByte: number): void => {
+      socket.removeListener('data', onData);
+      socket.pause();
+      if (connection.timer !== null) clearTimeout(connection.timer);
+      connection.timer = null;
+      if (connection.closed) return;
+      if (decides) {
+        if (firstByte === TLS_RECORD_HANDSHAKE) this.#startTls(connection, socket, false);
+        else this.#readPlain(connection, socket);
+        return;
+      }
+      if (firstByte < 0) {
+        this.#shard.session.login.sendInfo(connection);
+        if (this.#shard.options.allowNonTls) {
+          this.#peek(connection, socket, this.#shard.options.tls!.timeoutMs, true);
+          return;
+        }
+      }
+      this.#startTls(connection, socket, firstByte >= 0);
+    };
+    const onData = (chunk: Buffer): void => {
+      const firstByte = chunk[0]!;
+      socket.pause();
+      socket.removeListener('data', onData);
+      socket.unshift(chunk);
+      settle(firstByte);
+    };
+    connection.timer = setTimeout(settle, waitMs, -1);
+    socket.on('data', onData);
+    socket.resume();
+  }
+
+  #startTls(connection: ClientConnection, socket: net.Socket, handshakeFirst: boolean): void {
+    const options = this.#shard.options.tls!;
+    connection.stage = STAGE_TLS_HANDSHAKE;
+    connection.tlsFirst = handshakeFirst;
+    // INFO must be on the wire before the handshake's first byte.
+    this.#shard.output.flush(connection);
+    const secure = new tls.TLSSocket(socket, {
+      isServer: true,
+      secureContext: this.#secureContext!,
+      requestCert: options.verify || options.pinnedCerts.length > 0,
+      rejectUnauthorized: false,
+    });
+    connection.timer = setTimeout(() => this.#handshakeFailed(connection, 'i/o timeout'), options.timeoutMs);
+    connection.stream = secure;
+    this.#listen(connection, secure);
+    secure.once('secure', () => this.#secured(connection, secure, options));
+    secure.on('drain', () => this.#shard.output.completed(connection));
+  }
+
+  #secured(connection: ClientConnection, secure: tls.TLSSocket, options: TlsOptions): void {
+    if (connection.closed) return;
+    if (connection.timer !== null) clearTimeout(connection.timer);
+    connection.timer = null;
+    const problem = peerProblem(secure, options);
+    if (problem !== '') {
+      this.#handshakeFailed(connection, problem);
+      return;
+    }
+    this.#shard.log('debug', `${connection.label} - TLS handshake complete`);
+    if (connection.tlsFirst) this.#shard.session.login.sendInfo(connection);
+    this.#readPlain(connection, secure);
+  }
+
+  #handshakeFailed(connection: ClientConnection, reason: string): void {
+    if (connection.closed) return;
+    this.#shard.log('error', `${connection.label} - TLS handshake error: ${reason}`);
+    this.#shard.close(connection, CLOSE_REASON.tlsHandshakeFailure);
+  }
+}
+
+/** @throws when certificates, keys or cipher names don't fit together (the configuration checks that first) */
+export function createSecureContext(options: TlsOptions): tls.SecureContext {
+  return tls.createSecureContext({
+    cert: options.certs.map(({ cert }) => cert),
+    key: options.certs.map(({ key }) => key),
+    ...(options.ca === '' ? {} : { ca: options.ca }),
+    ...(options.ciphers === '' ? {} : { ciphers: options.ciphers }),
+    ...(options.curves === '' ? {} : { ecdhCurve: options.curves }),
+    minVersion: options.minVersion,
+    honorCipherOrder: true,
+  });
+}
+
+/** Why the peer's certificate isn't acceptable, or ''. */
+function peerProblem(secure: tls.TLSSocket, options: TlsOptions): string {
+  if (options.verify || options.pinnedCerts.length > 0) {
+    const certificate = secure.getPeerX509Certificate();
+    if (certificate === undefined) return "tls: client didn't provide a certificate";
+    if (options.verify && !secure.authorized)
+      return `tls: failed to verify certificate: ${secure.authorizationError}`;
+    if (options.pinnedCerts.length > 0) {
+      const spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
+      const digest = createHash('sha256').update(spki).digest('hex');
+      if (!options.pinnedCerts.includes(digest)) return 'certificate not pinned';
+    }
+  }
+  return '';
+}

@@ -1,0 +1,160 @@
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { PermissionSet } from '../../shared/auth/permissions.ts';
+import type { ResponseTracker } from '../../shared/auth/response-tracker.ts';
+import { Outbox, type OutputPart } from '../../shared/base/outbox.ts';
+import type { Account } from '../../shared/broker/account.ts';
+import type { Subscriber, Subscription } from '../../shared/broker/subscription.ts';
+import { type ConnectOptions, DEFAULT_CONNECT_OPTIONS } from '../../shared/protocol/nats/connect-options.ts';
+import type { CloseReason } from '../../shared/protocol/nats/errors.ts';
+import type { LineMemo, ParserClient } from '../../shared/protocol/nats/parser.ts';
+import type { PayloadBuffer } from './payload-buffers.ts';
+import type { Shard } from './shard.ts';
+
+/** How far the connection has come. Bytes mean something else in each stage. */
+export const STAGE_PROXY = 0;
+export const STAGE_TLS_PEEK = 1;
+export const STAGE_TLS_HANDSHAKE = 2;
+export const STAGE_PROTOCOL = 3;
+
+/** Bytes that wait for the parser: an unfinished operation, or everything behind one that was put off. */
+export interface HeldBytes {
+  bytes: Uint8Array;
+  view: DataView;
+  start: number;
+  end: number;
+  payload: PayloadBuffer | null;
+}
+
+/**
+ * State of one client connection. Behaviour is elsewhere (protocol: client-session.ts, input: input.ts, output: output.ts),
+ * because an idle connection should cost little: fields only, no closures, no buffers.
+ */
+export class ClientConnection implements Subscriber, ParserClient {
+  readonly shard: Shard;
+  readonly cid: number;
+  readonly startedAtMs: number;
+  remoteAddress: string;
+  remotePort: number;
+  stream: Socket | TLSSocket;
+  readonly outbox: Outbox;
+  stage = STAGE_PROTOCOL;
+  // Parser
+  memo: LineMemo | null = null;
+  lastSubjectHash = 0;
+  lastPayloadBytes = 0;
+  maxPayloadBytes: number;
+  maxControlLineBytes: number;
+  skippingOp = 0;
+  gated: boolean;
+  closed = false;
+  // Session
+  account: Account;
+  permissions: PermissionSet | null = null;
+  responses: ResponseTracker | null = null;
+  connect: Readonly<ConnectOptions> = DEFAULT_CONNECT_OPTIONS;
+  connectReceived = false;
+  /** The account counts this connection (limits, statistics). */
+  registered = false;
+  /** Verbose, pedantic, traced or mapped: every message takes the general path. */
+  plainPublish = true;
+  verbose = true;
+  pedantic = true;
+  echo = true;
+  headers = false;
+  tracksReplies = false;
+  /** What the user is called in logs and /connz: user name, `[REDACTED]` for a token, else ''. */
+  userLabel = '';
+  /** The bcrypt hash that the password was compared with, to notice a change on reload. */
+  passwordHash = '';
+  authenticatedUser = '';
+  subscriptions: Map<string, Subscription> | null = null;
+  firstPongSent = false;
+  tlsFirst = false;
+  nonce = '';
+  // Keep-alive
+  timer: NodeJS.Timeout | null = null;
+  pingsOut = 0;
+  pingSentAtMs = 0;
+  rttMs = 0;
+  rttAtMs = 0;
+  lastActivityMs: number;
+  lastPingFromClientMs = 0;
+  // Input
+  held: HeldBytes | null = null;
+  filling: PayloadBuffer | null = null;
+  filledBytes = 0;
+  fillTargetBytes = 0;
+  /** Not parsing: waiting for a ring, a bcrypt result or interest to be written. */
+  blocked = false;
+  /** Not reading: blocked, or stalled as a fast producer. */
+  paused = false;
+  stallRequested = false;
+  /** Its bytes arrive in chunks that are copied into the read region (TLS, or after a look at the first bytes). */
+  copies = false;
+  parsing = false;
+  /** The publish about to be parsed was put off before: what precedes delivery isn't done twice. */
+  resumedBlocked = false;
+  // Output
+  writing = false;
+  writingBytes = 0;
+  writingParts: OutputPart[] | null = null;
+  writeStartedAtMs = 0;
+  bytesWrittenAtStart = 0;
+  slow = false;
+  closeReason: CloseReason | null = null;
+  // Statistics
+  inMsgs = 0;
+  inBytes = 0;
+  outMsgs = 0;
+  outBytes = 0;
+  stalls = 0;
+  /** What the shard's totals include already. */
+  reportedOutMsgs = 0;
+  reportedOutBytes = 0;
+
+  constructor(shard: Shard, cid: number, stream: Socket, account: Account, nowMs: number) {
+    this.shard = shard;
+    this.cid = cid;
+    this.stream = stream;
+    this.startedAtMs = nowMs;
+    this.lastActivityMs = nowMs;
+    this.remoteAddress = '';
+    this.remotePort = 0;
+    this.account = account;
+    this.outbox = new Outbox(shard.chunks, this);
+    this.maxPayloadBytes = shard.options.maxPayloadBytes;
+    this.maxControlLineBytes = shard.options.maxControlLineBytes;
+    this.gated = shard.authRequired;
+  }
+
+  deniesDelivery(subject: string, queue: string | null): boolean {
+    return this.permissions?.hasDeliveryFilter === true && this.permissions.deniesDelivery(subject, queue);
+  }
+
+  outboxDirty(): void {
+    this.shard.markDirty(this);
+  }
+
+  outboxFilled(): void {
+    this.shard.output.filled(this);
+  }
+
+  /** Bytes queued for the client that the kernel hasn't taken. */
+  get pendingBytes(): number {
+    return this.outbox.pendingBytes + this.writingBytes;
+  }
+
+  get subscriptionCount(): number {
+    return this.subscriptions?.size ?? 0;
+  }
+
+  /** Identity in log lines (client-protocol.md §18). */
+  get label(): string {
+    const { lang, version, name } = this.connect;
+    const id = `${this.remoteAddress.includes(':') ? `[${this.remoteAddress}]` : this.remoteAddress}:${this.remotePort} - cid:${this.cid}`;
+    if (!this.connectReceived || (lang === '' && version === '' && name === '')) return id;
+    const who = `${id} - "v${version}:${lang}:${name}"`;
+    return this.userLabel === '' ? who : `${who} - "${this.account.name}/${this.userLabel}"`;
+  }
+}

@@ -1,0 +1,118 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { ServerOptions } from '../../shared/base/options.ts';
+import type {
+  ConnectionAnswer,
+  ConnectionQuery,
+  ConnectionSnapshot,
+  SubscriptionAnswer,
+  SubscriptionQuery,
+} from '../../shared/mail/monitor.ts';
+
+/**
+ * What main and a shard say to each other. Everything is structured-cloneable; sockets and ports are transferred.
+ */
+
+/** What the server calls itself: the parts of INFO that no connection changes. */
+export interface ServerIdentity {
+  serverId: string;
+  serverName: string;
+  xkey: string;
+  /** Host and port as announced (`client_advertise` or the listener's). */
+  infoHost: string;
+  infoPort: number;
+  connectUrls: string[];
+  startedAtMs: number;
+}
+
+/** The shared memory between this thread and one other. */
+export interface ThreadLinkMemory {
+  thread: number;
+  /** Ring from this thread to the other, and back. */
+  outRing: SharedArrayBuffer;
+  inRing: SharedArrayBuffer;
+  /** Bytes of large payloads under way, in each direction. */
+  outLarge: SharedArrayBuffer;
+  inLarge: SharedArrayBuffer;
+  /** Carries the large payloads themselves. */
+  port: MessagePort;
+}
+
+/** `workerData` of a shard. */
+export interface ShardStart {
+  thread: number;
+  threads: number;
+  options: ServerOptions;
+  identity: ServerIdentity;
+  doorbells: SharedArrayBuffer;
+  /** This shard's counters (see COUNTERS). */
+  counters: SharedArrayBuffer;
+  /** Connections of each account over all shards, by account index. */
+  accountConnections: SharedArrayBuffer;
+  links: ThreadLinkMemory[];
+  /** Index of each account, by name: the same on all threads and never reused. */
+  accountIndexes: Record<string, number>;
+  /** Seed of the shard's random choices. */
+  seed: number;
+}
+
+/** An accepted connection on its way to a shard. */
+export interface HandedConnection {
+  cid: number;
+  /** A duplicated file descriptor that now belongs to the shard; -1 when the socket itself is transferred. */
+  fd: number;
+  /** Transferred where Node can do that. */
+  socket: object | null;
+  remoteAddress: string;
+  remotePort: number;
+  acceptedAtMs: number;
+  /** Why it is to be refused after INFO: '' | 'max-connections' | 'throttled'. */
+  refusal: '' | 'max-connections' | 'throttled';
+}
+
+export type ToShard =
+  | { kind: 'connections'; list: HandedConnection[] }
+  | {
+      kind: 'options';
+      options: ServerOptions;
+      identity: ServerIdentity;
+      accountIndexes: Record<string, number>;
+    }
+  | { kind: 'identity'; identity: ServerIdentity }
+  | { kind: 'lame-duck' }
+  | { kind: 'close-clients'; count: number; reason: 'shutdown' | 'max-connections' }
+  | { kind: 'shutdown' }
+  | { kind: 'bcrypt-result'; request: number; matches: boolean }
+  | { kind: 'thread-lost'; thread: number }
+  | { kind: 'thread-link'; link: ThreadLinkMemory }
+  | { kind: 'connections-query'; request: number; query: ConnectionQuery }
+  | { kind: 'subscriptions-query'; request: number; query: SubscriptionQuery };
+
+export type ShardLogLevel = 'error' | 'warn' | 'info' | 'debug' | 'trace';
+
+export type FromShard =
+  | { kind: 'ready' }
+  | { kind: 'log'; level: ShardLogLevel; text: string }
+  /** So many handed connections are in the counter now. */
+  | { kind: 'accepted'; count: number }
+  | { kind: 'closed'; snapshot: ConnectionSnapshot }
+  | { kind: 'bcrypt'; request: number; password: string; hash: string }
+  | { kind: 'reply'; request: number; result: ShardReply }
+  | { kind: 'stopped' };
+
+export type ShardReply = ConnectionAnswer | SubscriptionAnswer;
+
+/** Slots of a shard's counter page (Float64). Main reads them without asking; only the shard writes. */
+export const COUNTERS = {
+  connections: 0,
+  totalConnections: 1,
+  inMsgs: 2,
+  inBytes: 3,
+  outMsgs: 4,
+  outBytes: 5,
+  subscriptions: 6,
+  slowConsumers: 7,
+  staleConnections: 8,
+  stalledClients: 9,
+  loopLagMs: 10,
+  slots: 16,
+} as const;

@@ -1,0 +1,339 @@
+import {
+  type AuthPolicy,
+  type AuthRejection,
+  type AuthResult,
+  allowsImplicitLogin,
+  authenticate,
+  compileAuthPolicy,
+  describeCredentials,
+  type Identity,
+  isAuthAnnounced,
+  isAuthRequired,
+} from '../../shared/auth/authenticate.ts';
+import type { PermissionSet } from '../../shared/auth/permissions.ts';
+import { ResponseTracker } from '../../shared/auth/response-tracker.ts';
+import { latin1 } from '../../shared/base/latin1.ts';
+import type { Permissions } from '../../shared/base/options.ts';
+import { API_LEVEL, COMPATIBLE_VERSION } from '../../shared/base/version.ts';
+import type { Account } from '../../shared/broker/account.ts';
+import { connectViolation, decodeConnect } from '../../shared/protocol/nats/connect-options.ts';
+import { CLOSE_REASON, ERR } from '../../shared/protocol/nats/errors.ts';
+import { type InfoFields, infoLine } from '../../shared/protocol/nats/info.ts';
+import { PARSE_CLOSED, PARSE_MORE, PARSE_PAUSED } from '../../shared/protocol/nats/parser.ts';
+import type { ClientSession } from './client-session.ts';
+import type { ClientConnection } from './connection.ts';
+import { isTraced, traceConnect } from './protocol-trace.ts';
+import type { Shard } from './shard.ts';
+
+/**
+ * INFO, CONNECT, authentication and binding to an account (client-protocol.md §2–§4, §11; auth-accounts.md §2–§5).
+ *
+ * Passwords stored as bcrypt hashes are compared in main's pool: the connection isn't parsed further until the answer is
+ * there, and its authentication timeout keeps running.
+ */
+
+/** How these connections come in, for `allowed_connection_types`. */
+const CONNECTION_TYPE = 'STANDARD';
+/** The runtime's name in the place where nats-server has Go's. */
+const RUNTIME = `node${process.version}`;
+
+interface PendingPassword {
+  connection: ClientConnection;
+  result: AuthResult & { kind: 'bcrypt' };
+}
+
+export class Login {
+  readonly #shard: Shard;
+  readonly #session: ClientSession;
+  #policy: AuthPolicy;
+  #authAnnounced = false;
+  #pending = new Map<number, PendingPassword>();
+  #requests = 0;
+  readonly #permissionSets = new Map<Permissions, PermissionSet>();
+
+  constructor(shard: Shard, session: ClientSession) {
+    this.#shard = shard;
+    this.#session = session;
+    this.#policy = compileAuthPolicy(shard.options);
+  }
+
+  /** Takes over new options: users, passwords, limits. */
+  applyOptions(): void {
+    this.#policy = compileAuthPolicy(this.#shard.options);
+    this.#permissionSets.clear();
+    this.#shard.authRequired = isAuthRequired(this.#policy);
+    this.#authAnnounced = isAuthAnnounced(this.#policy);
+  }
+
+  // INFO
+
+  sendInfo(connection: ClientConnection): void {
+    const { proxyProtocol } = this.#shard.options;
+    const fields = this.#infoFields(connection);
+    if (proxyProtocol && !connection.tlsFirst) delete fields.clientIp;
+    connection.outbox.appendLatin1(infoLine(fields));
+  }
+
+  /** The INFO that follows the first PONG (client-protocol.md §4.3). */
+  sendConnectInfo(connection: ClientConnection): void {
+    const fields = this.#infoFields(connection);
+    fields.maxPayload = connection.maxPayloadBytes;
+    fields.connectInfo = true;
+    fields.remoteAccount = connection.account.name;
+    if (connection.account.name === this.#shard.options.systemAccount) fields.accountIsSystem = true;
+    connection.outbox.appendLatin1(infoLine(fields));
+  }
+
+  /** An INFO in between: lame duck, changed URLs. Only clients that understand it get it. */
+  sendAsyncInfo(connection: ClientConnection, lameDuck: boolean): void {
+    if (connection.connect.protocol < 1 || !connection.firstPongSent) return;
+    const fields = this.#infoFields(connection);
+    fields.maxPayload = connection.maxPayloadBytes;
+    if (lameDuck) {
+      fields.lameDuckMode = true;
+      delete fields.connectUrls;
+    }
+    connection.outbox.appendLatin1(infoLine(fields));
+  }
+
+  #infoFields(connection: ClientConnection): InfoFields {
+    const { identity, options } = this.#shard;
+    const { tls, allowNonTls } = options;
+    return {
+      serverId: identity.serverId,
+      serverName: identity.serverName,
+      version: COMPATIBLE_VERSION,
+      go: RUNTIME,
+      host: identity.infoHost,
+      port: identity.infoPort,
+      headers: !options.noHeaderSupport,
+      authRequired: this.#authAnnounced,
+      tlsRequired: tls !== null && (!allowNonTls || connection.tlsFirst),
+      tlsVerify: tls?.verify === true,
+      tlsAvailable: tls !== null && allowNonTls && !connection.tlsFirst,
+      maxPayload: options.maxPayloadBytes,
+      clientId: connection.cid,
+      clientIp: connection.remoteAddress,
+      ...(identity.connectUrls.length > 0 ? { connectUrls: identity.connectUrls } : {}),
+      apiLevel: API_LEVEL,
+      xkey: identity.xkey,
+    };
+  }
+
+  // CONNECT
+
+  /** INFO is out: from now on the client has so long to authenticate, or else is pinged. */
+  awaitConnect(connection: ClientConnection): void {
+    const { keepalive } = this.#session;
+    if (this.#shard.authRequired) {
+      connection.gated = true;
+      keepalive.awaitAuthentication(connection, this.#shard.options.authorization.timeoutMs);
+      return;
+    }
+    keepalive.start(connection, false);
+    this.#register(connection, this.#shard.globalAccount);
+    this.#setMode(connection);
+  }
+
+  /** Something else than CONNECT came first although authentication is required. */
+  withoutConnect(connection: ClientConnection): number {
+    if (!allowsImplicitLogin(this.#policy, CONNECTION_TYPE)) return this.#rejected(connection);
+    const result = this.#authenticate(connection);
+    return result.kind === 'accepted'
+      ? this.#accepted(connection, result.identity)
+      : this.#rejected(connection);
+  }
+
+  connect(connection: ClientConnection, bytes: Uint8Array, start: number, end: number): number {
+    const shard = this.#shard;
+    if (shard.options.log.trace) traceConnect(shard, connection, latin1(bytes, start, end));
+    const decoded = decodeConnect(bytes.subarray(start, end), connection.connect);
+    if (decoded.options === null) {
+      shard.log('error', `${connection.label} - ${decoded.error}`);
+      return this.#session.closeNow(connection, CLOSE_REASON.protocolViolation);
+    }
+    const again = connection.connectReceived;
+    connection.connect = decoded.options;
+    connection.connectReceived = true;
+    if (again || connection.subscriptionCount > 0) this.#forgetAccount(connection);
+    const result = this.#authenticate(connection);
+    if (result.kind === 'accepted') return this.#accepted(connection, result.identity);
+    if (result.kind === 'rejected') return this.#rejected(connection, result.rejection);
+    const request = this.#requests++;
+    this.#pending.set(request, { connection, result });
+    shard.post({ kind: 'bcrypt', request, password: result.password, hash: result.hash });
+    return PARSE_PAUSED;
+  }
+
+  /** The pool compared a password. */
+  passwordChecked(request: number, matches: boolean): void {
+    const pending = this.#pending.get(request);
+    this.#pending.delete(request);
+    if (pending === undefined || pending.connection.closed) return;
+    const { connection, result } = pending;
+    connection.passwordHash = result.hash;
+    const outcome = matches ? this.#accepted(connection, result.identity) : this.#rejected(connection);
+    if (outcome !== PARSE_CLOSED) this.#shard.input.resume(connection);
+  }
+
+  #authenticate(connection: ClientConnection): AuthResult {
+    return authenticate(this.#policy, {
+      credentials: connection.connect,
+      connectionType: CONNECTION_TYPE,
+      fromTrustedProxy: false,
+    });
+  }
+
+  #rejected(connection: ClientConnection, rejection: AuthRejection = 'authentication-failure'): number {
+    const who = describeCredentials(connection.connect);
+    this.#shard.log('error', `${connection.label} - authentication error${who}`);
+    const reason =
+      rejection === 'proxy-required' ? CLOSE_REASON.proxyRequired : CLOSE_REASON.authenticationFailure;
+    return this.#session.errorAndClose(connection, ERR.authorizationViolation, reason);
+  }
+
+  #accepted(connection: ClientConnection, identity: Identity): number {
+    const account = this.#shard.accountsByName.get(identity.account);
+    if (account === undefined) return this.#rejected(connection);
+    connection.authenticatedUser = identity.label === 'token' ? '[REDACTED]' : identity.user;
+    connection.userLabel = identity.label;
+    return this.#bind(connection, account, identity.permissions);
+  }
+
+  /** The connection now belongs to the account, with these permissions. */
+  #bind(connection: ClientConnection, account: Account, permissions: Permissions | null): number {
+    const shard = this.#shard;
+    connection.gated = false;
+    const violation = connectViolation(connection.connect, !shard.options.noHeaderSupport);
+    if (violation !== null) return this.#session.errorAndClose(connection, violation.error, violation.reason);
+    if (!this.#register(connection, account)) {
+      return this.#session.errorAndClose(
+        connection,
+        ERR.maximumAccountConnectionsExceeded,
+        CLOSE_REASON.maximumAccountConnectionsExceeded,
+      );
+    }
+    this.#setPermissions(connection, permissions);
+    this.#setMode(connection);
+    connection.rttMs = Date.now() - connection.startedAtMs;
+    connection.lastActivityMs = Date.now();
+    if (connection.connectReceived) {
+      this.#session.keepalive.start(connection, true);
+      this.#session.ok(connection);
+    } else {
+      this.#session.keepalive.start(connection, false);
+    }
+    return PARSE_MORE;
+  }
+
+  #setPermissions(connection: ClientConnection, permissions: Permissions | null): void {
+    connection.permissions = permissions === null ? null : this.#permissionSet(permissions);
+    const responses = permissions?.responses ?? null;
+    connection.tracksReplies = responses !== null;
+    connection.responses = responses === null ? null : new ResponseTracker(responses);
+  }
+
+  #permissionSet(permissions: Permissions): PermissionSet {
+    let set = this.#permissionSets.get(permissions);
+    if (set === undefined) {
+      set = this.#shard.newPermissionSet(permissions);
+      this.#permissionSets.set(permissions, set);
+    }
+    return set;
+  }
+
+  /** Copies what the hot path needs out of the CONNECT options. */
+  #setMode(connection: ClientConnection): void {
+    const { connect, account } = connection;
+    const { options } = this.#shard;
+    connection.verbose = connect.verbose;
+    connection.pedantic = connect.pedantic;
+    connection.echo = connect.echo;
+    connection.headers = connect.headers && !options.noHeaderSupport;
+    connection.maxPayloadBytes = lowest(options.maxPayloadBytes, account.limits.maxPayloadBytes);
+    connection.maxControlLineBytes = options.maxControlLineBytes;
+    connection.plainPublish =
+      !connect.verbose &&
+      !connect.pedantic &&
+      account.mappings === null &&
+      !isTraced(this.#shard, connection);
+  }
+
+  /** Options changed: everything derived from them is taken over again. */
+  refresh(connection: ClientConnection): void {
+    if (!connection.gated) this.#setMode(connection);
+  }
+
+  /**
+   * Authenticates an open connection again with what its CONNECT said (reload). It is closed when that is refused now, or
+   * leads to another account.
+   */
+  reauthenticate(connection: ClientConnection): void {
+    if (connection.gated) {
+      connection.gated = this.#shard.authRequired;
+      return;
+    }
+    const result = this.#authenticate(connection);
+    if (result.kind === 'rejected') this.#rejected(connection, result.rejection);
+    else if (result.kind === 'accepted') this.#takeOver(connection, result.identity);
+    // A hash that was compared before needs no new comparison; a changed one does.
+    else if (connection.passwordHash === result.hash) this.#takeOver(connection, result.identity);
+    else this.#recheck(connection, result);
+  }
+
+  #recheck(connection: ClientConnection, result: AuthResult & { kind: 'bcrypt' }): void {
+    const request = this.#requests++;
+    connection.blocked = true;
+    connection.paused = true;
+    connection.stream.pause();
+    this.#pending.set(request, { connection, result });
+    this.#shard.post({ kind: 'bcrypt', request, password: result.password, hash: result.hash });
+  }
+
+  #takeOver(connection: ClientConnection, identity: Identity): void {
+    if (identity.account !== connection.account.name) {
+      this.#session.closeNow(connection, CLOSE_REASON.clientClosed);
+      return;
+    }
+    this.#setPermissions(connection, identity.permissions);
+    this.#session.dropForbiddenSubscriptions(connection);
+  }
+
+  // Accounts
+
+  /** Counts the connection in the account, over all shards. @returns false when the account has no room */
+  #register(connection: ClientConnection, account: Account): boolean {
+    if (connection.registered && connection.account === account) return true;
+    this.unregister(connection);
+    const { accountConnections } = this.#shard;
+    const count = Atomics.add(accountConnections, account.index, 1) + 1;
+    const limit = account.limits.maxConnections;
+    if (limit >= 0 && count > limit) {
+      Atomics.sub(accountConnections, account.index, 1);
+      return false;
+    }
+    connection.account = account;
+    connection.registered = true;
+    return true;
+  }
+
+  unregister(connection: ClientConnection): void {
+    if (!connection.registered) return;
+    connection.registered = false;
+    Atomics.sub(this.#shard.accountConnections, connection.account.index, 1);
+  }
+
+  /** A second CONNECT starts anew: subscriptions end, the account is left. */
+  #forgetAccount(connection: ClientConnection): void {
+    this.#session.dropSubscriptions(connection);
+    connection.subscriptions = null;
+    connection.memo = null;
+    this.unregister(connection);
+  }
+}
+
+/** The lower of two limits where a negative one means "none". */
+function lowest(server: number, account: number): number {
+  if (account < 0) return server;
+  return server < 0 ? account : Math.min(server, account);
+}

@@ -1,0 +1,391 @@
+import { receiveMessageOnPort } from 'node:worker_threads';
+import { PermissionSet } from '../../shared/auth/permissions.ts';
+import type { MessageFrame } from '../../shared/base/message-frame.ts';
+import type { ServerOptions } from '../../shared/base/options.ts';
+import { GLOBAL_ACCOUNT } from '../../shared/base/options.ts';
+import { ChunkPool } from '../../shared/base/outbox.ts';
+import { Prng } from '../../shared/base/prng.ts';
+import { Account, type InterestAnnouncer } from '../../shared/broker/account.ts';
+import { Router, type RouterHost } from '../../shared/broker/router.ts';
+import type { Subscriber, Subscription } from '../../shared/broker/subscription.ts';
+import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
+import { CLOSE_REASON, type CloseReason, ERR, flushesOnClose } from '../../shared/protocol/nats/errors.ts';
+import { ClientParser } from '../../shared/protocol/nats/parser.ts';
+import { Doorbell } from '../../shared/ring/doorbell.ts';
+import { RingConsumer, RingProducer } from '../../shared/ring/ring.ts';
+import { MappingError, MappingSet } from '../../shared/subject/mapping.ts';
+import { Admission } from './admission.ts';
+import { ClientSession } from './client-session.ts';
+import type { ClientConnection } from './connection.ts';
+import {
+  COUNTERS,
+  type FromShard,
+  type ServerIdentity,
+  type ShardLogLevel,
+  type ShardStart,
+  type ThreadLinkMemory,
+} from './contract.ts';
+import { Input } from './input.ts';
+import { Output } from './output.ts';
+import { snapshotConnection } from './snapshots.ts';
+
+/**
+ * One shard: the connections it owns for life, its part of every account, and its links to the other threads.
+ *
+ * Work is done in turns. A turn is what one pass of the event loop brings: reads are parsed and routed as they come, and
+ * once at the end the rings are published (first, for a PONG may not overtake the interest it stands for) and every
+ * connection with output gets one write.
+ */
+
+/** Output beyond this many bytes is written before the turn ends, so that the receiver can start. */
+const EARLY_FLUSH_CONNECTIONS = 4096;
+
+export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
+  readonly thread: number;
+  options: ServerOptions;
+  identity: ServerIdentity;
+  readonly chunks = new ChunkPool();
+  readonly output: Output;
+  readonly input: Input;
+  readonly session: ClientSession;
+  readonly admission: Admission;
+  readonly router: Router;
+  readonly random: Prng;
+  readonly connections = new Map<number, ClientConnection>();
+  readonly accounts: (Account | undefined)[] = [];
+  readonly accountsByName = new Map<string, Account>();
+  parsingConnection: ClientConnection | null = null;
+  nowMs = Date.now();
+  authRequired = false;
+  lameDuck = false;
+  readonly counters: Float64Array;
+  readonly accountConnections: Int32Array;
+  readonly #links: ThreadLinks | null;
+  readonly #doorbell: Doorbell;
+  readonly #post: (message: FromShard) => void;
+  #dirty: ClientConnection[] = [];
+  #closing: { connection: ClientConnection; reason: CloseReason }[] = [];
+  #turnOpen = false;
+  #stopping = false;
+  #permissionSets = 0;
+
+  constructor(start: ShardStart, post: (message: FromShard) => void) {
+    this.thread = start.thread;
+    this.options = start.options;
+    this.identity = start.identity;
+    this.#post = post;
+    this.counters = new Float64Array(start.counters);
+    this.accountConnections = new Int32Array(start.accountConnections);
+    this.random = new Prng(start.seed);
+    this.#doorbell = new Doorbell(start.doorbells, start.thread);
+    this.#links =
+      start.threads > 1 ? new ThreadLinks(start.thread, start.threads, this.#doorbell, this) : null;
+    for (const link of start.links) this.connectThread(link);
+    this.router = new Router(this, this.#links, this.random);
+    this.session = new ClientSession(this);
+    this.admission = new Admission(this);
+    this.output = new Output(this);
+    this.input = new Input(this, new ClientParser<ClientConnection>(this.session));
+    this.applyOptions(start.options, start.identity, start.accountIndexes);
+    if (this.#links !== null) this.#sleep();
+  }
+
+  get globalAccount(): Account {
+    return this.accountsByName.get(GLOBAL_ACCOUNT)!;
+  }
+
+  /** Interest changes wait for room in a ring: what comes behind them must wait too. */
+  get waitsForRings(): boolean {
+    return this.#links?.hasControlBacklog === true;
+  }
+
+  get links(): ThreadLinks | null {
+    return this.#links;
+  }
+
+  post(message: FromShard): void {
+    this.#post(message);
+  }
+
+  log(level: ShardLogLevel, text: string): void {
+    this.#post({ kind: 'log', level, text });
+  }
+
+  /** Takes over new options: accounts come into being, change their limits and mappings; nothing is closed here. */
+  applyOptions(
+    options: ServerOptions,
+    identity: ServerIdentity,
+    accountIndexes: Record<string, number>,
+  ): void {
+    this.options = options;
+    this.identity = identity;
+    for (const { name, limits, mappings } of options.accounts) {
+      let account = this.accountsByName.get(name);
+      if (account === undefined) {
+        const announcer = this.#links === null ? null : this;
+        account = new Account(accountIndexes[name]!, name, limits, announcer, !options.disableSublistCache);
+        this.accountsByName.set(name, account);
+        this.accounts[account.index] = account;
+      }
+      account.limits = limits;
+      const compiled = mappings.length === 0 ? null : MappingSet.compile(mappings, '');
+      if (compiled instanceof MappingError) throw compiled;
+      account.mappings = compiled;
+      account.invalidateRoutes();
+    }
+    this.session.login.applyOptions();
+    this.admission.applyOptions();
+  }
+
+  /** A reload: options are taken over, and every connection is looked at again in their light. */
+  reload(options: ServerOptions, identity: ServerIdentity, accountIndexes: Record<string, number>): void {
+    this.applyOptions(options, identity, accountIndexes);
+    for (const connection of [...this.connections.values()]) {
+      this.session.login.reauthenticate(connection);
+      if (!connection.closed) this.session.login.refresh(connection);
+    }
+  }
+
+  newPermissionSet(permissions: ConstructorParameters<typeof PermissionSet>[0]): PermissionSet {
+    return new PermissionSet(permissions, this.#permissionSets++);
+  }
+
+  // Turns
+
+  /** Something happened: everything other threads said before it is taken in first (causality), and a turn is open. */
+  beginTurn(): void {
+    if (this.#links !== null && !this.#links.isEmpty()) this.#links.drain();
+    if (!this.#turnOpen) this.#openTurn();
+  }
+
+  markDirty(connection: ClientConnection): void {
+    this.#dirty.push(connection);
+    if (!this.#turnOpen) this.#openTurn();
+    if (this.#dirty.length > EARLY_FLUSH_CONNECTIONS) this.#flushOutput();
+  }
+
+  #openTurn(): void {
+    this.#turnOpen = true;
+    this.nowMs = Date.now();
+    if (this.#links !== null) this.#doorbell.awake();
+    setImmediate(this.#endTurn);
+  }
+
+  readonly #endTurn = (): void => {
+    this.#turnOpen = false;
+    this.#flushOutput();
+    if (this.#closing.length > 0) {
+      const closing = this.#closing;
+      this.#closing = [];
+      for (const { connection, reason } of closing) this.close(connection, reason);
+    }
+    if (this.#links !== null) this.#afterLinks();
+  };
+
+  #flushOutput(): void {
+    this.#links?.publish();
+    const dirty = this.#dirty;
+    if (dirty.length === 0) return;
+    this.#dirty = [];
+    for (let i = 0; i < dirty.length; i++) {
+      const connection = dirty[i]!;
+      if (connection.closed) continue;
+      this.#reportOutput(connection);
+      this.output.flush(connection);
+    }
+  }
+
+  /** Adds what a connection was sent since the last time to the totals: once a turn instead of once a message. */
+  #reportOutput(connection: ClientConnection): void {
+    const msgs = connection.outMsgs - connection.reportedOutMsgs;
+    if (msgs === 0) return;
+    const bytes = connection.outBytes - connection.reportedOutBytes;
+    connection.reportedOutMsgs = connection.outMsgs;
+    connection.reportedOutBytes = connection.outBytes;
+    connection.lastActivityMs = this.nowMs;
+    this.counters[COUNTERS.outMsgs]! += msgs;
+    this.counters[COUNTERS.outBytes]! += bytes;
+    connection.account.traffic.outMsgs += msgs;
+    connection.account.traffic.outBytes += bytes;
+  }
+
+  /** Adds what was received from a connection to the totals. */
+  countInput(connection: ClientConnection, msgs: number, bytes: number): void {
+    this.counters[COUNTERS.inMsgs]! += msgs;
+    this.counters[COUNTERS.inBytes]! += bytes;
+    connection.account.traffic.inMsgs += msgs;
+    connection.account.traffic.inBytes += bytes;
+  }
+
+  /** Connections that waited for rings are tried again, then the thread sleeps until a bell or a socket wakes it. */
+  #afterLinks(): void {
+    if (!this.waitsForRings) this.input.resumeBlocked();
+    this.#sleep();
+  }
+
+  #sleep(): void {
+    const links = this.#links!;
+    if (!this.#doorbell.sleep(this.#woken, () => !links.isEmpty())) setImmediate(this.#woken);
+  }
+
+  readonly #woken = (): void => {
+    this.beginTurn();
+  };
+
+  // Threads
+
+  /** Connects to another thread and tells it everything this one is interested in. */
+  connectThread(memory: ThreadLinkMemory): void {
+    const { port } = memory;
+    port.unref();
+    this.#links!.setLink(memory.thread, {
+      producer: new RingProducer(memory.outRing),
+      consumer: new RingConsumer(memory.inRing),
+      largeSent: new Int32Array(memory.outLarge),
+      largeReceived: new Int32Array(memory.inLarge),
+      postLarge: (payload) => port.postMessage(payload),
+      takeLarge: () => (receiveMessageOnPort(port)?.message as SharedArrayBuffer | undefined) ?? null,
+    });
+    for (const account of this.accounts) {
+      account?.forEachLocalInterest((subject, queue, weight) =>
+        this.#links!.sendInterest(memory.thread, account.index, subject, queue, weight),
+      );
+    }
+    if (this.#turnOpen === false && this.accounts.length > 0) this.beginTurn();
+  }
+
+  /** A thread died: nothing is sent to it any more, and whoever waited for it goes on. */
+  threadLost(thread: number): void {
+    this.#links?.setLink(thread, null);
+    for (const account of this.accounts) account?.dropThread(thread);
+    this.beginTurn();
+  }
+
+  announceInterest(accountIndex: number, subject: string, queue: string | null, weight: number): void {
+    this.#links!.sendInterest(-1, accountIndex, subject, queue, weight);
+  }
+
+  interestChanged(
+    thread: number,
+    accountIndex: number,
+    subject: string,
+    queue: string | null,
+    weight: number,
+  ): void {
+    this.accounts[accountIndex]?.setThreadInterest(thread, subject, queue, weight);
+  }
+
+  messageArrived(
+    _thread: number,
+    accountIndex: number,
+    frame: MessageFrame,
+    plain: boolean,
+    queues: readonly Uint8Array[],
+    hops: number,
+  ): void {
+    const account = this.accounts[accountIndex];
+    if (account === undefined) return;
+    const route = account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd);
+    this.router.deliverFromThread(account, route, frame, plain, queues, hops);
+  }
+
+  // Router
+
+  subscriptionExhausted(subscription: Subscription): void {
+    const connection = subscription.subscriber as ClientConnection;
+    this.session.removeSubscription(connection, subscription);
+  }
+
+  replyDelivered(subscriber: Subscriber, frame: MessageFrame): void {
+    this.session.trackReply(subscriber as ClientConnection, frame);
+  }
+
+  // Connections
+
+  /** Closes at the end of the turn: whoever finds a reason in the middle of a delivery must not change the routes under it. */
+  closeLater(connection: ClientConnection, reason: CloseReason): void {
+    if (connection.closeReason !== null) return;
+    connection.closeReason = reason;
+    connection.outbox.refusing = true;
+    this.#closing.push({ connection, reason });
+    if (!this.#turnOpen) this.#openTurn();
+  }
+
+  /** Ends a connection: what is queued is still written where the reason allows, then the socket closes. */
+  close(connection: ClientConnection, reason: CloseReason): void {
+    if (connection.closed) return;
+    connection.closeReason = reason;
+    if (flushesOnClose(reason) && !connection.writing) {
+      this.#links?.publish();
+      this.output.flush(connection);
+    }
+    connection.closed = true;
+    this.#reportOutput(connection);
+    this.session.ended(connection);
+    this.input.forget(connection);
+    this.connections.delete(connection.cid);
+    this.counters[COUNTERS.connections] = this.connections.size;
+    this.log('debug', `${connection.label} - Client connection closed: ${reason}`);
+    this.post({ kind: 'closed', snapshot: snapshotConnection(connection, this.nowMs, true) });
+    connection.subscriptions = null;
+    this.admission.finish(connection, flushesOnClose(reason));
+    if (this.#stopping && this.connections.size === 0) this.post({ kind: 'stopped' });
+  }
+
+  register(connection: ClientConnection): void {
+    this.connections.set(connection.cid, connection);
+    this.counters[COUNTERS.connections] = this.connections.size;
+    this.counters[COUNTERS.totalConnections]!++;
+  }
+
+  /** Lame duck: clients are told, so that they move on by themselves. */
+  enterLameDuck(): void {
+    this.lameDuck = true;
+    for (const connection of this.connections.values()) this.session.login.sendAsyncInfo(connection, true);
+  }
+
+  /** Closes some connections: a few at a time in lame duck, random ones when `max_connections` shrank. */
+  closeSome(count: number, reason: 'shutdown' | 'max-connections'): void {
+    const all = [...this.connections.values()];
+    for (let closed = 0; closed < count && all.length > 0; closed++) {
+      const [connection] = all.splice(this.random.below(all.length), 1);
+      if (reason === 'shutdown') this.close(connection!, CLOSE_REASON.serverShutdown);
+      else {
+        this.session.errorAndClose(
+          connection!,
+          ERR.maximumConnectionsExceeded,
+          CLOSE_REASON.maximumConnectionsExceeded,
+        );
+      }
+    }
+  }
+
+  /** Closes everything and reports when it is done. */
+  shutdown(): void {
+    this.#stopping = true;
+    for (const connection of [...this.connections.values()])
+      this.close(connection, CLOSE_REASON.serverShutdown);
+    if (this.connections.size === 0) this.post({ kind: 'stopped' });
+  }
+
+  countSubscriptions(change: number): void {
+    this.counters[COUNTERS.subscriptions]! += change;
+  }
+
+  countStale(): void {
+    this.counters[COUNTERS.staleConnections]!++;
+  }
+
+  releaseStalled(): void {
+    this.input.releaseStalled();
+  }
+
+  countStall(): void {
+    this.counters[COUNTERS.stalledClients]!++;
+  }
+
+  countSlowConsumer(connection: ClientConnection): void {
+    this.counters[COUNTERS.slowConsumers]!++;
+    connection.account.traffic.slowConsumers++;
+  }
+}

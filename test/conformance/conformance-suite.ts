@@ -1,0 +1,50 @@
+/** The conformance tests of one server with one number of shards: every scenario against its recording. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Daemon } from '../support/daemon.ts';
+import type { ServerCommand } from '../support/server-command.ts';
+import { configurationText } from './configurations.ts';
+import { ScenarioRunner, type Transcript } from './runner.ts';
+import type { ConfigName, Scenario } from './scenario.ts';
+import { SCENARIO_GROUPS } from './scenarios/all.ts';
+import { readTranscripts } from './transcripts.ts';
+
+function byConfiguration(): Map<ConfigName, Scenario[]> {
+  const grouped = new Map<ConfigName, Scenario[]>();
+  for (const scenario of [...SCENARIO_GROUPS.values()].flat()) {
+    const list = grouped.get(scenario.config) ?? [];
+    list.push(scenario);
+    grouped.set(scenario.config, list);
+  }
+  return grouped;
+}
+
+function recordings(): Map<string, Transcript> {
+  const byName = new Map<string, Transcript>();
+  for (const group of SCENARIO_GROUPS.keys()) {
+    for (const transcript of readTranscripts(group).transcripts) byName.set(transcript.name, transcript);
+  }
+  return byName;
+}
+
+/** Defines the tests; scenarios of one configuration share a daemon. */
+export function conformanceSuite(title: string, command: ServerCommand, shards: number): void {
+  const recorded = recordings();
+  describe(title, () => {
+    for (const [config, scenarios] of byConfiguration()) {
+      describe(config, () => {
+        let daemon: Daemon;
+        beforeAll(async () => {
+          daemon = await Daemon.start({ config: configurationText(config), command, shards });
+        });
+        afterAll(async () => {
+          await daemon?.stop();
+        });
+        test.each(scenarios)('$name', async (scenario) => {
+          const expected = recorded.get(scenario.name);
+          expect(expected, 'recorded').toBeDefined();
+          expect(await new ScenarioRunner(daemon, !command.isNatsd).run(scenario)).toEqual(expected);
+        });
+      });
+    }
+  });
+}
