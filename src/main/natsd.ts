@@ -8,5 +8,7 @@ const limits = { maxConnections: -1, maxSubscriptions: -1, maxPayloadBytes: -1, 
 const daemon = new Daemon({ configFile: '', configDigest: '', serverName: '', host: '127.0.0.1', port, clientAdvertise: '', shards, maxConnections: 65536, maxSubscriptions: 0, maxSubscriptionTokens: 0, maxControlLineBytes: 4096, maxPayloadBytes: 1048576, maxPendingBytes: 67108864, maxClosedClients: 10000, pingIntervalMs: 120000, pingMax: 2, writeDeadlineMs: 10000, writeTimeout: 'default', noFastProducerStall: false, lameDuckDurationMs: 120000, lameDuckGracePeriodMs: 10000, allowNonTls: false, noHeaderSupport: false, disableSublistCache: false, proxyProtocol: false, serverTags: [], serverMetadata: {}, featureFlags: {}, noAuthUser: '', systemAccount: '$SYS', authorization: { user: '', password: '', token: '', timeoutMs: 2000, proxyRequired: false, defaultPermissions: null }, users: [], accounts: [{ name: '$G', limits, mappings: [], defaultPermissions: null }, { name: '$SYS', limits, mappings: [], defaultPermissions: null }], tls: null, log, monitor: { host: '127.0.0.1', httpPort: 0, httpsPort: 0, basePath: '' }, pidFile: '', portsFileDir: '', profPort: 0 }, logger);
 await daemon.start();
 logger.notice('Server is ready');
+const pd = process.argv.indexOf('--ports_file_dir');
+if (pd > 0) (await import('./supervise/ports-file.ts')).writePortsFile(process.argv[pd + 1]!, process.pid, daemon.ports());
 process.on('SIGTERM', () => void daemon.stop().then(() => process.exit(0)));
 process.on('SIGINT', () => void daemon.stop().then(() => process.exit(0)));

@@ -117,7 +117,7 @@ tls {
 }
 
 const CONFIGURATIONS: Record<ConfigName, () => string> = {
-  open: () => 'server_name: conformance\n',
+  open: () => 'debug: false\n',
   named: () => 'server_name: named_server\nclient_advertise: "example.com:7000"\nmax_payload: 2048\n',
   limits: () => LIMITS,
   'short-lines': () => 'max_control_line: 100\n',

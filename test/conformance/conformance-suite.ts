@@ -1,4 +1,5 @@
 /** The conformance tests of one server with one number of shards: every scenario against its recording. */
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Daemon } from '../support/daemon.ts';
 import type { ServerCommand } from '../support/server-command.ts';
@@ -26,6 +27,19 @@ function recordings(): Map<string, Transcript> {
   return byName;
 }
 
+/** The first step whose answers differ, in words; `null` when the transcripts agree. */
+function firstDifference(expected: Transcript, actual: Transcript): string | null {
+  for (const [index, step] of expected.steps.entries()) {
+    const received = actual.steps[index]?.received ?? {};
+    if (isDeepStrictEqual(step.received, received) && step.step === actual.steps[index]?.step) continue;
+    const show = (answers: Record<string, string[]>): string => JSON.stringify(answers, null, 1);
+    return `step ${index + 1}, ${step.step}\nrecorded: ${show(step.received)}\nreceived: ${show(received)}`;
+  }
+  return actual.steps.length === expected.steps.length
+    ? null
+    : 'the recording has fewer steps: record it again';
+}
+
 /** Defines the tests; scenarios of one configuration share a daemon. */
 export function conformanceSuite(title: string, command: ServerCommand, shards: number): void {
   const recorded = recordings();
@@ -42,7 +56,9 @@ export function conformanceSuite(title: string, command: ServerCommand, shards: 
         test.each(scenarios)('$name', async (scenario) => {
           const expected = recorded.get(scenario.name);
           expect(expected, 'recorded').toBeDefined();
-          expect(await new ScenarioRunner(daemon, !command.isNatsd).run(scenario)).toEqual(expected);
+          const actual = await new ScenarioRunner(daemon, !command.isNatsd).run(scenario);
+          const difference = firstDifference(expected as Transcript, actual);
+          if (difference !== null) throw new Error(difference);
         });
       });
     }

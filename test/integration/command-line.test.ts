@@ -89,7 +89,8 @@ describe('-t', () => {
   test.each([
     ['unknown field', 'port: 4222\nno_such: 1\n', ':2:1: unknown field "no_such"'],
     ['syntax', 'port: 4222\naccounts {{\n', 'Parse error on line 3'],
-    ['type', 'port: "x\n', 'arse error'],
+    ['type', 'port: "x"\n', ':1:0: '],
+    ['open string', 'server_name: "x\n', 'Parse error on line'],
     [
       'token and user',
       'authorization { token: a, user: b, password: c }\n',

@@ -154,7 +154,10 @@ function readLatency(reader: Reader, entry: ConfEntry, draft: ExportDraft): void
     draft.latency = { subject: text(entry.value), position: entry.position };
     return;
   }
-  const block = map(entry.value, `Expected latency entry to be a map/struct or string, got ${goTypeName(entry.value)}`);
+  const block = map(
+    entry.value,
+    `Expected latency entry to be a map/struct or string, got ${goTypeName(entry.value)}`,
+  );
   const latency = { subject: '' };
   const errorsBefore = reader.errors.length;
   reader.readBlock(block, LATENCY_ROWS, latency, { path: 'accounts.exports.latency' });
@@ -221,7 +224,10 @@ function importRow(kind: 'stream' | 'service', label: string): OptionRow<ImportD
         throw new OptionError(`Detected ${kind} but already saw a ${draft.kind}`);
       }
       draft.kind = kind;
-      const block = map(entry.value, `${label} entry should be an account map, got ${goTypeName(entry.value)}`);
+      const block = map(
+        entry.value,
+        `${label} entry should be an account map, got ${goTypeName(entry.value)}`,
+      );
       reader.readBlock(block, SOURCE_ROWS, draft, { path: 'accounts.imports' });
       if (draft.account === '' || draft.subject === '') {
         throw new OptionError('Expect an account name and a subject');
@@ -341,7 +347,8 @@ export const TRACE_ROWS: OptionRow<TraceDraft>[] = [
       draft.hasSampling = true;
       const { value } = entry;
       const sample = value.kind === 'integer' ? String(value.value) : text(value).replace(/%$/, '');
-      if (!/^\d+$/.test(sample)) throw new OptionError(`Invalid trace destination sampling value ${quote(sample)}`);
+      if (!/^\d+$/.test(sample))
+        throw new OptionError(`Invalid trace destination sampling value ${quote(sample)}`);
       if (Number(sample) < 1 || Number(sample) > 100) {
         throw new OptionError(`Ttrace destination sampling value ${sample} is invalid, needs to be [1..100]`);
       }

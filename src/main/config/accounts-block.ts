@@ -81,7 +81,10 @@ function accountSize(entry: ConfEntry): void {
 }
 
 function sizeRow(names: readonly [string, ...string[]], doc: string): OptionRow<unknown> {
-  return checkedBy(names, 'size', doc, (_reader, entry) => accountSize(entry), { default: '-1', reload: 'yes' });
+  return checkedBy(names, 'size', doc, (_reader, entry) => accountSize(entry), {
+    default: '-1',
+    reload: 'yes',
+  });
 }
 
 const JETSTREAM_ROWS: OptionRow<unknown>[] = [
@@ -106,7 +109,9 @@ const JETSTREAM_ROWS: OptionRow<unknown>[] = [
     (_reader, entry) => {
       const traffic = text(entry.value);
       if (!['system', 'owner', ''].includes(traffic)) {
-        throw new OptionError(`Expected 'system' or 'owner' string value for ${quote(entry.key)}, got ${traffic}`);
+        throw new OptionError(
+          `Expected 'system' or 'owner' string value for ${quote(entry.key)}, got ${traffic}`,
+        );
       }
     },
     { reload: 'yes' },
@@ -151,7 +156,8 @@ export const ACCOUNT_ROWS: OptionRow<AccountDraft>[] = [
         blockPosition: entry.position,
       });
       if (added === 0) return;
-      if (config.authorization.user !== '') throw new OptionError('Can not have a single user/pass and accounts');
+      if (config.authorization.user !== '')
+        throw new OptionError('Can not have a single user/pass and accounts');
       if (config.authorization.token !== '') throw new OptionError('Can not have a token and accounts');
     },
   }),
@@ -256,7 +262,11 @@ export function readAccounts(reader: Reader, entry: ConfEntry, draft: ConfigDraf
     reader.attempt(account, () => {
       if (account.usedAsVariable && account.value.kind !== 'map') return;
       const block = map(account.value, 'Expected map entries for accounts');
-      const accountDraft = { options: declare(draft, account.key, account.position), config: draft, imports: [] };
+      const accountDraft = {
+        options: declare(draft, account.key, account.position),
+        config: draft,
+        imports: [],
+      };
       reader.readBlock(block, ACCOUNT_ROWS, accountDraft, { path: 'accounts' });
       imports.push(...accountDraft.imports);
     });

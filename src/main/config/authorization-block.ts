@@ -43,10 +43,15 @@ const CALLOUT_ROWS: OptionRow<unknown>[] = [
   checkedBy(['account', 'acc'], 'string', 'Account of the auth service.', (_r, e) => void text(e.value), {
     default: '$G',
   }),
-  checkedBy(['auth_users', 'users'], 'array of strings', 'Users that are not delegated; required.', (_r, e) => {
-    const list = array(e.value, `Expected auth_users field to be an array, got ${goTypeName(e.value)}`);
-    for (const element of list.values) text(element);
-  }),
+  checkedBy(
+    ['auth_users', 'users'],
+    'array of strings',
+    'Users that are not delegated; required.',
+    (_r, e) => {
+      const list = array(e.value, `Expected auth_users field to be an array, got ${goTypeName(e.value)}`);
+      for (const element of list.values) text(element);
+    },
+  ),
   checkedBy(['xkey', 'key'], 'string', 'Public curve key that requests are encrypted for.', (_r, e) => {
     const key = text(e.value);
     if (isNkey('curve', key)) return;
@@ -170,10 +175,16 @@ export function singleUserRows(extra: readonly OptionRow<unknown>[]): OptionRow<
   return [
     checkedBy(['user', 'username'], 'string', 'User name.', (_r, e) => void text(e.value), { reload: 'yes' }),
     checkedBy(['pass', 'password'], 'string', 'Password.', (_r, e) => void text(e.value), { reload: 'yes' }),
-    checkedBy('timeout', 'number or duration', 'Seconds to authenticate.', (r, e) => void authTimeoutMs(r, e), {
-      default: '2',
-      reload: 'yes',
-    }),
+    checkedBy(
+      'timeout',
+      'number or duration',
+      'Seconds to authenticate.',
+      (r, e) => void authTimeoutMs(r, e),
+      {
+        default: '2',
+        reload: 'yes',
+      },
+    ),
     ...extra,
   ];
 }

@@ -1,4 +1,10 @@
-import type { AccountOptions, AuthorizationOptions, MappingOptions, TlsOptions, UserOptions } from '../../shared/base/options.ts';
+import type {
+  AccountOptions,
+  AuthorizationOptions,
+  MappingOptions,
+  TlsOptions,
+  UserOptions,
+} from '../../shared/base/options.ts';
 import type { Position } from './conf-value.ts';
 import type { ScalarValues } from './scalars.ts';
 

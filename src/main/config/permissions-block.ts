@@ -89,7 +89,10 @@ export function readPermissions(reader: Reader, entry: ConfEntry): Permissions {
     unknown: (name) => `Unknown field ${name} parsing permissions`,
   });
   if (permissions.responses !== null) {
-    permissions.publish = { allow: permissions.publish?.allow ?? [], deny: permissions.publish?.deny ?? null };
+    permissions.publish = {
+      allow: permissions.publish?.allow ?? [],
+      deny: permissions.publish?.deny ?? null,
+    };
   }
   return permissions;
 }

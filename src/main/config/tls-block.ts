@@ -1,5 +1,12 @@
 import type { TlsOptions } from '../../shared/base/options.ts';
-import { type ConfEntry, type ConfMap, type ConfValue, goTypeName, goValueText, type Position } from './conf-value.ts';
+import {
+  type ConfEntry,
+  type ConfMap,
+  type ConfValue,
+  goTypeName,
+  goValueText,
+  type Position,
+} from './conf-value.ts';
 import { nanosecondsToMs, parseDuration } from './duration.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
@@ -7,7 +14,17 @@ import type { OptionRow, Reader } from './reader.ts';
 import { checkedBy, row } from './row.ts';
 import { cipherList, readAuthorities, readPair, supportsCipher, supportsGroup } from './tls-material.ts';
 import { CURVE_GROUPS, INSECURE_SUITES, SECURE_SUITES, TLS13_SUITES } from './tls-names.ts';
-import { array, boolean, durationText, integer, isText, map, secondsOrDuration, text, textList } from './value.ts';
+import {
+  array,
+  boolean,
+  durationText,
+  integer,
+  isText,
+  map,
+  secondsOrDuration,
+  text,
+  textList,
+} from './value.ts';
 
 /** The `tls` block, the same for every listener and remote. Facts: configuration reference §3.2. */
 
@@ -68,7 +85,12 @@ function certificatePath(value: ConfValue): string {
 }
 
 const OCSP_PEER_ROWS: OptionRow<unknown>[] = [
-  checkedBy('verify', 'boolean', 'Check the revocation state of peer certificates.', (_r, e) => void boolean(e.value)),
+  checkedBy(
+    'verify',
+    'boolean',
+    'Check the revocation state of peer certificates.',
+    (_r, e) => void boolean(e.value),
+  ),
   checkedBy('ca_timeout', 'number or duration', 'Wait for the responder.', checkSeconds, { default: '2' }),
   checkedBy('allowed_clockskew', 'number or duration', 'Tolerated clock difference.', checkSeconds, {
     default: '30',
@@ -278,7 +300,10 @@ export const TLS_ROWS: OptionRow<TlsDraft>[] = [
 
 function readCertificates(reader: Reader, entry: ConfEntry, draft: TlsDraft): void {
   // nats-server's wording, whatever the type.
-  const list = array(entry.value, 'error parsing certificates config: unsupported type map[string]interface {}');
+  const list = array(
+    entry.value,
+    'error parsing certificates config: unsupported type map[string]interface {}',
+  );
   for (const element of list.values) {
     reader.attempt(element, () => {
       const block = map(
@@ -314,7 +339,10 @@ function readCipherSuites(reader: Reader, entry: ConfEntry, draft: TlsDraft): vo
       if (opensslName === undefined) throw new OptionError(`unrecognized cipher ${name}`);
       if (secure === undefined) draft.insecureCiphers.push(name);
       if (supportsCipher(opensslName)) draft.ciphers.push(opensslName);
-      else reader.notices.push(noticeText(element.position, `cipher ${name} is not in this OpenSSL and is left out`));
+      else
+        reader.notices.push(
+          noticeText(element.position, `cipher ${name} is not in this OpenSSL and is left out`),
+        );
     });
   }
 }
@@ -330,10 +358,16 @@ function readCurves(reader: Reader, entry: ConfEntry, draft: TlsDraft): void {
       const group = CURVE_GROUPS.get(name);
       if (group === undefined) throw new OptionError(`unrecognized curve preference ${name}`);
       if (supportsGroup(group)) draft.curves.push(group);
-      else reader.notices.push(noticeText(element.position, `curve ${name} is not in this OpenSSL and is left out`));
+      else
+        reader.notices.push(
+          noticeText(element.position, `curve ${name} is not in this OpenSSL and is left out`),
+        );
     });
   }
-  if (draft.curves.length === 0 && list.every((element) => element.kind === 'string' && CURVE_GROUPS.has(element.value))) {
+  if (
+    draft.curves.length === 0 &&
+    list.every((element) => element.kind === 'string' && CURVE_GROUPS.has(element.value))
+  ) {
     throw new OptionError('error parsing tls config, this OpenSSL has none of the curve_preferences');
   }
 }
@@ -377,7 +411,9 @@ function handshakeFirst(entry: ConfEntry): number | null {
   const { value } = entry;
   if (value.kind === 'boolean') return value.value ? 0 : null;
   if (value.kind !== 'string') {
-    throw new OptionError(`field ${quote(entry.key)} should be a boolean or a string, got ${goTypeName(value)}`);
+    throw new OptionError(
+      `field ${quote(entry.key)} should be a boolean or a string, got ${goTypeName(value)}`,
+    );
   }
   const word = value.value.trim().toLowerCase();
   if (word === 'true' || word === 'on') return 0;
@@ -421,7 +457,9 @@ export function readTls(reader: Reader, entry: ConfEntry, context: TlsContext): 
     unknown: (name) => `error parsing tls config, unknown field ${name}`,
   });
   if (draft.checksKnownUrls && !context.isServerToServer) {
-    const key = [...block.entries.values()].find((e) => e.key.toLowerCase() === 'verify_cert_and_check_known_urls');
+    const key = [...block.entries.values()].find(
+      (e) => e.key.toLowerCase() === 'verify_cert_and_check_known_urls',
+    );
     reader.error(key!.position, 'verify_cert_and_check_known_urls not supported in this context');
   }
   if (reader.errors.length > errorsBefore) return null;
@@ -485,7 +523,13 @@ export function resolveTls(draft: TlsDraft, readFile: (path: string) => Uint8Arr
 
 /** A checked-only `tls` row of a block natsd doesn't act on. */
 export function checkedTlsRow(path: string, isServerToServer: boolean, reload = 'yes'): OptionRow<unknown> {
-  return checkedBy('tls', 'map', 'TLS of this listener; the options of the top-level `tls` block.', (reader, entry) => {
-    readTls(reader, entry, { path, isServerToServer });
-  }, { reload });
+  return checkedBy(
+    'tls',
+    'map',
+    'TLS of this listener; the options of the top-level `tls` block.',
+    (reader, entry) => {
+      readTls(reader, entry, { path, isServerToServer });
+    },
+    { reload },
+  );
 }

@@ -5,7 +5,11 @@
  */
 
 /** Always offered, whatever `cipher_suites` says. */
-export const TLS13_SUITES = ['TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256', 'TLS_AES_128_GCM_SHA256'];
+export const TLS13_SUITES = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+];
 
 /** TLS 1.2 suites that may be listed without further ado. */
 export const SECURE_SUITES: ReadonlyMap<string, string> = new Map([

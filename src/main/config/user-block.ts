@@ -1,5 +1,5 @@
-import type { ConnectionType, Permissions, UserOptions } from '../../shared/base/options.ts';
 import { isNkey } from '../../shared/auth/nkey.ts';
+import type { ConnectionType, Permissions, UserOptions } from '../../shared/base/options.ts';
 import { type ConfEntry, type ConfMap, goValueText, type Position } from './conf-value.ts';
 import type { ConfigDraft } from './draft.ts';
 
@@ -115,7 +115,12 @@ interface UsersContext {
 }
 
 /** Reads a `users` array into the draft. Names and nkeys must be unique over the whole file. */
-export function readUsers(reader: Reader, entry: ConfEntry, draft: ConfigDraft, context: UsersContext): number {
+export function readUsers(
+  reader: Reader,
+  entry: ConfEntry,
+  draft: ConfigDraft,
+  context: UsersContext,
+): number {
   const list = array(entry.value, `Expected users field to be an array, got ${goValueText(entry.value)}`);
   let count = 0;
   for (const element of list.values) {

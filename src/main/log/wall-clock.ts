@@ -12,14 +12,14 @@ export type WallClock = () => number;
 /** A clock over two sources; they are arguments so that tests can step them. */
 export function createWallClock(
   epochMs: () => number = Date.now,
-  monotonicMs: () => number = () => performance.now(),
+  monotonicMs: () => number = () => performance.timeOrigin + performance.now(),
 ): WallClock {
-  let offsetMs = epochMs() - monotonicMs();
+  let offsetMs = 0;
   return () => {
     const coarseMs = epochMs();
     const fineMs = offsetMs + monotonicMs();
     if (fineMs >= coarseMs && fineMs < coarseMs + 1) return fineMs;
-    // Out of step by less than a millisecond is normal after start (the offset was taken mid-millisecond).
+    // The system clock was set, or the two drift apart: the fraction is shifted back into the millisecond.
     offsetMs += fineMs < coarseMs ? coarseMs - fineMs : coarseMs + 0.999 - fineMs;
     return fineMs < coarseMs ? coarseMs : coarseMs + 0.999;
   };

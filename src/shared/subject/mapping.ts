@@ -7,7 +7,7 @@
  * much passes through, and the remainder is dropped.
  */
 import type { MappingDestination, MappingOptions } from '../base/options.ts';
-import { isValidSubject } from './subject.ts';
+import { hasWildcard, isValidSubject } from './subject.ts';
 import { compileTransform, sourceMatches, type Transform, TransformError } from './transform.ts';
 import { wireText } from './wire-text.ts';
 
@@ -123,10 +123,20 @@ export class MappingSet {
     const mapping = this.#find(subject);
     if (mapping === undefined) return null;
     const { shares, remainder } = mapping;
+    if (shares.length === 0) return remainder;
     // One whole share needs no draw, so a seeded run does not depend on how many of them there are.
     const draw = shares.length === 1 && shares[0]!.end === 100 ? 0 : random() * 100;
-    for (const share of shares) if (draw < share.end) return share.transform.apply(subject, random);
-    return remainder;
+    const share = shares.find(({ end }) => draw < end);
+    return share === undefined ? remainder : share.transform.apply(this.#hashed(mapping, subject), random);
+  }
+
+  /**
+   * What a destination is made from. nats-server splits the subject only when it comes to a mapping with wildcards or to a
+   * second one; a literal source that is the first has no tokens, and its `partition` hashes nothing. Its result is a
+   * constant either way, but somebody may be subscribed to it.
+   */
+  #hashed(mapping: Mapping, subject: string): string {
+    return mapping === this.#mappings[0] && !hasWildcard(mapping.source) ? '' : subject;
   }
 
   /**

@@ -48,6 +48,9 @@ describe('deploy/natsd.service', () => {
     writeFileSync(path, unitText.replace('ExecStart=/usr/bin/natsd', 'ExecStart=/bin/true'));
     const result = spawnSync('systemd-analyze', ['verify', path], { encoding: 'utf8' });
     rmSync(directory, { recursive: true });
-    expect({ status: result.status, output: result.stdout + result.stderr }).toEqual({ status: 0, output: '' });
+    expect({ status: result.status, output: result.stdout + result.stderr }).toEqual({
+      status: 0,
+      output: '',
+    });
   });
 });

@@ -125,6 +125,7 @@ export class ClientParser<C extends ParserClient> {
    * @returns the offset of the first byte not consumed; `outcome` and `neededBytes` tell why it stopped
    */
   parse(client: C, bytes: Uint8Array, view: DataView, start: number, end: number): number {
+    const { frame } = this;
     let position = start;
     this.outcome = PARSE_MORE;
     this.neededBytes = 0;
@@ -142,17 +143,17 @@ export class ClientParser<C extends ParserClient> {
             this.outcome = this.#sink.unknownOperation(client, bytes, messageEnd - 2, end);
             return messageEnd;
           }
-          this.frame.bytes = bytes;
-          this.frame.view = view;
-          this.frame.subjectStart = position + 4;
-          this.frame.subjectEnd = position + memo.tailOffset - 1;
-          this.frame.subjectHash = memo.subjectHash;
-          this.frame.tailStart = position + memo.tailOffset;
-          this.frame.tailEnd = messageEnd;
-          this.frame.replyBytes = 0;
-          this.frame.headerBytes = -1;
-          this.frame.payloadStart = position + memo.lineBytes;
-          this.frame.payloadBytes = memo.payloadBytes;
+          frame.bytes = bytes;
+          frame.view = view;
+          frame.subjectStart = position + 4;
+          frame.subjectEnd = position + memo.tailOffset - 1;
+          frame.subjectHash = memo.subjectHash;
+          frame.tailStart = position + memo.tailOffset;
+          frame.tailEnd = messageEnd;
+          frame.replyBytes = 0;
+          frame.headerBytes = -1;
+          frame.payloadStart = position + memo.lineBytes;
+          frame.payloadBytes = memo.payloadBytes;
           this.memo = memo;
           const outcome = this.#sink.publish(client, this);
           if (outcome === PARSE_MORE) {
@@ -246,36 +247,51 @@ export class ClientParser<C extends ParserClient> {
     if (byte !== CR || bytes[at + 1] !== LF || at + 1 >= end) return false;
     if (!numeric || digits === 0 || digits > SIZE_MAX_DIGITS) return false;
     if (at - position - 4 > client.maxControlLineBytes) return false;
-    const payloadStart = at + 2;
-    const messageEnd = payloadStart + size + 2;
     if (size > client.maxPayloadBytes && client.maxPayloadBytes >= 0) return false;
+    const { frame } = this;
+    frame.bytes = bytes;
+    frame.view = view;
+    frame.subjectStart = subjectStart;
+    frame.subjectEnd = subjectEnd;
+    frame.subjectHash = hash;
+    frame.tailStart = tailStart;
+    frame.replyBytes = replyBytes;
+    frame.headerBytes = -1;
+    frame.payloadStart = at + 2;
+    frame.payloadBytes = size;
+    return this.#publishFrame(client, position, end);
+  }
+
+  /** Checks the end of the payload that the frame describes, and passes the message on. Always true. */
+  #publishFrame(client: C, position: number, end: number): boolean {
+    const { frame } = this;
+    const { bytes, payloadStart, payloadBytes, subjectHash } = frame;
+    const messageEnd = payloadStart + payloadBytes + 2;
     this.#next = messageEnd;
     if (messageEnd > end) {
-      if (messageEnd - 1 === end && bytes[end - 1] !== CR) return false;
-      this.neededBytes = messageEnd - position;
+      // Of the terminator what is there is checked at once: nothing else may stand in its place.
+      if (messageEnd - 1 === end && bytes[end - 1] !== CR) {
+        this.outcome = this.#sink.unknownOperation(client, bytes, end - 1, end);
+      } else {
+        this.neededBytes = messageEnd - position;
+      }
       return true;
     }
     if (bytes[messageEnd - 1] !== LF || bytes[messageEnd - 2] !== CR) {
       this.outcome = this.#sink.unknownOperation(client, bytes, messageEnd - 2, end);
       return true;
     }
-    this.frame.bytes = bytes;
-    this.frame.view = view;
-    this.frame.subjectStart = subjectStart;
-    this.frame.subjectEnd = subjectEnd;
-    this.frame.subjectHash = hash;
-    this.frame.tailStart = tailStart;
-    this.frame.tailEnd = messageEnd;
-    this.frame.replyBytes = replyBytes;
-    this.frame.headerBytes = -1;
-    this.frame.payloadStart = payloadStart;
-    this.frame.payloadBytes = size;
+    frame.tailEnd = messageEnd;
     this.memo = null;
-    if (client.lastSubjectHash === hash && client.lastPayloadBytes === size && replyBytes === 0) {
+    if (
+      client.lastSubjectHash === subjectHash &&
+      client.lastPayloadBytes === payloadBytes &&
+      frame.replyBytes === 0
+    ) {
       this.#remember(client, bytes, position, payloadStart - position, messageEnd - position);
     }
-    client.lastSubjectHash = hash;
-    client.lastPayloadBytes = size;
+    client.lastSubjectHash = subjectHash;
+    client.lastPayloadBytes = payloadBytes;
     this.outcome = this.#sink.publish(client, this);
     return true;
   }
@@ -318,7 +334,8 @@ export class ClientParser<C extends ParserClient> {
         return this.#withArguments(client, bytes, view, position, end, 'info', false);
       default:
         if (bytes[position] === 0x2b) return this.#skipLine(client, bytes, position, end, '+ok', OP_OK);
-        if (bytes[position] === 0x2d) return this.#withArguments(client, bytes, view, position, end, '-err', true);
+        if (bytes[position] === 0x2d)
+          return this.#withArguments(client, bytes, view, position, end, '-err', true);
         return this.#unknown(client, bytes, position, end);
     }
   }
@@ -474,7 +491,9 @@ export class ClientParser<C extends ParserClient> {
       if (this.frame.headerBytes < 0) return 'processHeaderPub Bad or Missing Header Size';
       this.frame.payloadBytes = this.#size(count - 1);
       if (this.frame.payloadBytes < 0) return 'processHeaderPub Bad or Missing Total Size';
-      return this.frame.headerBytes > this.frame.payloadBytes ? 'processHeaderPub Header Size larger then TotalSize' : '';
+      return this.frame.headerBytes > this.frame.payloadBytes
+        ? 'processHeaderPub Header Size larger then TotalSize'
+        : '';
     }
     if (count < 2 || count > 3) return 'processPub Parse Error';
     this.frame.headerBytes = -1;
@@ -506,7 +525,8 @@ export class ClientParser<C extends ParserClient> {
     const messageEnd = payloadStart + size + 2;
     if (messageEnd > end) {
       // What is there of the terminator is checked at once: nothing else may stand in its place.
-      if (payloadStart + size < end && bytes[payloadStart + size] !== CR) return this.#unknown(client, bytes, end, end);
+      if (payloadStart + size < end && bytes[payloadStart + size] !== CR)
+        return this.#unknown(client, bytes, end, end);
       this.neededBytes = messageEnd - position;
       return -1;
     }
@@ -541,7 +561,8 @@ export class ClientParser<C extends ParserClient> {
   /** Rewrites the message into the scratch buffer with canonical separators; the frame then points there. */
   #canonicalise(): void {
     const source = this.frame.bytes;
-    const needed = this.frame.subjectEnd - this.frame.subjectStart + (this.frame.tailEnd - this.frame.tailStart) + 32;
+    const needed =
+      this.frame.subjectEnd - this.frame.subjectStart + (this.frame.tailEnd - this.frame.tailStart) + 32;
     if (this.#scratch.length < needed) {
       this.#scratch = new Uint8Array(needed * 2);
       this.#scratchView = new DataView(this.#scratch.buffer);
@@ -561,7 +582,10 @@ export class ClientParser<C extends ParserClient> {
     }
     target[at++] = CR;
     target[at++] = LF;
-    target.set(source.subarray(this.frame.payloadStart, this.frame.payloadStart + this.frame.payloadBytes + 2), at);
+    target.set(
+      source.subarray(this.frame.payloadStart, this.frame.payloadStart + this.frame.payloadBytes + 2),
+      at,
+    );
     this.frame.payloadStart = at;
     this.frame.tailEnd = at + this.frame.payloadBytes + 2;
     this.frame.bytes = target;

@@ -3,8 +3,12 @@ import { describe, expect, test } from 'vitest';
 import { isValidSubscribeSubject, subjectMatches } from '../../../../src/shared/subject/subject.ts';
 import { Sublist, type SublistItem } from '../../../../src/shared/subject/sublist.ts';
 
-function item(subject: string, queue: string | null = null): SublistItem {
-  return { subject, queue };
+let items = 0;
+
+/** Each is different from all others, so that comparing by value tells them apart. */
+function item(subject: string, queue: string | null = null): SublistItem & { id: number } {
+  items++;
+  return { subject, queue, id: items };
 }
 
 function plain(list: Sublist<SublistItem>, subject: string): string[] {
@@ -68,12 +72,12 @@ describe('matching', () => {
 
   test('keeps the order of insertion on one subject', () => {
     const list = new Sublist<SublistItem>();
-    const items = [0, 1, 2, 3].map(() => item('foo'));
-    for (const each of items) list.insert(each);
-    list.remove(items[0]!);
+    const added = [0, 1, 2, 3].map(() => item('foo'));
+    for (const each of added) list.insert(each);
+    list.remove(added[0]!);
     const found = list.match('foo').plain;
     expect(found).toHaveLength(3);
-    expect(found.every((each, at) => each === items[at + 1])).toBe(true);
+    expect(found.every((each, at) => each === added[at + 1])).toBe(true);
   });
 
   test('ends a visit when told to', () => {
@@ -150,12 +154,12 @@ describe('changes', () => {
 
   test('holds and releases many items on one subject', () => {
     const list = new Sublist<SublistItem>();
-    const items = Array.from({ length: 20_000 }, (_, at) =>
+    const many = Array.from({ length: 20_000 }, (_, at) =>
       item('foo.bar', at % 2 === 0 ? null : `q${at % 7}`),
     );
-    for (const each of items) list.insert(each);
+    for (const each of many) list.insert(each);
     expect(list.match('foo.bar').plain).toHaveLength(10_000);
-    for (const each of items) expect(list.remove(each)).toBe(true);
+    for (const each of many) expect(list.remove(each)).toBe(true);
     expect(list.count).toBe(0);
     expect(list.match('foo.bar')).toEqual({ plain: [], queues: null });
   });
@@ -195,7 +199,9 @@ test('agrees with a plain list through any sequence of changes', () => {
         }
       }
       const all = new Set<SublistItem>();
-      list.forEach((each) => all.add(each));
+      list.forEach((each) => {
+        all.add(each);
+      });
       expect(all).toEqual(new Set(model));
       expect(list.count).toBe(model.length);
     }),
