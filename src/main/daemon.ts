@@ -23,6 +23,8 @@ import { Topology } from './supervise/topology.ts';
 const FIRST_CID = 5;
 /** A shard that doesn't close its connections in time is ended anyway: a stop is done within two seconds. */
 const CLOSE_TIMEOUT_MS = 1000;
+/** A thread that hasn't shown a sign of life for so long is stuck. */
+const HEARTBEAT_MISSED_MS = 15_000;
 /** Lame duck closes clients in steps of at most this long. */
 const LAME_DUCK_STEP_MAX_MS = 1000;
 const LAME_DUCK_STEP_MIN_MS = 20;
@@ -146,6 +148,11 @@ export class Daemon {
     this.topology.reconfigure(options, this.identity);
     if (options.tls !== null) this.#monitor?.setTls(options.tls);
     this.#enforceMaxConnections();
+  }
+
+  /** Whether every thread still turns: what the watchdog of systemd is told. */
+  isAlive(): boolean {
+    return this.topology.allBeat(HEARTBEAT_MISSED_MS);
   }
 
   /** Resolves when the server has stopped, whoever stopped it. */

@@ -272,7 +272,7 @@ export function readAccounts(reader: Reader, entry: ConfEntry, draft: ConfigDraf
     });
   }
   for (const { kind, account } of imports) {
-    if (draft.accounts.has(account)) continue;
+    if (account === '' || draft.accounts.has(account)) continue;
     reader.error(entry.position, `${quote(account)} account not defined for ${kind} import`);
   }
 }

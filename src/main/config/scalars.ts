@@ -137,7 +137,6 @@ export const SCALARS: { readonly [Name in keyof ScalarValues]: ScalarSpec<Scalar
   port: portNumber(4222, 'Port of the client listener; -1 is a random one.', { zeroIsDefault: true }),
   client_advertise: string('', 'Address given to clients instead of the listener’s, `host` or `host:port`.', {
     reload: 'yes',
-    problem: advertiseProblem,
   }),
   shards: number(0, 'natsd only. Threads that serve connections; 0 is one less than the cores, at least 1.', {
     problem: (count) =>
@@ -278,16 +277,12 @@ function subscriptionTokens(count: number): number {
 
 /** What is wrong with an advertised address, or `null`. An empty one and a missing port are fine. */
 export function advertiseProblem(advertise: string): string | null {
-  const invalid = (reason: string) =>
-    `Error setting server INFO with ClientAdvertise value of ${advertise}, err=${reason}`;
   const bare = advertise.replace(/^\[[^[\]]*\]/, '');
-  if (bare.split(':').length > 2) return invalid(`address ${advertise}: too many colons in address`);
+  if (bare.split(':').length > 2) return `address ${advertise}: too many colons in address`;
   const portText = bare.includes(':') ? bare.slice(bare.indexOf(':') + 1) : '';
   if (portText === '') return null;
-  if (!/^-?\d+$/.test(portText)) {
-    return invalid(`strconv.Atoi: parsing ${quote(portText)}: invalid syntax`);
-  }
-  return portProblem(Number(portText)) === null ? null : invalid(portProblem(Number(portText))!);
+  if (!/^-?\d+$/.test(portText)) return `strconv.Atoi: parsing ${quote(portText)}: invalid syntax`;
+  return portProblem(Number(portText));
 }
 
 export const SCALAR_NAMES = Object.keys(SCALARS) as (keyof ScalarValues)[];

@@ -14,17 +14,7 @@ import type { OptionRow, Reader } from './reader.ts';
 import { checkedBy, row } from './row.ts';
 import { cipherList, readAuthorities, readPair, supportsCipher, supportsGroup } from './tls-material.ts';
 import { CURVE_GROUPS, INSECURE_SUITES, SECURE_SUITES, TLS13_SUITES } from './tls-names.ts';
-import {
-  array,
-  boolean,
-  durationText,
-  integer,
-  isText,
-  map,
-  secondsOrDuration,
-  text,
-  textList,
-} from './value.ts';
+import { array, boolean, integer, isText, map, secondsOrDuration, text } from './value.ts';
 
 /** The `tls` block, the same for every listener and remote. Facts: configuration reference §3.2. */
 

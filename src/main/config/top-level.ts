@@ -224,16 +224,7 @@ function readDefaultDomains(reader: Reader, entry: ConfEntry): void {
 
 /** Tags are in lower case, without surrounding space, each once. */
 function readTags(entry: ConfEntry): string[] {
-  const { value } = entry;
-  const list =
-    value.kind === 'array' || value.kind === 'string' ? textList(value, 'tags') : [text(tagsOnly(entry))];
-  return [...new Set(list.map((tag) => tag.trim().toLowerCase()))];
-}
-
-function tagsOnly(entry: ConfEntry): ConfEntry['value'] {
-  const { value } = entry;
-  if (value.kind !== 'map' && value.kind !== 'array' && value.fromEnvironment) return value;
-  throw new OptionError(`error parsing tags: unsupported type ${goTypeName(value)}`);
+  return [...new Set(textList(entry.value, 'tags').map((tag) => tag.trim().toLowerCase()))];
 }
 
 /** Reads the whole tree into the draft; what is wrong with it is in the reader. */

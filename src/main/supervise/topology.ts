@@ -28,7 +28,7 @@ const RINGS_TOTAL_BYTES = 32 * 1024 * 1024;
 const RING_MAX_BYTES = 1024 * 1024;
 const RING_MIN_BYTES = 128 * 1024;
 /** Garbage of a shard should die young, so that no old-space collection stops it. */
-const YOUNG_GENERATION_MB = 8;
+const YOUNG_GENERATION_MB = 4;
 /** A shard that dies again and again is restarted with growing pauses. */
 const RESTART_DELAY_MS = 100;
 const RESTART_DELAY_MAX_MS = 10_000;
@@ -162,6 +162,15 @@ export class Topology {
     return sum;
   }
 
+  /** Whether every shard has turned in the last `withinMs`; one that is being restarted counts as turning. */
+  allBeat(withinMs: number): boolean {
+    const nowMs = Date.now();
+    return this.#shards.every(({ alive, counters, startedAtMs }) => {
+      const last = Math.max(counters[COUNTERS.heartbeatMs]!, startedAtMs);
+      return !alive || nowMs - last < withinMs;
+    });
+  }
+
   connectionsOf(shard: number): number {
     const handle = this.#shards[shard];
     return handle?.alive === true ? handle.counters[COUNTERS.connections]! : 0;
@@ -255,7 +264,7 @@ export class Topology {
     }
     for (let slot = 0; slot < COUNTERS.slots; slot++) {
       const gone =
-        slot === COUNTERS.connections || slot === COUNTERS.subscriptions || slot === COUNTERS.loopLagMs;
+        slot === COUNTERS.connections || slot === COUNTERS.subscriptions || slot >= COUNTERS.loopLagMs;
       if (!gone) this.#retired[slot]! += handle.counters[slot]!;
     }
     this.broadcast({ kind: 'thread-lost', thread });

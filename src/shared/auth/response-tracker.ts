@@ -4,14 +4,18 @@
  *
  * A subscriber that answers few of the requests it gets would collect entries without end, so they are bounded. They
  * are kept in order of arrival, which is the order of expiry too, since all live equally long: pruning stops at the first
- * one that is still good, and when the bound is reached the oldest goes.
+ * that is still good, and when the bound is reached the oldest go. Both are done rarely and for many entries at once,
+ * because a Map whose oldest entries were deleted is slow to find its first.
  */
 import type { ResponsePermission } from '../base/options.ts';
 
-/** Entries above which expired ones are looked for at each new entry. */
-const PRUNE_ABOVE_ENTRIES = 4096;
+/** Entries from which on expired ones are looked for. */
+const PRUNE_FROM_ENTRIES = 4096;
+const PRUNE_INTERVAL_MS = 1000;
 /** Entries of one connection at most. */
 const MAX_ENTRIES = 65_536;
+/** Entries that go at once when there are so many. */
+const EVICTED_ENTRIES = MAX_ENTRIES / 8;
 
 interface Admission {
   /** Messages left; negative is unlimited. */
@@ -23,6 +27,7 @@ interface Admission {
 export class ResponseTracker {
   readonly #limit: ResponsePermission;
   readonly #admissions = new Map<string, Admission>();
+  #nextPruneMs = Number.NEGATIVE_INFINITY;
 
   constructor(limit: ResponsePermission) {
     this.#limit = limit;
@@ -39,7 +44,7 @@ export class ResponseTracker {
     if (maxMsgs === 0) return;
     // Deleted first, so that it becomes the youngest.
     this.#admissions.delete(reply);
-    if (this.#admissions.size >= PRUNE_ABOVE_ENTRIES) this.#prune(nowMs);
+    if (this.#admissions.size >= PRUNE_FROM_ENTRIES) this.#makeRoom(nowMs);
     const expiresAtMs = expiresMs < 0 ? Number.POSITIVE_INFINITY : nowMs + expiresMs;
     this.#admissions.set(reply, { remaining: maxMsgs, expiresAtMs });
   }
@@ -58,10 +63,20 @@ export class ResponseTracker {
     return true;
   }
 
-  #prune(nowMs: number): void {
-    for (const [reply, admission] of this.#admissions) {
-      if (nowMs <= admission.expiresAtMs && this.#admissions.size < MAX_ENTRIES) return;
+  #makeRoom(nowMs: number): void {
+    if (nowMs >= this.#nextPruneMs) {
+      this.#nextPruneMs = nowMs + PRUNE_INTERVAL_MS;
+      for (const [reply, { expiresAtMs }] of this.#admissions) {
+        if (nowMs <= expiresAtMs) break;
+        this.#admissions.delete(reply);
+      }
+    }
+    if (this.#admissions.size < MAX_ENTRIES) return;
+    let evicted = 0;
+    for (const reply of this.#admissions.keys()) {
+      if (evicted === EVICTED_ENTRIES) break;
       this.#admissions.delete(reply);
+      evicted++;
     }
   }
 }

@@ -148,6 +148,7 @@ export interface ServerOptions {
   clientAdvertise: string;
   /** natsd only: number of shard threads; 0 is `max(1, cores - 1)`. */
   shards: number;
+  /** Negative refuses everyone. */
   maxConnections: number;
   /** Per connection; 0 is unlimited. */
   maxSubscriptions: number;
@@ -172,6 +173,8 @@ export interface ServerOptions {
   serverMetadata: Record<string, string>;
   featureFlags: Record<string, boolean>;
   noAuthUser: string;
+  /** `noAuthUser` was made up because only the system account is declared; INFO still says that authentication is required. */
+  noAuthUserGenerated?: boolean;
   /** Empty with `no_system_account`. */
   systemAccount: string;
   authorization: AuthorizationOptions;

@@ -186,7 +186,8 @@ export class Router {
       const headBytes = route.headBytes - headStart;
       const sid = subscription.sid;
       const tailBytes = frame.tailEnd - frame.tailStart;
-      const needed = headBytes + sid.length + tailBytes;
+      const sidBytes = sid.length;
+      const needed = headBytes + sidBytes + 1 + tailBytes;
       if (outbox.position + needed > outbox.limit && !this.#makeRoom(outbox, needed)) {
         this.#deliverLarge(route, subscription, frame, headStart);
       } else {
@@ -198,8 +199,9 @@ export class Router {
         }
         at += headBytes;
         const bytes = outbox.bytes;
-        for (let i = 0; i < sid.length; i++) bytes[at + i] = sid[i]!;
-        at += sid.length;
+        for (let i = 0; i < sidBytes; i++) bytes[at + i] = sid.charCodeAt(i);
+        at += sidBytes;
+        bytes[at++] = SPACE;
         if (tailBytes <= WORD_COPY_MAX_BYTES) {
           const source = frame.view;
           const start = frame.tailStart;
@@ -229,7 +231,7 @@ export class Router {
   #deliverLarge(route: Route, subscription: Subscription, frame: MessageFrame, headStart: number): void {
     const outbox = subscription.subscriber.outbox;
     outbox.append(route.head, headStart, route.headBytes);
-    outbox.append(subscription.sid, 0, subscription.sid.length);
+    outbox.appendLatin1(`${subscription.sid} `);
     const owner = frame.payloadOwner;
     if (owner === null || frame.payloadBytes < SHARE_MIN_BYTES) {
       outbox.append(frame.bytes, frame.tailStart, frame.tailEnd);
@@ -249,7 +251,7 @@ export class Router {
     if (this.#strippedBytes === 0) this.#strip(frame);
     const outbox = subscriber.outbox;
     outbox.append(route.head, 1, route.headBytes);
-    outbox.append(subscription.sid, 0, subscription.sid.length);
+    outbox.appendLatin1(`${subscription.sid} `);
     outbox.append(this.#stripped, 0, this.#strippedBytes);
     subscriber.outBytes += frame.payloadBytes - frame.headerBytes;
   }

@@ -1,4 +1,3 @@
-import { latin1Bytes } from '../base/latin1.ts';
 import type { Outbox } from '../base/outbox.ts';
 
 /** A local connection as the broker sees it: somewhere messages can be delivered. */
@@ -22,20 +21,18 @@ export class Subscription {
   readonly subject: string;
   readonly queue: string | null;
   readonly subscriber: Subscriber;
-  /** The sid and the space behind it, as they stand in MSG. */
-  readonly sid: Uint8Array;
-  readonly sidText: string;
+  /** The sid, one character a byte: short enough that writing its characters one by one costs nothing. */
+  readonly sid: string;
   /** Deliveries after which it ends; 0 is never. */
   maxDeliveries = 0;
   delivered = 0;
   removed = false;
 
-  constructor(subscriber: Subscriber, subject: string, queue: string | null, sidText: string) {
+  constructor(subscriber: Subscriber, subject: string, queue: string | null, sid: string) {
     this.subscriber = subscriber;
     this.subject = subject;
     this.queue = queue;
-    this.sidText = sidText;
-    this.sid = latin1Bytes(`${sidText} `);
+    this.sid = sid;
   }
 }
 

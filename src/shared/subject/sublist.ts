@@ -38,7 +38,13 @@ export interface SublistMatch<T> {
 }
 
 /** Items in order of insertion, the first inline. */
-class Bucket<T> {
+interface Items<T> {
+  first: T | null;
+  more: Set<T> | null;
+}
+
+/** The members of one queue group on one subject. */
+class Bucket<T> implements Items<T> {
   readonly name: string;
   first: T | null = null;
   more: Set<T> | null = null;
@@ -48,7 +54,7 @@ class Bucket<T> {
   }
 }
 
-class Node<T> {
+class Node<T> implements Items<T> {
   readonly token: string;
   /** Literal children: none, one inline, or a Map by token. */
   literals: Node<T> | Map<string, Node<T>> | null = null;
@@ -65,27 +71,27 @@ class Node<T> {
   }
 }
 
-function addItem<T>(bucket: { first: T | null; more: Set<T> | null }, item: T): void {
+function addItem<T>(bucket: Items<T>, item: T): void {
   if (bucket.first === item || bucket.more?.has(item) === true) {
     throw new Error('sublist: the item is already in the list');
   }
-  if (bucket.first === null) bucket.first = item;
-  else if (bucket.more === null) bucket.more = new Set([item]);
-  else bucket.more.add(item);
+  if (bucket.more !== null) bucket.more.add(item);
+  else if (bucket.first === null) bucket.first = item;
+  else bucket.more = new Set([item]);
 }
 
-function removeItem<T>(bucket: { first: T | null; more: Set<T> | null }, item: T): boolean {
-  const more = bucket.more;
+/**
+ * The place of a removed first item stays empty while there are more: to find the oldest of a Set whose oldest members
+ * were deleted takes V8 a walk over all of those.
+ */
+function removeItem<T>(bucket: Items<T>, item: T): boolean {
   if (bucket.first === item) {
     bucket.first = null;
-    if (more === null) return true;
-    const next = more.values().next().value as T;
-    more.delete(next);
-    bucket.first = next;
-  } else if (more === null || !more.delete(item)) {
-    return false;
+    return true;
   }
-  if (more !== null && more.size === 0) bucket.more = null;
+  const more = bucket.more;
+  if (more === null || !more.delete(item)) return false;
+  if (more.size === 0) bucket.more = null;
   return true;
 }
 
@@ -114,7 +120,7 @@ function addToGroup<T>(node: Node<T>, name: string, item: T): void {
 function removeFromGroup<T>(node: Node<T>, name: string, item: T): boolean {
   const group = findGroup(node, name);
   if (group === undefined || !removeItem(group, item)) return false;
-  if (group.first !== null) return true;
+  if (group.first !== null || group.more !== null) return true;
   if (node.groups instanceof Map) {
     node.groups.delete(name);
     if (node.groups.size === 0) node.groups = null;
@@ -168,6 +174,7 @@ function removeChild<T>(node: Node<T>, child: Node<T>): void {
 function isEmpty<T>(node: Node<T>): boolean {
   return (
     node.first === null &&
+    node.more === null &&
     node.groups === null &&
     node.literals === null &&
     node.star === null &&
@@ -175,13 +182,8 @@ function isEmpty<T>(node: Node<T>): boolean {
   );
 }
 
-function visitBucket<T>(
-  bucket: { first: T | null; more: Set<T> | null },
-  group: string | null,
-  visit: SublistVisitor<T>,
-): boolean {
-  if (bucket.first === null) return false;
-  if (visit(bucket.first, group) === true) return true;
+function visitBucket<T>(bucket: Items<T>, group: string | null, visit: SublistVisitor<T>): boolean {
+  if (bucket.first !== null && visit(bucket.first, group) === true) return true;
   if (bucket.more === null) return false;
   for (const item of bucket.more) if (visit(item, group) === true) return true;
   return false;

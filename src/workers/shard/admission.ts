@@ -58,7 +58,6 @@ export class Admission {
     connection.remotePort = handed.remotePort;
     shard.register(connection);
     this.#listen(connection, socket);
-    socket.on('drain', () => shard.output.completed(connection));
     shard.log('debug', `${connection.label} - Client connection created`);
     if (handed.refusal !== '') this.#refuse(connection, handed.refusal);
     else if (direct) this.#begin(connection);
@@ -66,18 +65,20 @@ export class Admission {
   }
 
   #listen(connection: ClientConnection, stream: net.Socket | tls.TLSSocket): void {
-    const shard = this.#shard;
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (connection.stage === STAGE_TLS_HANDSHAKE) this.#handshakeFailed(connection, error.message);
-      else if (error.syscall === 'write' || error.code === 'EPIPE')
-        shard.close(connection, CLOSE_REASON.writeError);
-      else shard.close(connection, CLOSE_REASON.readError);
-    });
-    stream.on('end', () => {
-      shard.close(connection, CLOSE_REASON.clientClosed);
-      stream.destroy();
-    });
-    stream.on('close', () => shard.close(connection, CLOSE_REASON.clientClosed));
+    const owned = stream as OwnedStream;
+    owned[CONNECTION] = connection;
+    owned.on('error', onError);
+    owned.on('end', onEnd);
+    owned.on('close', onClose);
+    owned.on('drain', onDrain);
+  }
+
+  /** The stream failed. */
+  failed(connection: ClientConnection, error: NodeJS.ErrnoException): void {
+    if (connection.stage === STAGE_TLS_HANDSHAKE) this.#handshakeFailed(connection, error.message);
+    else if (error.syscall === 'write' || error.code === 'EPIPE') {
+      this.#shard.close(connection, CLOSE_REASON.writeError);
+    } else this.#shard.close(connection, CLOSE_REASON.readError);
   }
 
   /** Closes the socket of a connection that has ended: gently, so that what is still queued arrives. */
@@ -242,7 +243,6 @@ export class Admission {
     connection.stream = secure;
     this.#listen(connection, secure);
     secure.once('secure', () => this.#secured(connection, secure, options));
-    secure.on('drain', () => this.#shard.output.completed(connection));
   }
 
   #secured(connection: ClientConnection, secure: tls.TLSSocket, options: TlsOptions): void {
@@ -264,6 +264,31 @@ export class Admission {
     this.#shard.log('error', `${connection.label} - TLS handshake error: ${reason}`);
     this.#shard.close(connection, CLOSE_REASON.tlsHandshakeFailure);
   }
+}
+
+/** The connection of a stream: listeners are shared functions, because four closures a connection add up. */
+const CONNECTION = Symbol('connection');
+type OwnedStream = (net.Socket | tls.TLSSocket) & { [CONNECTION]: ClientConnection };
+
+function onError(this: OwnedStream, error: NodeJS.ErrnoException): void {
+  const connection = this[CONNECTION];
+  connection.shard.admission.failed(connection, error);
+}
+
+function onEnd(this: OwnedStream): void {
+  const connection = this[CONNECTION];
+  connection.shard.close(connection, CLOSE_REASON.clientClosed);
+  this.destroy();
+}
+
+function onClose(this: OwnedStream): void {
+  const connection = this[CONNECTION];
+  connection.shard.close(connection, CLOSE_REASON.clientClosed);
+}
+
+function onDrain(this: OwnedStream): void {
+  const connection = this[CONNECTION];
+  connection.shard.output.completed(connection);
 }
 
 /** @throws when certificates, keys or cipher names don't fit together (the configuration checks that first) */

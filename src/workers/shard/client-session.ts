@@ -173,10 +173,10 @@ export class ClientSession implements ParserSink<ClientConnection> {
   /** Ends a subscription: UNSUB, or its last message was delivered. */
   removeSubscription(connection: ClientConnection, subscription: Subscription): void {
     if (!connection.account.unsubscribe(subscription)) return;
-    connection.subscriptions?.delete(subscription.sidText);
+    connection.subscriptions?.delete(subscription.sid);
     this.#shard.countSubscriptions(-1);
     if (this.#shard.options.log.trace && subscription.maxDeliveries > 0) {
-      this.#shard.log('trace', `${connection.label} - <-> [DELSUB ${subscription.sidText}]`);
+      this.#shard.log('trace', `${connection.label} - <-> [DELSUB ${subscription.sid}]`);
     }
   }
 
@@ -264,9 +264,9 @@ export class ClientSession implements ParserSink<ClientConnection> {
     const { permissions, subscriptions } = connection;
     if (permissions === null || subscriptions === null) return;
     for (const subscription of [...subscriptions.values()]) {
-      const { subject, queue, sidText } = subscription;
+      const { subject, queue, sid } = subscription;
       if (permissions.canSubscribe(subject, queue)) continue;
-      this.error(connection, `${subscriptionViolation(subject, queue)} (sid ${goQuote(sidText)})`);
+      this.error(connection, `${subscriptionViolation(subject, queue)} (sid ${goQuote(sid)})`);
       this.removeSubscription(connection, subscription);
     }
   }

@@ -114,5 +114,6 @@ export const COUNTERS = {
   staleConnections: 8,
   stalledClients: 9,
   loopLagMs: 10,
+  heartbeatMs: 11,
   slots: 16,
 } as const;

@@ -8,4 +8,5 @@ const port = parentPort;
 if (port === null) throw new Error('the shard entry must run in a worker thread');
 const shard = new Shard(workerData as ShardStart, (message: FromShard) => port.postMessage(message));
 port.on('message', (message: ToShard) => handleMail(shard, message));
+shard.startHeartbeat();
 port.postMessage({ kind: 'ready' } satisfies FromShard);

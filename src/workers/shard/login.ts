@@ -16,7 +16,12 @@ import { latin1 } from '../../shared/base/latin1.ts';
 import type { Permissions } from '../../shared/base/options.ts';
 import { API_LEVEL, COMPATIBLE_VERSION } from '../../shared/base/version.ts';
 import type { Account } from '../../shared/broker/account.ts';
-import { connectViolation, decodeConnect } from '../../shared/protocol/nats/connect-options.ts';
+import {
+  type ConnectDecodeResult,
+  connectViolation,
+  DEFAULT_CONNECT_OPTIONS,
+  decodeConnect,
+} from '../../shared/protocol/nats/connect-options.ts';
 import { CLOSE_REASON, ERR } from '../../shared/protocol/nats/errors.ts';
 import { type InfoFields, infoLine } from '../../shared/protocol/nats/info.ts';
 import { PARSE_CLOSED, PARSE_MORE, PARSE_PAUSED } from '../../shared/protocol/nats/parser.ts';
@@ -47,6 +52,8 @@ export class Login {
   readonly #session: ClientSession;
   #policy: AuthPolicy;
   #authAnnounced = false;
+  #lastConnectText = '';
+  #lastConnect: ConnectDecodeResult = { options: null, error: '' };
   #pending = new Map<number, PendingPassword>();
   #requests = 0;
   readonly #permissionSets = new Map<Permissions, PermissionSet>();
@@ -147,7 +154,7 @@ export class Login {
   connect(connection: ClientConnection, bytes: Uint8Array, start: number, end: number): number {
     const shard = this.#shard;
     if (shard.options.log.trace) traceConnect(shard, connection, latin1(bytes, start, end));
-    const decoded = decodeConnect(bytes.subarray(start, end), connection.connect);
+    const decoded = this.#decode(connection, bytes, start, end);
     if (decoded.options === null) {
       shard.log('error', `${connection.label} - ${decoded.error}`);
       return this.#session.closeNow(connection, CLOSE_REASON.protocolViolation);
@@ -174,6 +181,22 @@ export class Login {
     connection.passwordHash = result.hash;
     const outcome = matches ? this.#accepted(connection, result.identity) : this.#rejected(connection);
     if (outcome !== PARSE_CLOSED) this.#shard.input.resume(connection);
+  }
+
+  /**
+   * Decodes the CONNECT options. Clients of one kind send the same text again and again, and nothing changes decoded
+   * options: so they share one object.
+   */
+  #decode(connection: ClientConnection, bytes: Uint8Array, start: number, end: number): ConnectDecodeResult {
+    if (connection.connect !== DEFAULT_CONNECT_OPTIONS) {
+      return decodeConnect(bytes.subarray(start, end), connection.connect);
+    }
+    const text = latin1(bytes, start, end);
+    if (text === this.#lastConnectText) return this.#lastConnect;
+    const decoded = decodeConnect(bytes.subarray(start, end), DEFAULT_CONNECT_OPTIONS);
+    this.#lastConnectText = text;
+    this.#lastConnect = decoded;
+    return decoded;
   }
 
   #authenticate(connection: ClientConnection): AuthResult {

@@ -85,7 +85,7 @@ export class PublishChecks {
     if (subscription === null) return;
     const header = `NATS/1.0 503\r\nNats-Subject: ${route.subject}\r\n\r\n`;
     connection.outbox.appendLatin1(
-      `HMSG ${reply} ${subscription.sidText} ${header.length} ${header.length}\r\n${header}\r\n`,
+      `HMSG ${reply} ${subscription.sid} ${header.length} ${header.length}\r\n${header}\r\n`,
     );
     connection.outMsgs++;
     connection.outBytes += header.length;

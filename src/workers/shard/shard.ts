@@ -37,7 +37,8 @@ import { snapshotConnection } from './snapshots.ts';
  * connection with output gets one write.
  */
 
-/** Output beyond this many bytes is written before the turn ends, so that the receiver can start. */
+const HEARTBEAT_MS = 1000;
+/** Connections with output that are written before the turn ends, so that a huge fan-out starts early. */
 const EARLY_FLUSH_CONNECTIONS = 4096;
 
 export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
@@ -148,6 +149,18 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   newPermissionSet(permissions: ConstructorParameters<typeof PermissionSet>[0]): PermissionSet {
     return new PermissionSet(permissions, this.#permissionSets++);
+  }
+
+  /** Shows main that the thread turns, and how late its timers are. */
+  startHeartbeat(): void {
+    let expectedMs = Date.now() + HEARTBEAT_MS;
+    this.counters[COUNTERS.heartbeatMs] = Date.now();
+    setInterval(() => {
+      const nowMs = Date.now();
+      this.counters[COUNTERS.loopLagMs] = Math.max(nowMs - expectedMs, 0);
+      this.counters[COUNTERS.heartbeatMs] = nowMs;
+      expectedMs = nowMs + HEARTBEAT_MS;
+    }, HEARTBEAT_MS).unref();
   }
 
   // Turns

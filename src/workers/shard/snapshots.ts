@@ -78,7 +78,7 @@ function snapshotSubscription(
     accountTag: account,
     subject: subscription.subject,
     queue: subscription.queue ?? '',
-    sid: subscription.sidText,
+    sid: subscription.sid,
     deliveredMsgs: subscription.delivered,
     maxMsgs: subscription.maxDeliveries,
     cid,

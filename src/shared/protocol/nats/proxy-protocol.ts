@@ -117,8 +117,10 @@ function lineProblem(
     if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535)
       return failed(`invalid ${name} port: ${JSON.stringify(port)}`);
   }
-  if (addresses.some((address) => !isIPv4(address) && !isIPv6(address)))
+  // A zone (`%eth0`) names an interface of another machine.
+  if (addresses.some((address) => !isIPv4(address) && (!isIPv6(address) || address.includes('%')))) {
     return invalidHeader('invalid address');
+  }
   const inet6 = addresses.map((address) => address.includes(':'));
   if (protocol === 'TCP4') return inet6.includes(true) ? invalidHeader('TCP4 with IPv6 address') : null;
   if (protocol === 'TCP6') return inet6.includes(false) ? invalidHeader('TCP6 with IPv4 address') : null;

@@ -39,17 +39,36 @@ test('admits nothing when no message is allowed', () => {
 
 test('forgets expired replies', () => {
   const tracker = new ResponseTracker({ maxMsgs: 1, expiresMs: 1000 });
-  for (let at = 0; at < 10_000; at++) tracker.track(`r${at}`, at);
-  expect(tracker.size).toBeLessThanOrEqual(4097);
-  expect(tracker.take('r9999', 10_000)).toBe(true);
+  let most = 0;
+  for (let at = 0; at < 20_000; at++) {
+    tracker.track(`r${at}`, at);
+    most = Math.max(most, tracker.size);
+  }
+  expect(most).toBeLessThan(6000);
+  expect(tracker.take('r19999', 20_000)).toBe(true);
+  expect(tracker.take('r1', 20_000)).toBe(false);
 });
 
 test('stays bounded when nothing expires, at the cost of the oldest', () => {
   const tracker = new ResponseTracker({ maxMsgs: -1, expiresMs: -1 });
-  for (let at = 0; at < 70_000; at++) tracker.track(`r${at}`, 0);
-  expect(tracker.size).toBe(65_536);
+  let most = 0;
+  for (let at = 0; at < 200_000; at++) {
+    tracker.track(`r${at}`, 0);
+    most = Math.max(most, tracker.size);
+  }
+  expect(most).toBe(65_536);
   expect(tracker.take('r0', 0)).toBe(false);
-  expect(tracker.take('r4463', 0)).toBe(false);
-  expect(tracker.take('r4464', 0)).toBe(true);
-  expect(tracker.take('r69999', 0)).toBe(true);
+  const oldest = 200_000 - tracker.size;
+  expect(tracker.take(`r${oldest - 1}`, 0)).toBe(false);
+  expect(tracker.take(`r${oldest}`, 0)).toBe(true);
+  expect(tracker.take('r199999', 0)).toBe(true);
+});
+
+test('a reply that came again is not among the oldest', () => {
+  const tracker = new ResponseTracker({ maxMsgs: -1, expiresMs: -1 });
+  for (let at = 0; at < 65_536; at++) tracker.track(`r${at}`, 0);
+  tracker.track('r0', 0);
+  tracker.track('new', 0);
+  expect(tracker.take('r1', 0)).toBe(false);
+  expect(tracker.take('r0', 0)).toBe(true);
 });

@@ -90,7 +90,7 @@ describe('accepts', () => {
     ['null', {}],
     [' \t\r\n{ } ', {}],
     ['{"verbose":null}', {}],
-    ['{"protocol":-0}', { protocol: -0 }],
+    ['{"protocol":-0}', { protocol: 0 }],
     ['{"protocol":2}', { protocol: 2 }],
     ['{"protocol":-1}', { protocol: -1 }],
     ['{"protocol":1,"protocol":0}', { protocol: 0 }],
