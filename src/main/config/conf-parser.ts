@@ -132,7 +132,7 @@ class Parser {
     const separated = scanner.isAt('=:');
     if (separated) scanner.offset++;
     scanner.skip(isTop ? SPACES : SPACES + NEW_LINES);
-    if (isTop && scanner.atEnd) {
+    if (isTop && !separated && scanner.atEnd) {
       throw new ConfigError('CONFIG_SYNTAX', `config is invalid (${formatPosition(scanner.position())})`);
     }
     if (isTop && scanner.isAt(NEW_LINES)) throw scanner.syntaxError('Expected value but found new line');

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createRequire } from 'node:module';
 import type { ConfMap, ConfValue } from './conf-value.ts';
 
 /**
@@ -6,6 +6,8 @@ import type { ConfMap, ConfValue } from './conf-value.ts';
  * new line behind. It depends on what the file says and not on how it is laid out, and equals nats-server's.
  */
 export function configDigest(tree: ConfMap): string {
+  // Loaded with the first file: a start without configuration doesn't wait for it.
+  const { createHash } = createRequire(import.meta.url)('node:crypto') as typeof import('node:crypto');
   const hash = createHash('sha256');
   let pending = '';
   writeJson(tree, (text) => {

@@ -58,7 +58,10 @@ export function nanosecondsToMs(nanoseconds: bigint): number {
 
 /** Prints milliseconds the way nats-server does: `2m0s`, `1.5s`, `250ms`, `0s`. */
 export function formatDurationMs(durationMs: number): string {
-  const nanoseconds = BigInt(Math.round(Math.abs(durationMs) * NANOSECONDS_PER_MS));
+  const magnitudeMs = Math.abs(durationMs);
+  // Whole milliseconds apart: a product beyond 2^53 would round.
+  const fraction = BigInt(Math.round((magnitudeMs % 1) * NANOSECONDS_PER_MS));
+  const nanoseconds = BigInt(Math.trunc(magnitudeMs)) * BigInt(NANOSECONDS_PER_MS) + fraction;
   const sign = durationMs < 0 ? '-' : '';
   if (nanoseconds === 0n) return '0s';
   if (nanoseconds < 1_000n) return `${sign}${nanoseconds}ns`;

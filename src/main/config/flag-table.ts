@@ -131,3 +131,8 @@ const BY_NAME: ReadonlyMap<string, Flag> = new Map(
 export function findFlag(name: string): Flag | undefined {
   return BY_NAME.get(name);
 }
+
+/** A flag's name with its dashes as help texts write it: one before letters of their own, two before a word. */
+export function dashed(name: string): string {
+  return /^[a-z_]{3,}$/.test(name) ? `--${name}` : `-${name}`;
+}

@@ -87,7 +87,7 @@ export const JETSTREAM_ROWS: OptionRow<unknown>[] = [
       if (isText(entry.value) && text(entry.value).toLowerCase() === 'always') return;
       duration(reader, entry);
     },
-    { default: '2m' },
+    { default: 'always' },
   ),
   checked(['key', 'ek', 'encryption_key'], 'string', 'Key that stored messages are encrypted with.'),
   checked(['prev_key', 'prev_ek', 'prev_encryption_key'], 'string', 'The key before.'),

@@ -1,4 +1,4 @@
-import { FLAG_GROUPS } from './flag-table.ts';
+import { dashed, FLAG_GROUPS } from './flag-table.ts';
 import { NOT_YET, NOT_YET_FLAGS } from './not-yet.ts';
 import { TOP_LEVEL_ROWS } from './top-level.ts';
 
@@ -18,9 +18,9 @@ const INTRODUCTION = `# Options of natsd
 
 This file is generated from the option tables of the server (\`npm run options\`); a test keeps it up to date.
 
-Every option of nats-server 2.15 is known and checked. The column *state* says what natsd does with it: **works**;
-**warns**, the option is checked and ignored with a warning, the rest works; **stops**, the server doesn't start, because
-going on without the option would weaken security or lose data. *Reload* says whether SIGHUP may change it.
+Every option of nats-server 2.15 is known and checked. What natsd does with it: **works**; **warns**, the option is
+checked and ignored with a warning, the rest works; **stops**, the server doesn't start, because going on without the
+option would weaken security or lose data. "reload" says whether SIGHUP may change it.
 
 Durations are written \`"2s"\`, \`"1h30m"\`; sizes are integers with suffixes, \`8MB\` is 1024-based and \`8M\` 1000-based.
 `;
@@ -59,33 +59,26 @@ function sections(row: Row, path: string, state: State, seen: Map<string, string
 }
 
 function table(rows: readonly Row[], path: string, inherited: State | null): string {
-  const lines = [
-    '| Option | Type | Default | Reload | State | Meaning |',
-    '| --- | --- | --- | --- | --- | --- |',
-  ];
-  for (const row of rows) {
+  const lines = rows.map((row) => {
     const names = [row.name, ...row.aliases].map((name) => `\`${name}\``).join(', ');
     const rowPath = path === '' ? row.name : `${path}.${row.name}`;
     const state = stateOf(rowPath, inherited);
-    const notYet = state === 'works' ? undefined : NOT_YET.get(rowPath);
-    const meaning = notYet === undefined ? row.doc : `${row.doc} Not yet: ${notYet.reason}.`;
-    const cells = [names, row.type, row.default, row.reload, state, meaning];
-    lines.push(`| ${cells.map(cell).join(' | ')} |`);
-  }
+    const reason = state === 'works' ? undefined : NOT_YET.get(rowPath)?.reason;
+    const meaning = reason === undefined ? row.doc : `${row.doc} Not yet: ${reason}.`;
+    const facts = [row.type, row.default === '' ? 'no default' : `default ${row.default}`];
+    facts.push(`reload: ${row.reload}`, `**${state}**`);
+    return `- ${names}: ${facts.join('; ')}. ${meaning}`;
+  });
   return `${lines.join('\n')}\n`;
 }
 
-function cell(text: string): string {
-  return text.replaceAll('|', '\\|');
-}
-
 function flagTable(): string {
-  const lines = ['| Flag | Argument | State | Meaning |', '| --- | --- | --- | --- |'];
-  for (const flag of FLAG_GROUPS.flatMap((group) => group.flags)) {
-    const names = flag.names.map((name) => `\`${name.length <= 3 ? '-' : '--'}${name}\``).join(', ');
+  const lines = FLAG_GROUPS.flatMap((group) => group.flags).map((flag) => {
+    const argument = flag.argument === '' ? '' : ` ${flag.argument}`;
+    const names = flag.names.map((name) => `\`${dashed(name)}${argument}\``).join(', ');
     const option = NOT_YET_FLAGS.get(flag.names.at(-1)!);
     const state = option === undefined ? 'works' : stateOf(option, null);
-    lines.push(`| ${[names, flag.argument, state, flag.help].map(cell).join(' | ')} |`);
-  }
+    return `- ${names}: **${state}**. ${flag.help}.`;
+  });
   return `${lines.join('\n')}\n`;
 }

@@ -1,4 +1,4 @@
-import { FLAG_GROUPS, type Flag } from './flag-table.ts';
+import { dashed, FLAG_GROUPS, type Flag } from './flag-table.ts';
 import { CURVE_GROUPS, SECURE_SUITES, TLS13_SUITES } from './tls-names.ts';
 
 const HELP_COLUMN = 38;
@@ -15,8 +15,8 @@ export function usageText(program: string): string {
 }
 
 function flagLine(flag: Flag): string {
-  const names = flag.names.map((name) => (name.length <= 3 ? `-${name}` : `--${name}`)).join(', ');
-  const indent = flag.names[0]!.length <= 3 ? '    ' : '        ';
+  const names = flag.names.map(dashed).join(', ');
+  const indent = dashed(flag.names[0]!).startsWith('--') ? '        ' : '    ';
   const head = `${indent}${names}${flag.argument === '' ? '' : ` ${flag.argument}`}`;
   return head.length < HELP_COLUMN
     ? `${head.padEnd(HELP_COLUMN)}${flag.help}`

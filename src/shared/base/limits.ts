@@ -20,6 +20,12 @@ export const WORD_SLACK_BYTES = 16;
 export const LINE_MEMO_MAX_BYTES = 124;
 /** Distinct subjects an account keeps prepared routes for, per shard. */
 export const ROUTE_CACHE_MAX_ENTRIES = 8192;
+/** Bytes of those subjects together: a route keeps its subject three times, and a subject may fill a control line. */
+export const ROUTE_CACHE_MAX_SUBJECT_BYTES = 1024 * 1024;
+/** Places a look-up of a route goes through at most: subjects can be made up so that their hashes are the same. */
+export const ROUTE_CACHE_MAX_PROBES = 64;
+/** Rewritten messages up to this size use a buffer that is kept; larger ones get one of their own. */
+export const SCRATCH_KEEP_BYTES = 64 * 1024;
 /** Digits of a size on the wire. */
 export const SIZE_MAX_DIGITS = 9;
 /** Parts handed to one writev. */

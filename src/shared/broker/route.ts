@@ -1,6 +1,11 @@
 import type { PermissionSet } from '../auth/permissions.ts';
 import { latin1Bytes } from '../base/latin1.ts';
-import { ROUTE_CACHE_MAX_ENTRIES, WORD_SLACK_BYTES } from '../base/limits.ts';
+import {
+  ROUTE_CACHE_MAX_ENTRIES,
+  ROUTE_CACHE_MAX_PROBES,
+  ROUTE_CACHE_MAX_SUBJECT_BYTES,
+  WORD_SLACK_BYTES,
+} from '../base/limits.ts';
 import type { Subscription } from './subscription.ts';
 
 /**
@@ -89,11 +94,15 @@ export class Route {
 
 const INITIAL_SLOTS = 64;
 
-/** Open-addressing table from subject bytes to routes; bounded, and emptied when full. */
+/**
+ * Open-addressing table from subject bytes to routes; bounded, and emptied when full. A route that would lie too far from its
+ * slot isn't kept, so that a look-up is short even where a publisher chose its subjects for their equal hashes.
+ */
 export class RouteCache {
   #slots: (Route | null)[] = new Array(INITIAL_SLOTS).fill(null);
   #mask = INITIAL_SLOTS - 1;
   #count = 0;
+  #subjectBytes = 0;
   /** Look-ups answered, those of the publishers' own memos not counted. */
   hits = 0;
 
@@ -118,9 +127,13 @@ export class RouteCache {
     }
   }
 
-  /** @returns false when the cache is full: the owner starts a new generation and clears it */
+  /**
+   * Keeps a route; one that finds no place is marked stale, thus used once.
+   * @returns false when the cache is full: the owner starts a new generation and clears it
+   */
   add(route: Route): boolean {
-    if (this.#count >= ROUTE_CACHE_MAX_ENTRIES) return false;
+    if (this.#count >= ROUTE_CACHE_MAX_ENTRIES || this.#subjectBytes >= ROUTE_CACHE_MAX_SUBJECT_BYTES)
+      return false;
     if (this.#count * 2 > this.#mask) this.#grow();
     this.#place(route);
     return true;
@@ -131,6 +144,7 @@ export class RouteCache {
     this.#slots = new Array(INITIAL_SLOTS).fill(null);
     this.#mask = INITIAL_SLOTS - 1;
     this.#count = 0;
+    this.#subjectBytes = 0;
   }
 
   /** Marks the route of a literal subject as stale; the next `add` of that subject replaces it. */
@@ -149,11 +163,12 @@ export class RouteCache {
 
   #place(route: Route): void {
     let slot = (route.hash ^ (route.hash >>> 15)) & this.#mask;
-    for (;;) {
+    for (let probes = 0; probes < ROUTE_CACHE_MAX_PROBES; probes++) {
       const other = this.#slots[slot]!;
       if (other === null) {
         this.#slots[slot] = route;
         this.#count++;
+        this.#subjectBytes += route.subjectBytes.length;
         return;
       }
       if (other.hash === route.hash && other.subject === route.subject) {
@@ -162,6 +177,7 @@ export class RouteCache {
       }
       slot = (slot + 1) & this.#mask;
     }
+    route.stale = true;
   }
 
   #grow(): void {
@@ -169,6 +185,7 @@ export class RouteCache {
     this.#slots = new Array(old.length * 4).fill(null);
     this.#mask = this.#slots.length - 1;
     this.#count = 0;
+    this.#subjectBytes = 0;
     for (const route of old) if (route !== null && !route.stale) this.#place(route);
   }
 }

@@ -1,4 +1,9 @@
-import { OUTPUT_CHUNK_BYTES, SHARE_MIN_BYTES, WORD_COPY_MAX_BYTES } from '../base/limits.ts';
+import {
+  OUTPUT_CHUNK_BYTES,
+  SCRATCH_KEEP_BYTES,
+  SHARE_MIN_BYTES,
+  WORD_COPY_MAX_BYTES,
+} from '../base/limits.ts';
 import type { MessageFrame } from '../base/message-frame.ts';
 import type { Prng } from '../base/prng.ts';
 import type { Account } from './account.ts';
@@ -37,7 +42,8 @@ export class Router {
   readonly #links: ThreadLinks | null;
   readonly #random: Prng;
   /** HPUB for a subscriber without headers: the tail without its header block, built at most once a message. */
-  #stripped = new Uint8Array(4096);
+  readonly #strippedScratch = new Uint8Array(SCRATCH_KEEP_BYTES);
+  #stripped = this.#strippedScratch;
   #strippedBytes = 0;
   /** Queue groups picked for each thread by the message under way. */
   readonly #picked: RouteGroup[][] = [];
@@ -259,8 +265,8 @@ export class Router {
   #strip(frame: MessageFrame): void {
     const bodyBytes = frame.payloadBytes - frame.headerBytes;
     const needed = frame.replyBytes + 16 + bodyBytes + 4;
-    if (this.#stripped.length < needed) this.#stripped = new Uint8Array(needed * 2);
-    const target = this.#stripped;
+    const target = needed <= SCRATCH_KEEP_BYTES ? this.#strippedScratch : new Uint8Array(needed);
+    this.#stripped = target;
     const source = frame.bytes;
     let at = 0;
     for (let i = 0; i < frame.replyBytes; i++) target[at++] = source[frame.tailStart + i]!;

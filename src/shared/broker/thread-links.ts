@@ -1,6 +1,7 @@
 import { latin1, latin1Bytes } from '../base/latin1.ts';
 import { LARGE_IN_FLIGHT_MAX_BYTES, RING_CONTROL_RESERVE_BYTES, WORD_SLACK_BYTES } from '../base/limits.ts';
 import { MessageFrame } from '../base/message-frame.ts';
+import type { SharedPayload } from '../base/outbox.ts';
 import * as record from '../mail/records.ts';
 import type { Doorbell } from '../ring/doorbell.ts';
 import type { RingConsumer, RingProducer } from '../ring/ring.ts';
@@ -15,20 +16,26 @@ import type { RouteGroup } from './route.ts';
  * further until the backlog is written, since its PONG may not overtake the change. Everything else to that thread waits
  * behind the backlog, so that records stay in order.
  *
- * Payloads larger than a ring record travel as a SharedArrayBuffer through a message port; the record in the ring marks
- * their place. The bytes under way are counted in shared memory, since no ring bounds them.
+ * A record longer than the ring takes (a large payload, or hundreds of queue groups) travels as a SharedArrayBuffer through
+ * a message port; a short record in the ring marks its place. The bytes under way are counted in shared memory, since no
+ * ring bounds them: past the limit messages are refused as if the ring were full, and the receiver rings when half is gone.
+ *
+ * `hasRoomFor` is asked before queue groups pick their members, `sendMessage` knows which were picked. The promise must
+ * therefore hold for any part of the groups, and a part may fit into the ring where the whole does not.
  */
+
+const NO_GROUPS: readonly RouteGroup[] = [];
 
 /** The ends of the rings between this thread and one other, and the way for large payloads. */
 export interface ThreadLink {
   producer: RingProducer;
   consumer: RingConsumer;
-  /** Bytes of large payloads on the way: [0] from this thread, as the receiver counts them down. */
+  /** Counters of what this thread sends beside the ring (records.ts); the receiver counts down. */
   largeSent: Int32Array;
-  /** The same counter of the other direction, which this thread counts down. */
+  /** The same of the other direction, which this thread counts down. */
   largeReceived: Int32Array;
-  /** Posts a payload; it must be there for the other side's `takeLarge` when this returns. */
-  postLarge(payload: SharedArrayBuffer): void;
+  /** Posts a large record; it must be there for the other side's `takeLarge` when this returns. */
+  postLarge(record: SharedArrayBuffer): void;
   takeLarge(): SharedArrayBuffer | null;
 }
 
@@ -96,23 +103,25 @@ export class ThreadLinks {
     if (link == null) return true;
     if (this.#backlog[thread]!.length > 0) return false;
     const { producer } = link;
-    const length = this.#recordLength(link, frame, groups);
-    if (this.#isLarge(link, frame, groups)) {
-      const underWay = Atomics.load(link.largeSent, 0);
-      if (underWay > 0 && underWay + frame.payloadBytes > LARGE_IN_FLIGHT_MAX_BYTES) {
-        // Room in the ring is freed together with the payload, so the same request serves.
-        return this.#retryAfterRequest(producer, length);
+    let length = messageLength(frame, groups);
+    if (length > producer.maxRecordBytes) {
+      if (!this.#hasLargeRoom(link, length)) return false;
+      const fewest = groups.length === 0 ? length : messageLength(frame, NO_GROUPS);
+      length = fewest > producer.maxRecordBytes ? record.LARGE_BYTES : producer.maxRecordBytes;
+    }
+    for (;;) {
+      if (producer.tryClaim(record.RECORD_MESSAGE, length, RING_CONTROL_RESERVE_BYTES) >= 0) {
+        producer.abort();
+        return true;
       }
+      if (producer.requestRoom(producer.capacityBytes / 4)) return false;
     }
-    if (producer.tryClaim(record.RECORD_MESSAGE, length, RING_CONTROL_RESERVE_BYTES) >= 0) {
-      producer.abort();
-      return true;
-    }
-    if (producer.requestRoom(producer.capacityBytes / 4)) return false;
-    return this.#retryAfterRequest(producer, length);
   }
 
-  /** Sends a message; `hasRoomFor` said yes. To a thread that died it goes nowhere. */
+  /**
+   * Sends a message; `hasRoomFor` said yes. To a thread that died it goes nowhere. Where the room is gone after all (local
+   * deliveries of the same message ended subscriptions, whose announcements took it) the message queues behind them.
+   */
   sendMessage(
     thread: number,
     accountIndex: number,
@@ -123,24 +132,29 @@ export class ThreadLinks {
   ): void {
     const link = this.#links[thread];
     if (link == null) return;
-    const length = this.#recordLength(link, frame, groups);
-    const offset = link.producer.tryClaim(record.RECORD_MESSAGE, length);
-    if (offset < 0) throw new Error('thread link: no room for a message that was promised some');
+    const { producer } = link;
     const flags = (plain ? record.FLAG_PLAIN : 0) | (hops << record.HOPS_SHIFT);
-    this.#writeMessage(
-      link,
-      link.producer.bytes,
-      link.producer.view,
-      offset,
-      accountIndex,
-      frame,
-      groups,
-      flags,
-    );
-    link.producer.commit();
+    const length = messageLength(frame, groups);
+    if (length > producer.maxRecordBytes) {
+      const shared = new SharedArrayBuffer(length);
+      writeMessage(new Uint8Array(shared), new DataView(shared), 0, accountIndex, frame, groups, flags);
+      this.#sendLarge(thread, link, record.RECORD_MESSAGE, shared);
+      return;
+    }
+    if (this.#backlogs === 0 || this.#backlog[thread]!.length === 0) {
+      const offset = producer.tryClaim(record.RECORD_MESSAGE, length);
+      if (offset >= 0) {
+        writeMessage(producer.bytes, producer.view, offset, accountIndex, frame, groups, flags);
+        producer.commit();
+        return;
+      }
+    }
+    const bytes = new Uint8Array(length);
+    writeMessage(bytes, new DataView(bytes.buffer), 0, accountIndex, frame, groups, flags);
+    this.#enqueue(thread, record.RECORD_MESSAGE, bytes);
   }
 
-  /** Sends a queue message on to another member; it may not be lost, so it queues when the ring is full. */
+  /** Sends a queue message on to another member. It may not be lost nor put off, so it queues when the ring is full. */
   forwardMessage(
     thread: number,
     accountIndex: number,
@@ -148,16 +162,7 @@ export class ThreadLinks {
     group: RouteGroup,
     hops: number,
   ): void {
-    const link = this.#links[thread];
-    if (link == null) return;
-    if (this.hasRoomFor(thread, frame, [group])) {
-      this.sendMessage(thread, accountIndex, frame, false, [group], hops);
-      return;
-    }
-    const bytes = new Uint8Array(this.#recordLength(link, frame, [group]));
-    const flags = hops << record.HOPS_SHIFT;
-    this.#writeMessage(link, bytes, new DataView(bytes.buffer), 0, accountIndex, frame, [group], flags);
-    this.#enqueue(thread, record.RECORD_MESSAGE, bytes);
+    this.sendMessage(thread, accountIndex, frame, false, [group], hops);
   }
 
   /** Tells one thread, or all (`thread` -1), this thread's interest. Never refused. */
@@ -212,94 +217,68 @@ export class ThreadLinks {
       this.#frame.bytes = link.consumer.bytes;
       this.#frame.view = link.consumer.view;
       handled += link.consumer.drain(this.#handle);
-      if (link.consumer.roomRequested()) this.#doorbell.ring(thread);
+      if (link.consumer.roomRequested() || largeRoomRequested(link)) this.#doorbell.ring(thread);
     }
     return handled;
   }
 
   readonly #handle = (type: number, offset: number): void => {
-    if (type === record.RECORD_MESSAGE) this.#receiveMessage(this.#links[this.#draining]!, offset);
-    else if (type === record.RECORD_INTEREST) this.#receiveInterest(this.#links[this.#draining]!, offset);
-    else throw new Error(`thread link: unknown record type ${type}`);
+    const link = this.#links[this.#draining]!;
+    const { bytes, view } = link.consumer;
+    if (type !== record.RECORD_LARGE) {
+      this.#receive(type, bytes, view, offset, null);
+      return;
+    }
+    const shared = link.takeLarge();
+    if (shared === null) throw new Error('thread link: a large record is missing');
+    Atomics.sub(link.largeReceived, record.LARGE_UNDER_WAY, shared.byteLength);
+    // Nothing but the outboxes that refer to it keeps this memory: outboxes may, and there is nothing to release.
+    const owner: SharedPayload = { references: 0, release: () => undefined };
+    const innerType = view.getInt32(offset + record.LARGE_TYPE, true);
+    this.#receive(innerType, new Uint8Array(shared), new DataView(shared), 0, owner);
   };
 
-  #retryAfterRequest(producer: RingProducer, length: number): boolean {
-    for (;;) {
-      if (producer.tryClaim(record.RECORD_MESSAGE, length, RING_CONTROL_RESERVE_BYTES) >= 0) {
-        producer.abort();
-        return true;
-      }
-      if (producer.requestRoom(producer.capacityBytes / 4)) return false;
-    }
-  }
-
-  #isLarge(link: ThreadLink, frame: MessageFrame, groups: readonly RouteGroup[]): boolean {
-    return this.#fullLength(frame, groups) > link.producer.maxRecordBytes;
-  }
-
-  #fullLength(frame: MessageFrame, groups: readonly RouteGroup[]): number {
-    let length = record.MESSAGE_BYTES + WORD_SLACK_BYTES + (frame.subjectEnd - frame.subjectStart);
-    length += frame.tailEnd - frame.tailStart;
-    for (let i = 0; i < groups.length; i++) length += groups[i]!.nameBytes.length + 2;
-    return length;
-  }
-
-  #recordLength(link: ThreadLink, frame: MessageFrame, groups: readonly RouteGroup[]): number {
-    const length = this.#fullLength(frame, groups);
-    return length > link.producer.maxRecordBytes ? length - frame.payloadBytes - 2 : length;
-  }
-
-  #writeMessage(
-    link: ThreadLink,
+  #receive(
+    type: number,
     bytes: Uint8Array,
     view: DataView,
     offset: number,
-    accountIndex: number,
-    frame: MessageFrame,
-    groups: readonly RouteGroup[],
-    flags: number,
+    owner: SharedPayload | null,
   ): void {
-    const large = this.#isLarge(link, frame, groups);
-    if (large) this.#postLarge(link, frame);
-    const subjectBytes = frame.subjectEnd - frame.subjectStart;
-    const tailEnd = large ? frame.payloadStart : frame.tailEnd;
-    const tailBytes = tailEnd - frame.tailStart;
-    view.setInt32(offset + record.MESSAGE_ACCOUNT, accountIndex, true);
-    view.setInt32(offset + record.MESSAGE_HASH, frame.subjectHash, true);
-    view.setInt32(offset + record.MESSAGE_SUBJECT_LENGTH, subjectBytes, true);
-    view.setInt32(offset + record.MESSAGE_REPLY_LENGTH, frame.replyBytes, true);
-    view.setInt32(offset + record.MESSAGE_HEADER_LENGTH, frame.headerBytes, true);
-    view.setInt32(offset + record.MESSAGE_PAYLOAD_LENGTH, frame.payloadBytes, true);
-    view.setInt32(offset + record.MESSAGE_TAIL_LENGTH, tailBytes, true);
-    view.setInt32(offset + record.MESSAGE_FLAGS, flags | (large ? record.FLAG_LARGE : 0), true);
-    let at = offset + record.MESSAGE_BYTES;
-    for (let i = 0; i < subjectBytes; i++) bytes[at + i] = frame.bytes[frame.subjectStart + i]!;
-    at += subjectBytes;
-    bytes.set(frame.bytes.subarray(frame.tailStart, tailEnd), at);
-    at += tailBytes;
-    const queuesStart = at;
-    for (let i = 0; i < groups.length; i++) {
-      const name = groups[i]!.nameBytes;
-      view.setUint16(at, name.length, true);
-      bytes.set(name, at + 2);
-      at += name.length + 2;
-    }
-    view.setInt32(offset + record.MESSAGE_QUEUES_LENGTH, at - queuesStart, true);
+    if (type === record.RECORD_MESSAGE) this.#receiveMessage(bytes, view, offset, owner);
+    else if (type === record.RECORD_INTEREST) this.#receiveInterest(bytes, view, offset);
+    else throw new Error(`thread link: unknown record type ${type}`);
   }
 
-  /** Subject, tail and payload in one piece, as the receiver will use it. */
-  #postLarge(link: ThreadLink, frame: MessageFrame): void {
-    const subjectBytes = frame.subjectEnd - frame.subjectStart;
-    const tailBytes = frame.tailEnd - frame.tailStart;
-    const whole = new Uint8Array(new SharedArrayBuffer(subjectBytes + tailBytes + WORD_SLACK_BYTES));
-    whole.set(frame.bytes.subarray(frame.subjectStart, frame.subjectEnd));
-    whole.set(frame.bytes.subarray(frame.tailStart, frame.tailEnd), subjectBytes);
-    Atomics.add(link.largeSent, 0, frame.payloadBytes);
-    link.postLarge(whole.buffer);
+  /** @returns false when so much is on its way beside the ring that the message must wait; the receiver will ring */
+  #hasLargeRoom(link: ThreadLink, length: number): boolean {
+    const { largeSent } = link;
+    if (fitsBesideRing(largeSent, length)) return true;
+    // In this order: whatever the receiver takes after the second look, it sees the wish.
+    Atomics.store(largeSent, record.LARGE_ROOM_WANTED, 1);
+    if (!fitsBesideRing(largeSent, length)) return false;
+    Atomics.store(largeSent, record.LARGE_ROOM_WANTED, 0);
+    return true;
+  }
+
+  /** Posts a record, and marks its place in the ring. */
+  #sendLarge(thread: number, link: ThreadLink, type: number, shared: SharedArrayBuffer): void {
+    Atomics.add(link.largeSent, record.LARGE_UNDER_WAY, shared.byteLength);
+    link.postLarge(shared);
+    const mark = new Uint8Array(record.LARGE_BYTES);
+    new DataView(mark.buffer).setInt32(record.LARGE_TYPE, type, true);
+    this.#sendControl(thread, record.RECORD_LARGE, mark);
   }
 
   #sendControl(thread: number, type: number, bytes: Uint8Array): void {
-    const { producer } = this.#links[thread]!;
+    const link = this.#links[thread]!;
+    const { producer } = link;
+    if (bytes.length > producer.maxRecordBytes) {
+      const shared = new SharedArrayBuffer(bytes.length);
+      new Uint8Array(shared).set(bytes);
+      this.#sendLarge(thread, link, type, shared);
+      return;
+    }
     if (this.#backlog[thread]!.length === 0) {
       const offset = producer.tryClaim(type, bytes.length);
       if (offset >= 0) {
@@ -336,71 +315,42 @@ export class ThreadLinks {
     if (backlog.length === 0) this.#backlogs--;
   }
 
-  #receiveMessage(link: ThreadLink, offset: number): void {
+  #receiveMessage(bytes: Uint8Array, view: DataView, offset: number, owner: SharedPayload | null): void {
     const frame = this.#frame;
-    const { bytes, view } = link.consumer;
     const flags = view.getInt32(offset + record.MESSAGE_FLAGS, true);
-    const tailBytes = view.getInt32(offset + record.MESSAGE_TAIL_LENGTH, true);
     frame.bytes = bytes;
     frame.view = view;
-    frame.payloadOwner = null;
+    frame.payloadOwner = owner;
     frame.subjectHash = view.getInt32(offset + record.MESSAGE_HASH, true);
     frame.subjectStart = offset + record.MESSAGE_BYTES;
     frame.subjectEnd = frame.subjectStart + view.getInt32(offset + record.MESSAGE_SUBJECT_LENGTH, true);
     frame.tailStart = frame.subjectEnd;
-    frame.tailEnd = frame.tailStart + tailBytes;
+    frame.tailEnd = frame.tailStart + view.getInt32(offset + record.MESSAGE_TAIL_LENGTH, true);
     frame.replyBytes = view.getInt32(offset + record.MESSAGE_REPLY_LENGTH, true);
     frame.headerBytes = view.getInt32(offset + record.MESSAGE_HEADER_LENGTH, true);
     frame.payloadBytes = view.getInt32(offset + record.MESSAGE_PAYLOAD_LENGTH, true);
-    const queues = this.#readQueues(
-      link,
-      frame.tailEnd,
-      view.getInt32(offset + record.MESSAGE_QUEUES_LENGTH, true),
-    );
-    if ((flags & record.FLAG_LARGE) !== 0) this.#attachLarge(link, frame);
-    else frame.payloadStart = frame.tailEnd - frame.payloadBytes - 2;
+    frame.payloadStart = frame.tailEnd - frame.payloadBytes - 2;
+    const queuesBytes = view.getInt32(offset + record.MESSAGE_QUEUES_LENGTH, true);
+    this.#readQueues(bytes, view, frame.tailEnd, queuesBytes);
     const accountIndex = view.getInt32(offset + record.MESSAGE_ACCOUNT, true);
     const hops = (flags >> record.HOPS_SHIFT) & record.HOPS_MASK;
-    this.#sink.messageArrived(
-      this.#draining,
-      accountIndex,
-      frame,
-      (flags & record.FLAG_PLAIN) !== 0,
-      queues,
-      hops,
-    );
-    frame.bytes = bytes;
-    frame.view = view;
+    const plain = (flags & record.FLAG_PLAIN) !== 0;
+    this.#sink.messageArrived(this.#draining, accountIndex, frame, plain, this.#queues, hops);
+    frame.payloadOwner = null;
   }
 
-  #readQueues(link: ThreadLink, start: number, length: number): readonly Uint8Array[] {
+  #readQueues(bytes: Uint8Array, view: DataView, start: number, length: number): void {
     const queues = this.#queues;
     queues.length = 0;
     for (let at = start; at < start + length; ) {
-      const nameBytes = link.consumer.view.getUint16(at, true);
-      queues.push(link.consumer.bytes.subarray(at + 2, at + 2 + nameBytes));
-      at += nameBytes + 2;
+      const nameStart = at + record.QUEUE_NAME_LENGTH_BYTES;
+      const nameEnd = nameStart + view.getInt32(at, true);
+      queues.push(bytes.subarray(nameStart, nameEnd));
+      at = nameEnd;
     }
-    return queues;
   }
 
-  /** Points the frame at the message that came beside the ring; outboxes may keep it. */
-  #attachLarge(link: ThreadLink, frame: MessageFrame): void {
-    const shared = link.takeLarge();
-    if (shared === null) throw new Error('thread link: a large payload is missing');
-    Atomics.sub(link.largeReceived, 0, frame.payloadBytes);
-    frame.bytes = new Uint8Array(shared);
-    frame.view = new DataView(shared);
-    frame.subjectEnd -= frame.subjectStart;
-    frame.payloadStart = frame.subjectEnd + (frame.tailEnd - frame.tailStart);
-    frame.tailStart = frame.subjectEnd;
-    frame.subjectStart = 0;
-    frame.tailEnd = frame.payloadStart + frame.payloadBytes + 2;
-    frame.payloadOwner = { references: 0, release: () => undefined };
-  }
-
-  #receiveInterest(link: ThreadLink, offset: number): void {
-    const { bytes, view } = link.consumer;
+  #receiveInterest(bytes: Uint8Array, view: DataView, offset: number): void {
     const subjectStart = offset + record.INTEREST_BYTES;
     const subjectEnd = subjectStart + view.getInt32(offset + record.INTEREST_SUBJECT_LENGTH, true);
     const queueBytes = view.getInt32(offset + record.INTEREST_QUEUE_LENGTH, true);
@@ -412,4 +362,62 @@ export class ThreadLinks {
       view.getInt32(offset + record.INTEREST_WEIGHT, true),
     );
   }
+}
+
+/** Bytes of a message record: what comes behind the tail must leave room for word copies to read too far. */
+function messageLength(frame: MessageFrame, groups: readonly RouteGroup[]): number {
+  let length = record.MESSAGE_BYTES + WORD_SLACK_BYTES + (frame.subjectEnd - frame.subjectStart);
+  length += frame.tailEnd - frame.tailStart;
+  for (let i = 0; i < groups.length; i++)
+    length += groups[i]!.nameBytes.length + record.QUEUE_NAME_LENGTH_BYTES;
+  return length;
+}
+
+function writeMessage(
+  bytes: Uint8Array,
+  view: DataView,
+  offset: number,
+  accountIndex: number,
+  frame: MessageFrame,
+  groups: readonly RouteGroup[],
+  flags: number,
+): void {
+  const subjectBytes = frame.subjectEnd - frame.subjectStart;
+  const tailBytes = frame.tailEnd - frame.tailStart;
+  view.setInt32(offset + record.MESSAGE_ACCOUNT, accountIndex, true);
+  view.setInt32(offset + record.MESSAGE_HASH, frame.subjectHash, true);
+  view.setInt32(offset + record.MESSAGE_SUBJECT_LENGTH, subjectBytes, true);
+  view.setInt32(offset + record.MESSAGE_REPLY_LENGTH, frame.replyBytes, true);
+  view.setInt32(offset + record.MESSAGE_HEADER_LENGTH, frame.headerBytes, true);
+  view.setInt32(offset + record.MESSAGE_PAYLOAD_LENGTH, frame.payloadBytes, true);
+  view.setInt32(offset + record.MESSAGE_TAIL_LENGTH, tailBytes, true);
+  view.setInt32(offset + record.MESSAGE_FLAGS, flags, true);
+  let at = offset + record.MESSAGE_BYTES;
+  for (let i = 0; i < subjectBytes; i++) bytes[at + i] = frame.bytes[frame.subjectStart + i]!;
+  at += subjectBytes;
+  bytes.set(frame.bytes.subarray(frame.tailStart, frame.tailEnd), at);
+  at += tailBytes;
+  const queuesStart = at;
+  for (let i = 0; i < groups.length; i++) {
+    const name = groups[i]!.nameBytes;
+    view.setInt32(at, name.length, true);
+    at += record.QUEUE_NAME_LENGTH_BYTES;
+    bytes.set(name, at);
+    at += name.length;
+  }
+  view.setInt32(offset + record.MESSAGE_QUEUES_LENGTH, at - queuesStart, true);
+}
+
+/** A single record may exceed the limit: it would never be sent otherwise. */
+function fitsBesideRing(counters: Int32Array, length: number): boolean {
+  const underWay = Atomics.load(counters, record.LARGE_UNDER_WAY);
+  return underWay === 0 || underWay + length <= LARGE_IN_FLIGHT_MAX_BYTES;
+}
+
+/** Whether the other thread waits for large records to be taken and enough were; the wish is cleared, so it must be rung. */
+function largeRoomRequested(link: ThreadLink): boolean {
+  const counters = link.largeReceived;
+  if (Atomics.load(counters, record.LARGE_ROOM_WANTED) === 0) return false;
+  if (Atomics.load(counters, record.LARGE_UNDER_WAY) > LARGE_IN_FLIGHT_MAX_BYTES / 2) return false;
+  return Atomics.exchange(counters, record.LARGE_ROOM_WANTED, 0) !== 0;
 }

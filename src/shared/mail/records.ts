@@ -8,10 +8,9 @@
  *   ┌────────┬───────┬────────────┬──────────┬───────────┬────────────┬─────────┬──────┬────────────┐
  *   │account │ hash  │ subjectLen │ replyLen │ headerLen │ payloadLen │ tailLen │flags │ queuesLen  │
  *   ├────────┴───────┴────────────┴──────────┴───────────┴────────────┴─────────┴──────┴────────────┤
- *   │ subject … │ tail: [reply ]size\r\npayload\r\n … │ queues: { length u16, name … } … │ slack      │
+ *   │ subject … │ tail: [reply ]size\r\npayload\r\n … │ queues: { length, name … } …     │ slack      │
  *   └────────────────────────────────────────────────────────────────────────────────────────────────┘
- *   flags: bit 0 deliver to plain subscriptions, bit 1 the payload comes as a SharedArrayBuffer on the pair's message port
- *   and the tail ends before it, bits 8–15 how many threads passed the message on.
+ *   flags: bit 0 deliver to plain subscriptions, bits 8–15 how many threads passed the message on.
  *
  * INTEREST (type 2): the sender's interest in (subject, queue) is now `weight` members; 0 is none.
  *
@@ -19,9 +18,21 @@
  *   ┌────────┬────────┬────────────┬──────────┬─────────────────────┐
  *   │account │ weight │ subjectLen │ queueLen │ subject … │ queue … │      queueLen -1: plain
  *   └────────┴────────┴────────────┴──────────┴─────────────────────┘
+ *
+ * LARGE (type 3) stands for a record of one of the types above that is longer than the ring takes: the record itself, laid
+ * out the same, is the next SharedArrayBuffer on the pair's message port.
+ *
+ *    0      4      8
+ *   ┌──────┬──────┐
+ *   │ type │ 0    │
+ *   └──────┴──────┘
+ *
+ * Two int32 in shared memory count what travels beside each ring: [LARGE_UNDER_WAY] bytes posted and not yet received,
+ * [LARGE_ROOM_WANTED] 1 while the sender waits for them to become fewer.
  */
 export const RECORD_MESSAGE = 1;
 export const RECORD_INTEREST = 2;
+export const RECORD_LARGE = 3;
 
 export const MESSAGE_ACCOUNT = 0;
 export const MESSAGE_HASH = 4;
@@ -33,9 +44,10 @@ export const MESSAGE_TAIL_LENGTH = 24;
 export const MESSAGE_FLAGS = 28;
 export const MESSAGE_QUEUES_LENGTH = 32;
 export const MESSAGE_BYTES = 36;
+/** The length in front of each queue name. */
+export const QUEUE_NAME_LENGTH_BYTES = 4;
 
 export const FLAG_PLAIN = 1;
-export const FLAG_LARGE = 2;
 export const HOPS_SHIFT = 8;
 export const HOPS_MASK = 0xff;
 
@@ -44,3 +56,9 @@ export const INTEREST_WEIGHT = 4;
 export const INTEREST_SUBJECT_LENGTH = 8;
 export const INTEREST_QUEUE_LENGTH = 12;
 export const INTEREST_BYTES = 16;
+
+export const LARGE_TYPE = 0;
+export const LARGE_BYTES = 8;
+
+export const LARGE_UNDER_WAY = 0;
+export const LARGE_ROOM_WANTED = 1;

@@ -1,4 +1,4 @@
-import { LINE_MEMO_MAX_BYTES, SIZE_MAX_DIGITS } from '../../base/limits.ts';
+import { LINE_MEMO_MAX_BYTES, SCRATCH_KEEP_BYTES, SIZE_MAX_DIGITS } from '../../base/limits.ts';
 import { MessageFrame } from '../../base/message-frame.ts';
 
 /**
@@ -111,8 +111,8 @@ export class ClientParser<C extends ParserClient> {
   outcome = PARSE_MORE;
 
   #next = 0;
-  #scratch = new Uint8Array(0);
-  #scratchView = new DataView(this.#scratch.buffer);
+  readonly #scratch = new Uint8Array(SCRATCH_KEEP_BYTES);
+  readonly #scratchView = new DataView(this.#scratch.buffer);
 
   readonly #sink: ParserSink<C>;
 
@@ -174,7 +174,7 @@ export class ClientParser<C extends ParserClient> {
       }
       const next = this.#operation(client, bytes, view, position, end);
       if (this.outcome !== PARSE_MORE) return this.outcome === PARSE_BLOCKED ? position : next;
-      if (next < 0) return position;
+      if (next < 0) return ~next;
       position = next;
     }
     return position;
@@ -315,7 +315,7 @@ export class ClientParser<C extends ParserClient> {
 
   /**
    * Any operation, in any spelling that the protocol allows.
-   * @returns the offset behind it, or -1 when it is incomplete
+   * @returns the offset behind it; when it is incomplete, the complement (`~`) of the offset to go on from next time
    */
   #operation(client: C, bytes: Uint8Array, view: DataView, position: number, end: number): number {
     const first = bytes[position]! | 0x20;
@@ -341,7 +341,7 @@ export class ClientParser<C extends ParserClient> {
   }
 
   #operationP(client: C, bytes: Uint8Array, view: DataView, position: number, end: number): number {
-    if (position + 1 >= end) return -1;
+    if (position + 1 >= end) return ~position;
     const second = bytes[position + 1]! | 0x20;
     if (second === 0x75) return this.#withArguments(client, bytes, view, position, end, 'pub', true);
     if (second === 0x69) return this.#skipLine(client, bytes, position, end, 'ping', OP_PING);
@@ -369,7 +369,7 @@ export class ClientParser<C extends ParserClient> {
   /** PING, PONG, +OK: whatever follows the letters is ignored up to the newline, however long. */
   #skipLine(client: C, bytes: Uint8Array, position: number, end: number, name: string, op: number): number {
     const behind = this.#matchName(bytes, position, end, name);
-    if (behind === -1) return -1;
+    if (behind === -1) return ~position;
     if (behind === -2) return this.#unknown(client, bytes, position, end);
     let at = behind;
     while (bytes[at] !== LF) at++;
@@ -392,25 +392,32 @@ export class ClientParser<C extends ParserClient> {
   ): number {
     let at = this.#matchName(bytes, position, end, name);
     if (at === -2) return this.#unknown(client, bytes, position, end);
-    if (at === -1 || at >= end) return -1;
+    if (at === -1 || at >= end) return ~position;
     if (blankRequired && !isBlank(bytes[at]!)) return this.#unknown(client, bytes, position, end);
     while (isBlank(bytes[at]!)) at++;
-    // A run of blanks without end is a line without end.
-    if (at >= end) {
-      return at - position > client.maxControlLineBytes ? this.#lineTooLong(client, end) : -1;
-    }
+    if (at >= end) return ~this.#shortenBlanks(bytes, position, end, name.length);
     const argsStart = at;
     const scanEnd = Math.min(end, argsStart + client.maxControlLineBytes + 2);
     while (at < scanEnd && bytes[at] !== LF) at++;
     if (at >= end) {
       // One byte more may be the CR of a line that is just long enough.
       const bytesSoFar = bytes[end - 1] === CR ? end - argsStart - 1 : end - argsStart;
-      return bytesSoFar > client.maxControlLineBytes ? this.#lineTooLong(client, end) : -1;
+      return bytesSoFar > client.maxControlLineBytes ? this.#lineTooLong(client, end) : ~position;
     }
     if (bytes[at] !== LF) return this.#lineTooLong(client, end);
     const argsEnd = at > argsStart && bytes[at - 1] === CR ? at - 1 : at;
     if (argsEnd - argsStart > client.maxControlLineBytes) return this.#lineTooLong(client, end);
     return this.#dispatch(client, bytes, view, position, end, name, argsStart, argsEnd, at + 1);
+  }
+
+  /**
+   * Blanks in front of the arguments don't count as part of the line, so there may be any number of them. Of a run that
+   * has no end yet one is enough: the operation's letters move up to the last. @returns where they are now
+   */
+  #shortenBlanks(bytes: Uint8Array, position: number, end: number, nameBytes: number): number {
+    const moved = end - 1 - nameBytes;
+    bytes.copyWithin(moved, position, position + nameBytes);
+    return moved;
   }
 
   #lineTooLong(client: C, end: number): number {
@@ -528,7 +535,7 @@ export class ClientParser<C extends ParserClient> {
       if (payloadStart + size < end && bytes[payloadStart + size] !== CR)
         return this.#unknown(client, bytes, end, end);
       this.neededBytes = messageEnd - position;
-      return -1;
+      return ~position;
     }
     if (bytes[messageEnd - 1] !== LF || bytes[messageEnd - 2] !== CR) {
       return this.#unknown(client, bytes, messageEnd - 2, end);
@@ -563,11 +570,8 @@ export class ClientParser<C extends ParserClient> {
     const source = this.frame.bytes;
     const needed =
       this.frame.subjectEnd - this.frame.subjectStart + (this.frame.tailEnd - this.frame.tailStart) + 32;
-    if (this.#scratch.length < needed) {
-      this.#scratch = new Uint8Array(needed * 2);
-      this.#scratchView = new DataView(this.#scratch.buffer);
-    }
-    const target = this.#scratch;
+    const kept = needed <= SCRATCH_KEEP_BYTES;
+    const target = kept ? this.#scratch : new Uint8Array(needed);
     let at = 0;
     for (let i = 0; i < this.argCount; i++) {
       if (i > 0) target[at++] = SPACE;
@@ -589,7 +593,9 @@ export class ClientParser<C extends ParserClient> {
     this.frame.payloadStart = at;
     this.frame.tailEnd = at + this.frame.payloadBytes + 2;
     this.frame.bytes = target;
-    this.frame.view = this.#scratchView;
+    this.frame.view = kept ? this.#scratchView : new DataView(target.buffer);
+    // The owner is that of the bytes the message came in: nobody may keep the scratch buffer in its name.
+    this.frame.payloadOwner = null;
   }
 }
 
