@@ -128,7 +128,11 @@ export class Daemon {
     const monitoring =
       monitor === null
         ? []
-        : listenerUrls(monitor.scheme, monitor.host, monitor.scheme === 'https' ? monitor.httpsPort : monitor.httpPort);
+        : listenerUrls(
+            monitor.scheme,
+            monitor.host,
+            monitor.scheme === 'https' ? monitor.httpsPort : monitor.httpPort,
+          );
     return {
       nats: listenerUrls(tls === null ? 'nats' : 'tls', host, this.port),
       monitoring,

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { basename } from 'node:path';
 import v8 from 'node:v8';
-import { checkConfiguration } from './config/load.ts';
 import { MESSAGE_PREFIX, parseCommandLine } from './config/command-line.ts';
+import { checkConfiguration } from './config/load.ts';
 import { readSystemFile } from './config/read-file.ts';
 import { runService } from './service.ts';
 
@@ -14,7 +14,10 @@ import { runService } from './service.ts';
  */
 v8.setFlagsFromString('--max-semi-space-size=1');
 
-const command = parseCommandLine(process.argv.slice(2), basename(process.argv[1] ?? 'natsd').replace(/\.m?js$/, ''));
+const command = parseCommandLine(
+  process.argv.slice(2),
+  basename(process.argv[1] ?? 'natsd').replace(/\.m?js$/, ''),
+);
 switch (command.kind) {
   case 'print':
     process.stdout.write(command.stdout);

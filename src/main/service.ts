@@ -91,7 +91,8 @@ class Service {
     if (tls !== null) {
       if (allowNonTls) this.#logger.warn('TLS available but not required for client connections');
       else this.#logger.notice('TLS required for client connections');
-      if (tls.handshakeFirstMs === 0) this.#logger.warn('Clients that are not using "TLS Handshake First" option will fail to connect');
+      if (tls.handshakeFirstMs === 0)
+        this.#logger.warn('Clients that are not using "TLS Handshake First" option will fail to connect');
     }
     this.#logger.debug(`Server id is ${this.#daemon.identity.serverId}`);
     this.#logger.notice('Server is ready');
@@ -148,7 +149,8 @@ class Service {
   }
 
   async #tryReload(): Promise<string> {
-    if (this.#options.configFile === '') return 'can only reload config when a file is provided using -c or --config';
+    if (this.#options.configFile === '')
+      return 'can only reload config when a file is provided using -c or --config';
     const loaded = loadOptions(this.#flags, process.env, readSystemFile, {
       purpose: 'reload',
       previous: this.#options,

@@ -88,6 +88,8 @@ export function readPermissions(reader: Reader, entry: ConfEntry): Permissions {
     path: 'permissions',
     unknown: (name) => `Unknown field ${name} parsing permissions`,
   });
+  dropEmptyAllow(permissions.publish);
+  dropEmptyAllow(permissions.subscribe);
   if (permissions.responses !== null) {
     permissions.publish = {
       allow: permissions.publish?.allow ?? [],
@@ -95,6 +97,11 @@ export function readPermissions(reader: Reader, entry: ConfEntry): Permissions {
     };
   }
   return permissions;
+}
+
+/** An empty list of allowed subjects restricts nothing, as in nats-server. */
+function dropEmptyAllow(permission: SubjectPermission | null): void {
+  if (permission?.allow?.length === 0) permission.allow = null;
 }
 
 function subjectPermission(reader: Reader, entry: ConfEntry, allowQueues: boolean): SubjectPermission {

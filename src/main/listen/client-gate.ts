@@ -24,7 +24,13 @@ export class ClientGate {
   #rateSecond = 0;
   #rateCount = 0;
 
-  constructor(topology: Topology, handOff: HandOff, options: ServerOptions, logger: Logger, firstCid: number) {
+  constructor(
+    topology: Topology,
+    handOff: HandOff,
+    options: ServerOptions,
+    logger: Logger,
+    firstCid: number,
+  ) {
     this.#topology = topology;
     this.#handOff = handOff;
     this.#options = options;

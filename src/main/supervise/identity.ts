@@ -30,11 +30,14 @@ export function parseAdvertise(advertise: string, listenerPort: number): { host:
 }
 
 /** Host and port as INFO announces them. */
-export function announce(identity: ServerIdentity, options: ServerOptions, listenerPort: number): ServerIdentity {
+export function announce(
+  identity: ServerIdentity,
+  options: ServerOptions,
+  listenerPort: number,
+): ServerIdentity {
   const { host, port } =
     options.clientAdvertise === ''
       ? { host: options.host, port: listenerPort }
       : parseAdvertise(options.clientAdvertise, listenerPort);
   return { ...identity, infoHost: host, infoPort: port };
 }
-

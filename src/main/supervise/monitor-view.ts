@@ -74,7 +74,12 @@ export class MonitorView implements MonitorSource {
       outClientMsgs: outMsgs,
       outClientBytes: outBytes,
       slowConsumers: { clients: topology.counter(COUNTERS.slowConsumers), routes: 0, gateways: 0, leafs: 0 },
-      staleConnections: { clients: topology.counter(COUNTERS.staleConnections), routes: 0, gateways: 0, leafs: 0 },
+      staleConnections: {
+        clients: topology.counter(COUNTERS.staleConnections),
+        routes: 0,
+        gateways: 0,
+        leafs: 0,
+      },
       stalledClients: topology.counter(COUNTERS.stalledClients),
       diskIoWaiters: 0,
       diskIoWaits: 0,
@@ -88,7 +93,11 @@ export class MonitorView implements MonitorSource {
   }
 
   async connections(query: ConnectionQuery): Promise<ConnectionAnswer[]> {
-    const replies = await this.#daemon.topology.ask((request) => ({ kind: 'connections-query', request, query }));
+    const replies = await this.#daemon.topology.ask((request) => ({
+      kind: 'connections-query',
+      request,
+      query,
+    }));
     return replies as ConnectionAnswer[];
   }
 
@@ -97,7 +106,11 @@ export class MonitorView implements MonitorSource {
   }
 
   async subscriptions(query: SubscriptionQuery): Promise<SubscriptionAnswer[]> {
-    const replies = await this.#daemon.topology.ask((request) => ({ kind: 'subscriptions-query', request, query }));
+    const replies = await this.#daemon.topology.ask((request) => ({
+      kind: 'subscriptions-query',
+      request,
+      query,
+    }));
     return replies as SubscriptionAnswer[];
   }
 

@@ -93,6 +93,8 @@ export class Route {
 }
 
 const INITIAL_SLOTS = 64;
+/** Spreads hashes: those of numbered subjects differ in their last bits only, and would lie in one heap. */
+const SLOT_FACTOR = 0x9e3779b1;
 
 /**
  * Open-addressing table from subject bytes to routes; bounded, and emptied when full. A route that would lie too far from its
@@ -101,6 +103,7 @@ const INITIAL_SLOTS = 64;
 export class RouteCache {
   #slots: (Route | null)[] = new Array(INITIAL_SLOTS).fill(null);
   #mask = INITIAL_SLOTS - 1;
+  #shift = Math.clz32(INITIAL_SLOTS - 1);
   #count = 0;
   #subjectBytes = 0;
   /** Look-ups answered, those of the publishers' own memos not counted. */
@@ -115,7 +118,7 @@ export class RouteCache {
   }
 
   find(hash: number, bytes: Uint8Array, start: number, end: number): Route | null {
-    let slot = (hash ^ (hash >>> 15)) & this.#mask;
+    let slot = Math.imul(hash, SLOT_FACTOR) >>> this.#shift;
     for (;;) {
       const route = this.#slots[slot]!;
       if (route === null) return null;
@@ -143,13 +146,14 @@ export class RouteCache {
     if (this.#count === 0) return;
     this.#slots = new Array(INITIAL_SLOTS).fill(null);
     this.#mask = INITIAL_SLOTS - 1;
+    this.#shift = Math.clz32(this.#mask);
     this.#count = 0;
     this.#subjectBytes = 0;
   }
 
   /** Marks the route of a literal subject as stale; the next `add` of that subject replaces it. */
   invalidate(subject: string, hash: number): void {
-    let slot = (hash ^ (hash >>> 15)) & this.#mask;
+    let slot = Math.imul(hash, SLOT_FACTOR) >>> this.#shift;
     for (;;) {
       const route = this.#slots[slot]!;
       if (route === null) return;
@@ -162,7 +166,7 @@ export class RouteCache {
   }
 
   #place(route: Route): void {
-    let slot = (route.hash ^ (route.hash >>> 15)) & this.#mask;
+    let slot = Math.imul(route.hash, SLOT_FACTOR) >>> this.#shift;
     for (let probes = 0; probes < ROUTE_CACHE_MAX_PROBES; probes++) {
       const other = this.#slots[slot]!;
       if (other === null) {
@@ -184,6 +188,7 @@ export class RouteCache {
     const old = this.#slots;
     this.#slots = new Array(old.length * 4).fill(null);
     this.#mask = this.#slots.length - 1;
+    this.#shift = Math.clz32(this.#mask);
     this.#count = 0;
     this.#subjectBytes = 0;
     for (const route of old) if (route !== null && !route.stale) this.#place(route);

@@ -29,8 +29,8 @@ export const BLOCKED = -1;
 export interface RouterHost {
   /** The subscription has had its last message (UNSUB with max). */
   subscriptionExhausted(subscription: Subscription): void;
-  /** A subscriber with `allow_responses` was given this reply subject. */
-  replyDelivered(subscriber: Subscriber, frame: MessageFrame): void;
+  /** A subscriber that asked for it was given a message. */
+  messageDelivered(subscription: Subscription, route: Route, frame: MessageFrame): void;
 }
 
 const CR = 13;
@@ -222,7 +222,7 @@ export class Router {
       subscriber.outBytes += frame.payloadBytes;
     }
     subscriber.outMsgs++;
-    if (subscriber.tracksReplies && frame.replyBytes > 0) this.#host.replyDelivered(subscriber, frame);
+    if (subscriber.observesDeliveries) this.#host.messageDelivered(subscription, route, frame);
     if (++subscription.delivered === subscription.maxDeliveries)
       this.#host.subscriptionExhausted(subscription);
   }

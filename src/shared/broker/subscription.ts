@@ -9,8 +9,8 @@ export interface Subscriber {
   echo: boolean;
   outMsgs: number;
   outBytes: number;
-  /** Must see the reply subjects of what it receives (`allow_responses`). */
-  tracksReplies: boolean;
+  /** The host wants to know of each delivery (`allow_responses`, protocol trace). */
+  observesDeliveries: boolean;
   /** Deny rules apply to deliveries on wildcard subscriptions: decided once per route. */
   deniesDelivery(subject: string, queue: string | null): boolean;
 }

@@ -198,6 +198,14 @@ export class ThreadLinks {
     }
   }
 
+  /** True when a ring that refused something has room again: to be asked before sleeping, or the wake-up could be missed. */
+  roomFreed(): boolean {
+    for (let thread = 0; thread < this.threads; thread++) {
+      if (this.#links[thread]?.producer.roomFreed() === true) return true;
+    }
+    return false;
+  }
+
   /** True when nothing has arrived. */
   isEmpty(): boolean {
     for (let thread = 0; thread < this.threads; thread++) {

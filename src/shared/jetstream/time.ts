@@ -183,3 +183,31 @@ export function canonicalTime(text: string): string {
   const digits = fraction.slice(0, 9).replace(/0+$/, '');
   return `${second}${digits === '' ? '' : `.${digits}`}${zone === '+00:00' || zone === '-00:00' ? 'Z' : zone}`;
 }
+
+/** The moment of a step, as the host's clock has it: Unix milliseconds, and nanoseconds within the millisecond. */
+export interface Clock {
+  ms: number;
+  /** 0 to 999,999. */
+  nanos: number;
+}
+
+/** Nanoseconds since 1970 of the two parts a store keeps. */
+export function joinTime(ms: number, nanos: number): bigint {
+  return BigInt(ms) * NANOS_PER_MILLI + BigInt(nanos);
+}
+
+/** The two parts of nanoseconds since 1970. */
+export function splitTime(timeNs: bigint): Clock {
+  let ms = timeNs / NANOS_PER_MILLI;
+  let nanos = Number(timeNs % NANOS_PER_MILLI);
+  if (nanos < 0) {
+    ms -= 1n;
+    nanos += 1_000_000;
+  }
+  return { ms: Number(ms), nanos };
+}
+
+/** A duration in milliseconds, rounded up. */
+export function durationMs(nanos: bigint): number {
+  return Number((nanos + NANOS_PER_MILLI - 1n) / NANOS_PER_MILLI);
+}

@@ -187,6 +187,8 @@ export class Admission {
       input.receivedCopy(connection, chunk);
       if (connection.paused) stream.pause();
     });
+    // A look at the first bytes left it paused.
+    stream.resume();
   }
 
   /**
@@ -241,6 +243,7 @@ export class Admission {
     });
     connection.timer = setTimeout(() => this.#handshakeFailed(connection, 'i/o timeout'), options.timeoutMs);
     connection.stream = secure;
+    connection.encrypted = true;
     this.#listen(connection, secure);
     secure.once('secure', () => this.#secured(connection, secure, options));
   }
@@ -304,13 +307,21 @@ export function createSecureContext(options: TlsOptions): tls.SecureContext {
   });
 }
 
+/**
+ * The verdict of OpenSSL about the peer's certificate chain. Node copies it into `authorized` only for sockets of a
+ * `tls.Server`, which accepts for itself; ours come from another thread.
+ */
+function verifyError(secure: tls.TLSSocket): Error | null {
+  return (secure as unknown as { ssl: { verifyError(): Error | null } }).ssl.verifyError();
+}
+
 /** Why the peer's certificate isn't acceptable, or ''. */
 function peerProblem(secure: tls.TLSSocket, options: TlsOptions): string {
   if (options.verify || options.pinnedCerts.length > 0) {
     const certificate = secure.getPeerX509Certificate();
     if (certificate === undefined) return "tls: client didn't provide a certificate";
-    if (options.verify && !secure.authorized)
-      return `tls: failed to verify certificate: ${secure.authorizationError}`;
+    const problem = options.verify ? verifyError(secure) : null;
+    if (problem !== null) return `tls: failed to verify certificate: ${problem.message}`;
     if (options.pinnedCerts.length > 0) {
       const spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
       const digest = createHash('sha256').update(spki).digest('hex');

@@ -22,7 +22,7 @@ import {
 import type { ClientConnection } from './connection.ts';
 import { Keepalive } from './keepalive.ts';
 import { Login } from './login.ts';
-import { traceIn, traceMessage } from './protocol-trace.ts';
+import { traceDelivery, traceIn, traceMessage } from './protocol-trace.ts';
 import { PublishChecks } from './publish-checks.ts';
 import type { Shard } from './shard.ts';
 import { subscriptionRefusal } from './subscribe-checks.ts';
@@ -271,9 +271,14 @@ export class ClientSession implements ParserSink<ClientConnection> {
     }
   }
 
-  trackReply(connection: ClientConnection, frame: MessageFrame): void {
-    const reply = latin1(frame.bytes, frame.tailStart, frame.tailStart + frame.replyBytes);
-    connection.responses?.track(reply, this.#shard.nowMs);
+  /** A connection that observes its deliveries got a message. */
+  delivered(subscription: Subscription, route: Route, frame: MessageFrame): void {
+    const connection = subscription.subscriber as ClientConnection;
+    if (connection.responses !== null && frame.replyBytes > 0) {
+      const reply = latin1(frame.bytes, frame.tailStart, frame.tailStart + frame.replyBytes);
+      connection.responses.track(reply, this.#shard.nowMs);
+    }
+    traceDelivery(this.#shard, connection, subscription, route, frame);
   }
 
   /** Traces a message; called for connections that don't take the fast path. */
@@ -304,6 +309,9 @@ export class ClientSession implements ParserSink<ClientConnection> {
   }
 }
 
+/** Largest max that nats-server's 64-bit counter holds; beyond it the number counts as none. */
+const MAX_DELIVERIES_LIMIT = 2 ** 63;
+
 /** UNSUB's max: anything that isn't a positive number removes the subscription at once. */
 function parseMax(bytes: Uint8Array, start: number, end: number): number {
   let max = 0;
@@ -311,9 +319,8 @@ function parseMax(bytes: Uint8Array, start: number, end: number): number {
     const digit = bytes[at]! - 48;
     if (digit < 0 || digit > 9) return 0;
     max = max * 10 + digit;
-    if (max > Number.MAX_SAFE_INTEGER) return Number.MAX_SAFE_INTEGER;
   }
-  return max;
+  return max >= MAX_DELIVERIES_LIMIT ? 0 : max;
 }
 
 function describeSubscription(

@@ -62,7 +62,7 @@ export class ClientConnection implements Subscriber, ParserClient {
   pedantic = true;
   echo = true;
   headers = false;
-  tracksReplies = false;
+  observesDeliveries = false;
   /** What the user is called in logs and /connz: user name, `[REDACTED]` for a token, else ''. */
   userLabel = '';
   /** The bcrypt hash that the password was compared with, to notice a change on reload. */
@@ -96,6 +96,8 @@ export class ClientConnection implements Subscriber, ParserClient {
   /** The publish about to be parsed was put off before: what precedes delivery isn't done twice. */
   resumedBlocked = false;
   // Output
+  /** TLS reports the end of a write to a callback alone; a plain socket is made to emit `drain` after each. */
+  encrypted = false;
   writing = false;
   writingBytes = 0;
   writingParts: OutputPart[] | null = null;

@@ -69,7 +69,9 @@ export class Login {
     this.#policy = compileAuthPolicy(this.#shard.options);
     this.#permissionSets.clear();
     this.#shard.authRequired = isAuthRequired(this.#policy);
-    this.#authAnnounced = isAuthAnnounced(this.#policy);
+    this.#authAnnounced =
+      isAuthAnnounced(this.#policy) ||
+      (this.#shard.authRequired && this.#shard.options.noAuthUserGenerated === true);
   }
 
   // INFO
@@ -85,6 +87,8 @@ export class Login {
   sendConnectInfo(connection: ClientConnection): void {
     const fields = this.#infoFields(connection);
     fields.maxPayload = connection.maxPayloadBytes;
+    // The first INFO hides that there are users when nobody needs to show who he is; this one doesn't.
+    fields.authRequired = this.#shard.authRequired;
     fields.connectInfo = true;
     fields.remoteAccount = connection.account.name;
     if (connection.account.name === this.#shard.options.systemAccount) fields.accountIsSystem = true;
@@ -252,7 +256,6 @@ export class Login {
   #setPermissions(connection: ClientConnection, permissions: Permissions | null): void {
     connection.permissions = permissions === null ? null : this.#permissionSet(permissions);
     const responses = permissions?.responses ?? null;
-    connection.tracksReplies = responses !== null;
     connection.responses = responses === null ? null : new ResponseTracker(responses);
   }
 
@@ -275,6 +278,7 @@ export class Login {
     connection.headers = connect.headers && !options.noHeaderSupport;
     connection.maxPayloadBytes = lowest(options.maxPayloadBytes, account.limits.maxPayloadBytes);
     connection.maxControlLineBytes = options.maxControlLineBytes;
+    connection.observesDeliveries = connection.responses !== null || isTraced(this.#shard, connection);
     connection.plainPublish =
       !connect.verbose &&
       !connect.pedantic &&
@@ -297,11 +301,26 @@ export class Login {
       return;
     }
     const result = this.#authenticate(connection);
-    if (result.kind === 'rejected') this.#rejected(connection, result.rejection);
+    if (result.kind === 'rejected') this.#dismiss(connection, result.rejection);
     else if (result.kind === 'accepted') this.#takeOver(connection, result.identity);
     // A hash that was compared before needs no new comparison; a changed one does.
     else if (connection.passwordHash === result.hash) this.#takeOver(connection, result.identity);
     else this.#recheck(connection, result);
+  }
+
+  /** A user that is gone is closed without a word, as in nats-server; wrong credentials are an error. */
+  #dismiss(connection: ClientConnection, rejection: AuthRejection): void {
+    const { user } = connection.connect;
+    if (
+      user !== '' &&
+      user === connection.authenticatedUser &&
+      !this.#policy.users.has(user) &&
+      this.#policy.users.size > 0
+    ) {
+      this.#session.closeNow(connection, CLOSE_REASON.clientClosed);
+    } else {
+      this.#rejected(connection, rejection);
+    }
   }
 
   #recheck(connection: ClientConnection, result: AuthResult & { kind: 'bcrypt' }): void {

@@ -17,6 +17,8 @@ const STALL_SHARE = 0.75;
 /** How often writes under way are compared with the write deadline. */
 const DEADLINE_SWEEP_MS = 250;
 
+const NO_BYTES = new Uint8Array(0);
+
 export class Output {
   readonly #shard: Shard;
   /** Connections with a write under way. */
@@ -83,7 +85,8 @@ export class Output {
 
   #writeChunk(connection: ClientConnection, chunk: OutputChunk, length: number): void {
     const { stream } = connection;
-    stream.write(chunk.bytes.subarray(0, length));
+    if (connection.encrypted) stream.write(chunk.bytes.subarray(0, length), () => this.completed(connection));
+    else stream.write(chunk.bytes.subarray(0, length));
     if (stream.writableLength === 0) {
       this.#shard.chunks.give(chunk);
       return;
@@ -101,6 +104,7 @@ export class Output {
     const { stream } = connection;
     stream.cork();
     for (const part of parts) stream.write(part.bytes);
+    if (connection.encrypted) stream.write(NO_BYTES, () => this.completed(connection));
     stream.uncork();
     if (parts !== all) connection.outbox.putBack(all);
     if (stream.writableLength === 0) {

@@ -1,5 +1,7 @@
 import { latin1 } from '../../shared/base/latin1.ts';
 import type { MessageFrame } from '../../shared/base/message-frame.ts';
+import type { Route } from '../../shared/broker/route.ts';
+import type { Subscription } from '../../shared/broker/subscription.ts';
 import type { ClientConnection } from './connection.ts';
 import type { Shard } from './shard.ts';
 
@@ -41,4 +43,18 @@ export function traceMessage(shard: Shard, connection: ClientConnection, frame: 
     latin1(frame.bytes, frame.payloadStart, cut ? frame.payloadStart + maxTracedMsgLen : end),
   );
   traceIn(shard, connection, `MSG_PAYLOAD: [${cut ? `${text.slice(0, -1)}..."` : text}]`);
+}
+
+/** MSG or HMSG as a subscriber gets it. */
+export function traceDelivery(
+  shard: Shard,
+  connection: ClientConnection,
+  subscription: Subscription,
+  route: Route,
+  frame: MessageFrame,
+): void {
+  if (!isTraced(shard, connection)) return;
+  const operation = frame.headerBytes > 0 && connection.headers ? 'HMSG' : 'MSG';
+  const rest = latin1(frame.bytes, frame.tailStart, frame.payloadStart - 2);
+  shard.log('trace', `${connection.label} - ->> [${operation} ${route.subject} ${subscription.sid} ${rest}]`);
 }

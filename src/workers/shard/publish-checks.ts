@@ -69,7 +69,7 @@ export class PublishChecks {
     const reply = latin1(frame.bytes, frame.tailStart, frame.tailStart + frame.replyBytes);
     const reserved =
       reply.startsWith(SERVICE_REPLY_PREFIX) ||
-      reply.startsWith(GATEWAY_REPLY_PREFIX) ||
+      (reply.startsWith(GATEWAY_REPLY_PREFIX) && reply.length > GATEWAY_REPLY_PREFIX.length) ||
       (reply.startsWith(ACK_PREFIX) && reply.length > ACK_PREFIX.length);
     if (!reserved) return true;
     this.#session.error(connection, publishReplyViolation(reply));

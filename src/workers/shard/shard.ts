@@ -6,8 +6,9 @@ import { GLOBAL_ACCOUNT } from '../../shared/base/options.ts';
 import { ChunkPool } from '../../shared/base/outbox.ts';
 import { Prng } from '../../shared/base/prng.ts';
 import { Account, type InterestAnnouncer } from '../../shared/broker/account.ts';
+import type { Route } from '../../shared/broker/route.ts';
 import { Router, type RouterHost } from '../../shared/broker/router.ts';
-import type { Subscriber, Subscription } from '../../shared/broker/subscription.ts';
+import type { Subscription } from '../../shared/broker/subscription.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
 import { CLOSE_REASON, type CloseReason, ERR, flushesOnClose } from '../../shared/protocol/nats/errors.ts';
 import { ClientParser } from '../../shared/protocol/nats/parser.ts';
@@ -238,7 +239,8 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   #sleep(): void {
     const links = this.#links!;
-    if (!this.#doorbell.sleep(this.#woken, () => !links.isEmpty())) setImmediate(this.#woken);
+    if (!this.#doorbell.sleep(this.#woken, () => !links.isEmpty() || links.roomFreed()))
+      setImmediate(this.#woken);
   }
 
   readonly #woken = (): void => {
@@ -309,8 +311,8 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.session.removeSubscription(connection, subscription);
   }
 
-  replyDelivered(subscriber: Subscriber, frame: MessageFrame): void {
-    this.session.trackReply(subscriber as ClientConnection, frame);
+  messageDelivered(subscription: Subscription, route: Route, frame: MessageFrame): void {
+    this.session.delivered(subscription, route, frame);
   }
 
   // Connections

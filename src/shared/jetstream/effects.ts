@@ -1,0 +1,119 @@
+/**
+ * The border between the JetStream engine and what carries it (a worker, a test, a simulator).
+ *
+ * ```
+ *   host ── receive(message), request(…), tick() ──► engine ── store calls ──► store
+ *   host ◄── Effects: send, subscribe, unsubscribe ── engine
+ * ```
+ *
+ * Every step is synchronous: what it causes is handed to the `Effects` before it returns. A message that promises
+ * durability carries the store's ticket and must not leave before the store has synced that far; messages are sent in
+ * the order they were handed over, so one held back holds back those behind it to the same subject.
+ */
+
+const NO_BYTES = new Uint8Array(0);
+
+/** Ticket of a message that waits for nothing. */
+export const NO_TICKET = 0;
+
+/**
+ * A message on its way in: offsets into `bytes`, valid during the step. One instance is reused by the host.
+ */
+export class InboundMessage {
+  bytes: Uint8Array = NO_BYTES;
+  subjectStart = 0;
+  subjectEnd = 0;
+  headerStart = 0;
+  headerEnd = 0;
+  payloadStart = 0;
+  payloadEnd = 0;
+  /** latin1; empty is none. */
+  reply = '';
+  #subject: string | null = null;
+
+  /** The subject as a latin1 string. */
+  get subject(): string {
+    this.#subject ??= Buffer.from(
+      this.bytes.buffer,
+      this.bytes.byteOffset + this.subjectStart,
+      this.subjectEnd - this.subjectStart,
+    ).toString('latin1');
+    return this.#subject;
+  }
+
+  /** To be called by the host when it has changed the offsets. */
+  renew(): void {
+    this.#subject = null;
+  }
+
+  /** The header block, empty when there is none; a view. */
+  headers(): Uint8Array {
+    return this.bytes.subarray(this.headerStart, this.headerEnd);
+  }
+
+  /** A view. */
+  payload(): Uint8Array {
+    return this.bytes.subarray(this.payloadStart, this.payloadEnd);
+  }
+
+  /** Fills the message from parts; they are copied. */
+  set(subject: string, reply: string, headers: Uint8Array, payload: Uint8Array): this {
+    const bytes = new Uint8Array(subject.length + headers.length + payload.length);
+    for (let i = 0; i < subject.length; i++) bytes[i] = subject.charCodeAt(i);
+    bytes.set(headers, subject.length);
+    bytes.set(payload, subject.length + headers.length);
+    this.bytes = bytes;
+    this.subjectStart = 0;
+    this.subjectEnd = subject.length;
+    this.headerStart = subject.length;
+    this.headerEnd = subject.length + headers.length;
+    this.payloadStart = this.headerEnd;
+    this.payloadEnd = bytes.length;
+    this.reply = reply;
+    this.#subject = subject;
+    return this;
+  }
+}
+
+/** Interest of the engine in an account's messages. The host hands each message that matches to `receive`. */
+export interface EngineSubscription {
+  readonly account: string;
+  /** Wire form; may have wildcards. */
+  readonly subject: string;
+  /** Queue group, or null. */
+  readonly queue: string | null;
+  receive(message: InboundMessage): void;
+}
+
+/** What the engine wants done. */
+export interface Effects {
+  /**
+   * Publishes a message in an account, as if a client of it had.
+   *
+   * @param subject wire form
+   * @param reply wire form, empty for none
+   * @param headers whole header block, empty for none
+   * @param ticket not before the store has synced this far; `NO_TICKET`: at once
+   */
+  send(
+    account: string,
+    subject: string,
+    reply: string,
+    headers: Uint8Array,
+    payload: Uint8Array,
+    ticket: number,
+  ): void;
+  subscribe(subscription: EngineSubscription): void;
+  unsubscribe(subscription: EngineSubscription): void;
+  /** Whether anybody but the engine would receive a message on the subject: advisories are made only then. */
+  hasInterest(account: string, subject: string): boolean;
+  /** Something for the log. */
+  warn(text: string): void;
+}
+
+/** A text as bytes of a message. */
+export function textBytes(text: string): Uint8Array {
+  return Buffer.from(text, 'utf8');
+}
+
+export const EMPTY_BYTES: Uint8Array = NO_BYTES;

@@ -1,0 +1,68 @@
+/**
+ * The disk as the store sees it: synchronous, and small enough that a simulated one can stand in and crash at any call.
+ *
+ * What a disk promises. Bytes written are readable at once. They survive a crash of the machine only after `sync` (or a
+ * finished `startSync`) of their file; until then any part of them may. A file's existence, its name and its removal survive
+ * after `syncDirectory`; unsynced changes of names happen in order, so a crash keeps a prefix of them. A sync that failed
+ * is never repeated: the kernel may have dropped the pages.
+ *
+ * Paths are relative to the store directory, parts separated by `/`.
+ */
+
+export type DiskErrorCode = 'no_space' | 'not_found' | 'denied' | 'io';
+
+/** Thrown by every method of `Disk` and `DiskFile`. */
+export class DiskError extends Error {
+  override readonly name = 'DiskError';
+  readonly code: DiskErrorCode;
+
+  /** @param message what was attempted, on which file, what the system said */
+  constructor(code: DiskErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** A sync that runs while the store does other things. */
+export interface PendingSync {
+  /** @returns whether it is done; throws `DiskError` when it failed */
+  poll(): boolean;
+}
+
+export interface DiskFile {
+  readonly path: string;
+  size(): number;
+  /** @returns bytes read; fewer than asked for at the end of the file only */
+  read(target: Uint8Array, offset: number, length: number, position: number): number;
+  /** Writes all of it. After a failure the range holds old bytes, new bytes or a mixture. */
+  write(source: Uint8Array, offset: number, length: number, position: number): void;
+  truncate(length: number): void;
+  /** Waits until data and size are on the disk. */
+  sync(): void;
+  startSync(): PendingSync;
+  close(): void;
+}
+
+export interface Disk {
+  /**
+   * Claims the directory for this process.
+   *
+   * @returns null, or who holds it
+   */
+  lock(): string | null;
+  unlock(): void;
+  /** With its parents; existing is fine. */
+  makeDirectory(path: string): void;
+  /** Names in a directory, sorted; empty when there is no such directory. */
+  list(path: string): string[];
+  /** Opens for reading and writing. @param create makes an empty file when there is none; else `not_found` is thrown */
+  open(path: string, create: boolean): DiskFile;
+  /** Replaces what is at `to`. */
+  rename(from: string, to: string): void;
+  unlink(path: string): void;
+  /** Of an empty directory. */
+  removeDirectory(path: string): void;
+  /** Makes names in the directory durable. */
+  syncDirectory(path: string): void;
+  freeBytes(): number;
+}
