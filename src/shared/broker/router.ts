@@ -89,8 +89,9 @@ export class Router {
       if (group === undefined) continue;
       if (this.#deliverToLocalMember(group, route, null, frame, this.#random.below(group.locals.length || 1)))
         continue;
-      // The members left while the message was on its way: those of another thread get it.
-      if (hops < group.threads.length) {
+      // The members left while the message was on its way: those of another thread get it. They may be leaving too, and
+      // coming back elsewhere: that must end some time.
+      if (group.threads.length > 0 && hops < this.#links!.threads) {
         this.#links!.forwardMessage(this.#pickThread(group), account.index, frame, group, hops + 1);
       }
     }

@@ -2,7 +2,8 @@
  * The headers of a published message that mean something to a stream (jetstream-streams §3.3), found in one pass.
  *
  * Most messages have none of them, so a line is looked at further only when it begins with `Nats-`. Names are
- * case-sensitive, the first of equal names counts, spaces in front of a value don't belong to it.
+ * case-sensitive, the first of equal names counts, spaces in front of a value don't belong to it, and one without a value is
+ * as good as none.
  */
 
 const CR = 0x0d;
@@ -107,10 +108,11 @@ export function readPublishHeaders(bytes: Uint8Array, start: number, end: number
     if (colon === -1 || colon >= at) continue;
     const name = latin1Slice(bytes, lineStart, colon);
     if (!isHeaderName(name)) continue;
-    headers ??= absentHeaders();
-    if (headers[name] !== null) continue;
     let valueStart = colon + 1;
     while (valueStart < at && bytes[valueStart] === SPACE) valueStart++;
+    if (valueStart === at) continue;
+    headers ??= absentHeaders();
+    if (headers[name] !== null) continue;
     headers[name] = latin1Slice(bytes, valueStart, at);
   }
   return headers ?? NO_PUBLISH_HEADERS;

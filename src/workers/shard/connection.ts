@@ -83,6 +83,8 @@ export class ClientConnection implements Subscriber, ParserClient {
   // Input
   held: HeldBytes | null = null;
   filling: PayloadBuffer | null = null;
+  /** The buffer the next read goes to: `filling` as it was when the read was prepared, or null for the shared region. */
+  readTarget: PayloadBuffer | null = null;
   filledBytes = 0;
   fillTargetBytes = 0;
   /** Not parsing: waiting for a ring, a bcrypt result or interest to be written. */

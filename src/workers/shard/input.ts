@@ -50,6 +50,7 @@ export class Input {
   /** Where the next bytes of this connection are to be read. */
   target(connection: ClientConnection): Uint8Array {
     const { filling } = connection;
+    connection.readTarget = filling;
     return filling === null
       ? this.#region
       : filling.bytes.subarray(connection.filledBytes, connection.fillTargetBytes);
@@ -59,7 +60,9 @@ export class Input {
   received(connection: ClientConnection, count: number): boolean {
     if (connection.closed) return true;
     this.#shard.beginTurn();
-    if (connection.filling !== null) {
+    if (connection.filling !== connection.readTarget) {
+      this.#receivedInRegion(connection, count);
+    } else if (connection.filling !== null) {
       connection.filledBytes += count;
       if (connection.filledBytes === connection.fillTargetBytes) this.#parseFilled(connection);
     } else {
@@ -113,6 +116,10 @@ export class Input {
     for (const connection of [...this.#blocked]) this.resume(connection);
   }
 
+  get hasBlocked(): boolean {
+    return this.#blocked.size > 0;
+  }
+
   /** A consumer caught up: the producers that rest for it may go on before their time. */
   releaseStalled(): void {
     if (this.#stalled.size === 0) return;
@@ -164,6 +171,22 @@ export class Input {
     joined.set(held.bytes.subarray(held.start, held.end));
     joined.set(this.#region.subarray(0, count), heldBytes);
     this.#parse(connection, joined, new DataView(joined.buffer), 0, heldBytes + count);
+  }
+
+  /**
+   * A read was prepared for the region, and only then a buffer was begun (parsing resumed in between): its bytes are moved
+   * there, and what is more than it needs is parsed where it lies.
+   */
+  #receivedInRegion(connection: ClientConnection, count: number): void {
+    const filling = connection.filling!;
+    const moved = Math.min(count, connection.fillTargetBytes - connection.filledBytes);
+    filling.bytes.set(this.#region.subarray(0, moved), connection.filledBytes);
+    connection.filledBytes += moved;
+    if (connection.filledBytes < connection.fillTargetBytes) return;
+    this.#parseFilled(connection);
+    if (connection.closed || moved === count) return;
+    if (connection.blocked) this.#hold(connection, this.#region.subarray(0, count), moved);
+    else this.#parse(connection, this.#bytes, this.#view, HEADROOM_BYTES + moved, HEADROOM_BYTES + count);
   }
 
   #keepUnfinished(

@@ -239,8 +239,15 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   #sleep(): void {
     const links = this.#links!;
-    if (!this.#doorbell.sleep(this.#woken, () => !links.isEmpty() || links.roomFreed()))
+    if (
+      !this.#doorbell.sleep(this.#woken, () => !links.isEmpty() || (this.#waitsForRoom && links.roomFreed()))
+    )
       setImmediate(this.#woken);
+  }
+
+  /** Somebody here wants room in a ring; without that, room that was freed is no reason to stay awake. */
+  get #waitsForRoom(): boolean {
+    return this.waitsForRings || this.input.hasBlocked;
   }
 
   readonly #woken = (): void => {

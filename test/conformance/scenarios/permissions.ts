@@ -93,6 +93,14 @@ export const permissions: Scenario[] = [
     subscribes(['s.a', 's.no', 's.no.x', 's.no.*', 's.*', 's.>'], ['s.no', 's.a', 's.no.x']),
   ),
   permission('subscribe deny only', 'denyonly', subscribes(['s.no', 's.*', 's.no.x', 'x'], ['s.no', 's.a'])),
+  permission('subscribe to a full wildcard where a partial one is allowed', 'lists', (s) =>
+    s.send('a', 'SUB s.b.> 1\r\n').send('b', pub('s.b.c', 'one') + pub('s.b.c.d', 'two')),
+  ),
+  permission('subscribe to a full wildcard where a partial one is denied', 'denydelivery', (s) =>
+    s
+      .send('a', 'SUB d.*.> 1\r\nSUB d.a.> 2\r\n')
+      .send('b', pub('d.a.hidden', 'hidden') + pub('d.a.b', 'seen') + pub('d.a.b.c', 'seen')),
+  ),
   permission('subscribe with an empty allow list', 'noallow', subscribes(['x', '>', 'a.b'])),
   permission('subscribe nothing allowed', 'nothing', subscribes(['x', '>', 'a.b', 'x q'])),
   permission(

@@ -34,13 +34,14 @@ export const RECORD_CONSUMER_DROP = 9;
 export const RECORD_CREATE = 10;
 export const RECORD_DROP = 11;
 export const RECORD_GROUP_END = 12;
-export const RECORD_SNAPSHOT = 13;
-const RECORD_TYPE_MAX = RECORD_SNAPSHOT;
+const RECORD_TYPE_MAX = RECORD_GROUP_END;
 
 /** The removed message's bytes must become unreadable. */
 export const FLAG_ERASE = 1;
 /** Takes effect only together with the following records, up to the group's end. */
 export const FLAG_GROUP = 2;
+/** First record of a group: one without an end before it is cut off. */
+export const FLAG_GROUP_START = 8;
 /** A metadata record without a value: the key is removed. */
 export const FLAG_ABSENT = 4;
 

@@ -3,6 +3,7 @@ import { MessageFrame } from '../../../../src/shared/base/message-frame.ts';
 import { ChunkPool, Outbox, type SharedPayload } from '../../../../src/shared/base/outbox.ts';
 import { Prng } from '../../../../src/shared/base/prng.ts';
 import { Account, type InterestAnnouncer } from '../../../../src/shared/broker/account.ts';
+import type { Route } from '../../../../src/shared/broker/route.ts';
 import { Router, type RouterHost } from '../../../../src/shared/broker/router.ts';
 import { type Subscriber, Subscription } from '../../../../src/shared/broker/subscription.ts';
 import type { ThreadLinks } from '../../../../src/shared/broker/thread-links.ts';
@@ -20,7 +21,7 @@ export class TestSubscriber implements Subscriber {
   echo = true;
   outMsgs = 0;
   outBytes = 0;
-  tracksReplies = false;
+  observesDeliveries = false;
   denies: (subject: string, queue: string | null) => boolean = () => false;
   readonly name: string;
 
@@ -92,7 +93,7 @@ export function testAccount(
 export class Rig implements RouterHost {
   readonly account: Account;
   readonly router: Router;
-  readonly replies: string[] = [];
+  readonly observed: string[] = [];
   readonly ended: Subscription[] = [];
 
   constructor(seed = 1, links: ThreadLinks | null = null, account = testAccount()) {
@@ -105,8 +106,9 @@ export class Rig implements RouterHost {
     this.account.unsubscribe(subscription);
   }
 
-  replyDelivered(_subscriber: Subscriber, frame: MessageFrame): void {
-    this.replies.push(latin1(frame.bytes, frame.tailStart, frame.tailStart + frame.replyBytes));
+  messageDelivered(subscription: Subscription, route: Route, frame: MessageFrame): void {
+    const reply = latin1(frame.bytes, frame.tailStart, frame.tailStart + frame.replyBytes);
+    this.observed.push(`${subscription.sid} ${route.subject} ${reply}`);
   }
 
   subscribe(

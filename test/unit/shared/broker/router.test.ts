@@ -231,13 +231,15 @@ describe('who gets it', () => {
     expect(subscriber.received()).toBe('MSG foo null 0\r\n\r\nMSG foo yes 0\r\n\r\n');
   });
 
-  test('replies are reported for those that track them', () => {
-    const { rig, subscriber } = oneSubscriber('foo');
-    rig.publish({ subject: 'foo', reply: 'unseen' });
-    subscriber.tracksReplies = true;
-    rig.publish({ subject: 'foo', reply: 'seen' });
-    rig.publish({ subject: 'foo' });
-    expect(rig.replies).toEqual(['seen']);
+  test('deliveries are reported for those that observe them', () => {
+    const { rig, subscriber } = oneSubscriber('foo.*');
+    rig.publish({ subject: 'foo.a', reply: 'unseen' });
+    subscriber.observesDeliveries = true;
+    rig.publish({ subject: 'foo.a', reply: 'seen' });
+    rig.publish({ subject: 'foo.b' });
+    subscriber.headers = false;
+    rig.publish({ subject: 'foo.c', reply: 'stripped', headers: BLOCK });
+    expect(rig.observed).toEqual(['1 foo.a seen', '1 foo.b ', '1 foo.c stripped']);
   });
 });
 

@@ -1,0 +1,201 @@
+/**
+ * Atomic batch publishing (jetstream-streams §5.1): messages of a batch are staged until its last one arrives, then
+ * checked as a unit and stored together, or refused together.
+ *
+ * Staging is in memory: nats-server stages the batches of file streams on disk, but loses them at a restart all the same,
+ * so nothing is promised that a file would keep. What staged messages may take up is bounded by
+ * `STAGED_MAX_BYTES` for the server.
+ */
+import { removeHeader, setHeader } from '../protocol/nats/headers.ts';
+import { sendAdvisory } from './advisory.ts';
+import { needsHigherLevel } from './api-level.ts';
+import { EMPTY_BYTES, NO_TICKET } from './effects.ts';
+import { type ApiError, apiError } from './errors.ts';
+import { MAX_BATCH_ID_CHARACTERS } from './limits.ts';
+import { ackText, batchMembers } from './pub-ack.ts';
+import type { Publication } from './publication.ts';
+import { acknowledge, refuse, storePublication } from './publish.ts';
+import { admissionProblem, publicationProblem, sizeProblem } from './publish-check.ts';
+import { PublishView } from './publish-view.ts';
+import type { Stream } from './stream.ts';
+import { durationMs } from './time.ts';
+
+/** Staged messages of all streams together. */
+export const STAGED_MAX_BYTES = 256 * 1024 * 1024;
+
+/** Why a batch came to nothing. */
+export type AbandonReason = 'timeout' | 'large' | 'incomplete' | 'unsupported';
+
+interface Batch {
+  readonly id: string;
+  readonly messages: Publication[];
+  bytes: number;
+  /** Since when nothing came. Unix milliseconds. */
+  idleSinceMs: number;
+}
+
+/** Tells that a batch was given up. jetstream-api §9 */
+export function adviseAbandoned(stream: Stream, batch: string, reason: AbandonReason): void {
+  sendAdvisory(stream.account, `STREAM.BATCH_ABANDONED.${stream.name}`, 'stream_batch_abandoned', (json) =>
+    json
+      .string('account', stream.account.name)
+      .string('stream', stream.name)
+      .stringUnlessEmpty('domain', stream.engine.options.domain)
+      .string('batch', batch)
+      .string('reason', reason),
+  );
+}
+
+export class AtomicBatches {
+  readonly #stream: Stream;
+  readonly #batches = new Map<string, Batch>();
+
+  constructor(stream: Stream) {
+    this.#stream = stream;
+  }
+
+  /** A message with a batch id. */
+  receive(publication: Publication): void {
+    const error = this.#accept(publication);
+    if (error !== null) refuse(this.#stream, publication.reply, error);
+  }
+
+  /** @returns why the message is refused */
+  #accept(p: Publication): ApiError | null {
+    const { config } = this.#stream;
+    const id = p.headers['Nats-Batch-Id']!;
+    if (!config.allowAtomic) return apiError(10174);
+    if (id.length > MAX_BATCH_ID_CHARACTERS) return apiError(10179);
+    const sequenceText = p.headers['Nats-Batch-Sequence'];
+    if (sequenceText === null || !/^\d+$/.test(sequenceText)) return apiError(10175);
+    if (p.headers['Nats-Required-Api-Level'] !== null) {
+      if (needsHigherLevel(p.headerBlock())) {
+        this.#abandon(id, 'unsupported');
+        return apiError(10185);
+      }
+      p.setHeaderBlock(removeHeader(p.headerBlock(), 'Nats-Required-Api-Level'));
+    }
+    const commit = p.headers['Nats-Batch-Commit'];
+    if (commit !== null && commit !== '1' && commit !== 'eob') {
+      this.#abandon(id, 'incomplete');
+      return apiError(10200);
+    }
+    const batch = this.#find(id, Number(sequenceText), commit === 'eob');
+    return 'messages' in batch ? this.#stage(batch, p, commit) : batch;
+  }
+
+  /** The open batch that the message continues, or a new one. */
+  #find(id: string, sequence: number, isEnd: boolean): Batch | ApiError {
+    const { engine } = this.#stream;
+    const known = this.#batches.get(id);
+    if (known === undefined) {
+      if (sequence !== 1 || isEnd) return this.#incomplete(id);
+      const { batch } = engine.options;
+      const full = this.#batches.size >= batch.maxInflightPerStream;
+      if (full || engine.atomicBatches >= batch.maxInflightTotal) return apiError(10210);
+      const opened = { id, messages: [], bytes: 0, idleSinceMs: engine.clock.ms };
+      this.#batches.set(id, opened);
+      engine.atomicBatches++;
+      return opened;
+    }
+    return sequence === known.messages.length + 1 ? known : this.#incomplete(id);
+  }
+
+  #incomplete(id: string): ApiError {
+    this.#abandon(id, 'incomplete');
+    return apiError(10176);
+  }
+
+  #stage(batch: Batch, p: Publication, commit: string | null): ApiError | null {
+    const stream = this.#stream;
+    const { engine } = stream;
+    batch.idleSinceMs = engine.clock.ms;
+    if (commit === 'eob') return this.#commit(batch, p.reply);
+    const most = engine.options.batch.maxMsgs;
+    if (batch.messages.length >= most) {
+      this.#abandon(batch.id, 'large');
+      return apiError(10199, { size: String(most) });
+    }
+    const problem = admissionProblem(p, stream) ?? sizeProblem(p, new PublishView(stream));
+    if (problem !== null) return problem;
+    const bytes = p.subjectLength + p.headerLength + p.payloadLength;
+    if (engine.stagedBytes + bytes > STAGED_MAX_BYTES) return apiError(10023);
+    batch.messages.push(p.detach());
+    batch.bytes += bytes;
+    engine.stagedBytes += bytes;
+    if (commit === '1') return this.#commit(batch, p.reply);
+    if (p.reply !== '' && !stream.config.noAck)
+      engine.effects.send(stream.account.name, p.reply, '', EMPTY_BYTES, EMPTY_BYTES, NO_TICKET);
+    return null;
+  }
+
+  #commit(batch: Batch, reply: string): ApiError | null {
+    const stream = this.#stream;
+    const { messages } = batch;
+    this.#close(batch);
+    const last = messages[messages.length - 1]!;
+    if (last.headers['Nats-Batch-Commit'] === null)
+      last.setHeaderBlock(setHeader(last.headerBlock(), 'Nats-Batch-Commit', '1'));
+    const view = new PublishView(stream);
+    view.beginBatch();
+    for (const message of messages) {
+      const problem = publicationProblem(message, view);
+      if (problem !== null) return problem;
+      view.add(message);
+    }
+    const sequence = this.#store(messages);
+    if (sequence > 0)
+      acknowledge(stream, reply, ackText(stream, sequence, batchMembers(batch.id, messages.length)));
+    return null;
+  }
+
+  /** Stores checked messages as one change. @returns the last sequence, or 0 when the store failed */
+  #store(messages: readonly Publication[]): number {
+    const stream = this.#stream;
+    const { store } = stream.engine;
+    let sequence = 0;
+    store.beginGroup();
+    for (const message of messages) {
+      const outcome = storePublication(stream, message);
+      sequence = outcome.sequence;
+      if (sequence === 0) break;
+    }
+    store.endGroup();
+    return sequence;
+  }
+
+  #close(batch: Batch): void {
+    this.#batches.delete(batch.id);
+    this.#stream.engine.atomicBatches--;
+    this.#stream.engine.stagedBytes -= batch.bytes;
+  }
+
+  #abandon(id: string, reason: AbandonReason): void {
+    const batch = this.#batches.get(id);
+    if (batch !== undefined) this.#close(batch);
+    adviseAbandoned(this.#stream, id, reason);
+  }
+
+  /** Drops every open batch: the stream is closed or takes none any more. */
+  abandonAll(): void {
+    for (const batch of this.#batches.values()) this.#close(batch);
+  }
+
+  #timeoutMs(): number {
+    return durationMs(this.#stream.engine.options.batch.timeoutNs);
+  }
+
+  nextTimeoutMs(): number {
+    let least = Infinity;
+    for (const { idleSinceMs } of this.#batches.values()) least = Math.min(least, idleSinceMs);
+    return least + this.#timeoutMs();
+  }
+
+  /** Drops batches that wait too long for their next message. */
+  expire(nowMs: number): void {
+    const before = nowMs - this.#timeoutMs();
+    for (const batch of this.#batches.values()) {
+      if (batch.idleSinceMs <= before) this.#abandon(batch.id, 'timeout');
+    }
+  }
+}

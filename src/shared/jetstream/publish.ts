@@ -1,0 +1,202 @@
+/**
+ * The way of a message into a stream (jetstream-streams §3): checks, storing, and what follows from it. The reply is handed
+ * over with the store's ticket, so it leaves when the message is on disk; so is what is republished.
+ */
+import { latin1Bytes } from '../base/latin1.ts';
+import { setHeader } from '../protocol/nats/headers.ts';
+import { sourceMatches } from '../subject/transform.ts';
+import { wireText } from '../subject/wire-text.ts';
+import { EMPTY_BYTES, type InboundMessage, NO_TICKET, textBytes } from './effects.ts';
+import { type ApiError, apiError } from './errors.ts';
+import { ackText, counterMember, DUPLICATE_MEMBER, refusalText } from './pub-ack.ts';
+import { Publication } from './publication.ts';
+import { admissionProblem, publicationProblem } from './publish-check.ts';
+import { enforceSubjectLimit, enforceTotals } from './retention.ts';
+import { MessageDraft } from './store/contract.ts';
+import type { Stream } from './stream.ts';
+import { formatDuration, formatTime, joinTime, NANOS_PER_SECOND } from './time.ts';
+
+const FAST_REPLY_SUFFIX = '.$FI';
+const draft = new MessageDraft();
+const single = new Publication();
+
+/** What became of a message. */
+export interface PublishOutcome {
+  /** Sequence it has, or its original when it is a duplicate; 0: refused. */
+  sequence: number;
+  duplicate: boolean;
+  /** Null with sequence 0: the store failed, and nobody is told. */
+  error: ApiError | null;
+}
+
+const FAILED: PublishOutcome = { sequence: 0, duplicate: false, error: null };
+
+/** A message on one of the stream's subjects. */
+export function receive(stream: Stream, message: InboundMessage): void {
+  if (stream.closed || stream.config.mirror !== null) return;
+  const publication = single.adopt(message);
+  if (message.reply.endsWith(FAST_REPLY_SUFFIX) && stream.fastBatches.receive(publication)) return;
+  if (publication.headers['Nats-Batch-Id'] !== null) {
+    stream.atomicBatches.receive(publication);
+    return;
+  }
+  const outcome = publishOne(stream, publication);
+  reply(stream, publication, outcome);
+}
+
+function reply(stream: Stream, publication: Publication, outcome: PublishOutcome): void {
+  if (publication.reply === '' || stream.config.noAck) return;
+  if (outcome.error !== null) refuse(stream, publication.reply, outcome.error);
+  else if (outcome.sequence > 0) {
+    const total = publication.counterTotal;
+    const more = outcome.duplicate ? DUPLICATE_MEMBER : total === null ? '' : counterMember(total);
+    acknowledge(stream, publication.reply, ackText(stream, outcome.sequence, more));
+  }
+}
+
+/** Sends an acknowledgement once what it promises is durable. */
+export function acknowledge(stream: Stream, replySubject: string, text: string): void {
+  if (replySubject === '' || stream.config.noAck) return;
+  stream.engine.effects.send(
+    stream.account.name,
+    replySubject,
+    '',
+    EMPTY_BYTES,
+    textBytes(text),
+    stream.ticket,
+  );
+}
+
+export function refuse(stream: Stream, replySubject: string, error: ApiError): void {
+  if (replySubject === '' || stream.config.noAck) return;
+  const text = textBytes(refusalText(stream, error));
+  stream.engine.effects.send(stream.account.name, replySubject, '', EMPTY_BYTES, text, NO_TICKET);
+}
+
+/** Checks and stores one message by itself. */
+export function publishOne(stream: Stream, publication: Publication): PublishOutcome {
+  const error = admissionProblem(publication, stream) ?? publicationProblem(publication, stream.view);
+  if (error !== null) return { sequence: 0, duplicate: false, error };
+  if (publication.duplicateOf > 0)
+    return { sequence: publication.duplicateOf, duplicate: true, error: null };
+  return storePublication(stream, publication);
+}
+
+/** Stores a message that passed its checks, and does what follows from it. */
+export function storePublication(stream: Stream, p: Publication): PublishOutcome {
+  const sequence = p.unwanted ? skip(stream) : append(stream, p);
+  if (sequence < 0) return storeFailure(stream);
+  const id = p.headers['Nats-Msg-Id'];
+  stream.lastMsgId = id ?? '';
+  const nowMs = stream.engine.clock.ms;
+  if (id !== null) stream.dedupe.add(id, sequence, nowMs);
+  if (p.unwanted) {
+    if (p.rollup !== 'none') rollUp(stream, p, sequence);
+  } else afterStoring(stream, p, sequence);
+  stream.settle();
+  return { sequence, duplicate: false, error: null };
+}
+
+function skip(stream: Stream): number {
+  const { ms, nanos } = stream.engine.clock;
+  const sequence = stream.store.lastSeq + 1;
+  return stream.store.skip(sequence, ms, nanos) ? sequence : -1;
+}
+
+function append(stream: Stream, p: Publication): number {
+  const { clock } = stream.engine;
+  draft.subjectBytes = p.subjectBytes;
+  draft.subjectStart = p.subjectStart;
+  draft.subjectEnd = p.subjectEnd;
+  draft.headerBytes = p.headerBytes;
+  draft.headerStart = p.headerStart;
+  draft.headerEnd = p.headerEnd;
+  draft.payloadBytes = p.payloadBytes;
+  draft.payloadStart = p.payloadStart;
+  draft.payloadEnd = p.payloadEnd;
+  draft.timestampMs = p.timestampMs < 0 ? clock.ms : p.timestampMs;
+  draft.timestampNanos = p.timestampMs < 0 ? clock.nanos : p.timestampNanos;
+  draft.ttlSeconds = p.ttlSeconds;
+  draft.sequence = p.sequence;
+  return stream.store.append(draft);
+}
+
+/** Nothing is said to the publisher unless it is about room: that another server may have. */
+function storeFailure(stream: Stream): PublishOutcome {
+  const failure = stream.store.failure ?? stream.engine.store.failure;
+  stream.engine.effects.warn(
+    `JetStream failed to store a msg on stream '${stream.account.name} > ${stream.name}': ${failure?.message ?? 'unknown'}`,
+  );
+  if (failure?.code === 'no_space') return { sequence: 0, duplicate: false, error: apiError(10023) };
+  if (failure?.code === 'too_large')
+    return { sequence: 0, duplicate: false, error: apiError(10077, { err: 'message too large' }) };
+  return FAILED;
+}
+
+function afterStoring(stream: Stream, p: Publication, sequence: number): void {
+  const { store, config } = stream;
+  const previousSeq = store.appendedPreviousSeq;
+  const crowded = config.maxMsgsPerSubject > 0 && store.appendedSubjectMessages > config.maxMsgsPerSubject;
+  stream.trackTtl(sequence, draft.timestampMs, p.ttlSeconds);
+  if (crowded) enforceSubjectLimit(stream, p.subject);
+  enforceTotals(stream);
+  if (p.rollup !== 'none') rollUp(stream, p, sequence);
+  if (config.allowMsgSchedules) stream.schedules.stored(p, sequence);
+  if (stream.republish !== null) republish(stream, p, sequence, previousSeq);
+  stream.readers.stored(sequence);
+}
+
+/** Purges what a roll-up message replaces (§4.4); of an unwanted one nothing is there to stay. */
+function rollUp(stream: Stream, p: Publication, sequence: number): void {
+  const { store } = stream;
+  const keep = p.unwanted ? 0 : 1;
+  if (p.rollup === 'sub') {
+    stream.purge({ filter: store.filter([p.subject]), beforeSeq: 0, keep });
+    return;
+  }
+  stream.purge({ filter: null, beforeSeq: p.unwanted ? 0 : sequence, keep: 0 });
+}
+
+/** Appends header lines to a block, or makes one. */
+export function appendHeaderLines(block: Uint8Array, lines: string): Uint8Array {
+  const text = latin1Bytes(`${block.length === 0 ? 'NATS/1.0\r\n' : ''}${lines}\r\n`);
+  const kept = Math.max(0, block.length - 2);
+  const result = new Uint8Array(kept + text.length);
+  result.set(block.subarray(0, kept));
+  result.set(text, kept);
+  return result;
+}
+
+function republish(stream: Stream, p: Publication, sequence: number, previousSeq: number): void {
+  const transform = stream.republish;
+  const { subject } = p;
+  if (transform === null || !sourceMatches(subject, transform.source)) return;
+  const { engine, config } = stream;
+  const time = formatTime(joinTime(draft.timestampMs, draft.timestampNanos));
+  const headersOnly = config.republish?.headersOnly ?? false;
+  const lines =
+    `Nats-Stream: ${wireText(stream.name)}\r\nNats-Subject: ${subject}\r\nNats-Sequence: ${sequence}\r\n` +
+    `Nats-Time-Stamp: ${time}\r\nNats-Last-Sequence: ${previousSeq}\r\n` +
+    (headersOnly ? `Nats-Msg-Size: ${p.payloadLength}\r\n` : '');
+  engine.effects.send(
+    stream.account.name,
+    transform.apply(subject, engine.random),
+    '',
+    appendHeaderLines(p.headerBlock(), lines),
+    headersOnly ? EMPTY_BYTES : p.payload().slice(),
+    stream.ticket,
+  );
+}
+
+/** Leaves a marker on a subject whose last message expired (§4.6). */
+export function storeMarker(stream: Stream, subject: string, ttlSeconds: number): void {
+  const ttl = formatDuration(BigInt(ttlSeconds) * NANOS_PER_SECOND);
+  let headers = setHeader(EMPTY_BYTES, 'Nats-Marker-Reason', 'MaxAge');
+  headers = setHeader(headers, 'Nats-TTL', ttl);
+  headers = setHeader(headers, 'Nats-Rollup', 'sub');
+  const marker = new Publication().compose(subject, headers, EMPTY_BYTES);
+  marker.ttlSeconds = ttlSeconds;
+  marker.rollup = 'sub';
+  if (stream.config.retention === 'interest' && !stream.readers.hasInterest(subject)) marker.unwanted = true;
+  storePublication(stream, marker);
+}

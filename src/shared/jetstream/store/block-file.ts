@@ -1,0 +1,358 @@
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { Checksum, checksumOf, highWord } from './checksum.ts';
+import { type CipherName, cipherCode, decryptInto, encryptInto, NONCE_BYTES, TAG_BYTES } from './cipher.ts';
+import { type Disk, DiskError, type DiskFile, type PendingSync } from './disk.ts';
+import { WordBuffer } from './record.ts';
+
+/**
+ * The file of a message block, version 1. Append only: header, records, then one footer when the block is closed.
+ *
+ * ```
+ *   plain      header │ record │ record │ … │ footer          logical offset = file offset - 64
+ *   extents    header │ extent │ extent │ … │ footer          compressed, encrypted or both
+ *
+ *   header (64)                    extent (40, then the stored bytes, padded to 8)
+ *    0  u32 magic                   0  u32 magic
+ *    4  u32 version                 4  u32 stored bytes
+ *    8  u32 stream uid              8  u32 raw bytes
+ *   12  u32 block number           12  u32 logical start
+ *   16  u32 1 extents, 0 plain     16  u32 1 compressed, 2 encrypted
+ *   20  u32 cipher                 20  12 bytes nonce
+ *   24  u64 first sequence         32  u64 checksum of header and stored bytes
+ *   32  u64 checksum
+ * ```
+ *
+ * An extent holds whole records, about 64 KB of them, so that reading one message decodes one extent. What the file is
+ * good for is known from the manifest: how much of it was synced, and where the footer is.
+ */
+
+export const BLOCK_VERSION = 1;
+export const BLOCK_HEADER_BYTES = 64;
+const EXTENT_HEADER_BYTES = 40;
+const BLOCK_MAGIC = 0x4b4c424e;
+const EXTENT_MAGIC = 0x5458454e;
+const COMPRESSED = 1;
+const ENCRYPTED = 2;
+const HEADER_SALT = 0x424c4b31;
+const EXTENT_SALT = 0x45585431;
+
+/** How the bytes of one stream's files are protected. */
+export interface StreamCipher {
+  readonly cipher: CipherName;
+  readonly key: Uint8Array;
+  /** Fresh random bytes. */
+  readonly random: (bytes: number) => Uint8Array;
+}
+
+/** Where the footer is: the summary (subjects), then the arrays (one entry for each message). */
+export interface FooterPlace {
+  position: number;
+  summaryBytes: number;
+  arraysBytes: number;
+}
+
+/** A stretch of logical bytes read from the file. */
+export interface ReadBytes {
+  start: number;
+  buffer: WordBuffer;
+  length: number;
+  /** The checksum or tag of the extent was wrong; records inside may still be right. */
+  damaged: boolean;
+}
+
+const checksum = new Checksum();
+
+export class BlockFile {
+  readonly path: string;
+  readonly extents: boolean;
+  /** Logical bytes in the file. */
+  written = 0;
+  /** Where the next byte goes. */
+  end = 0;
+  footer: FooterPlace | null = null;
+  /** Written to since the last sync began. */
+  dirty = false;
+  /** The file's name is not known to be durable. */
+  fresh: boolean;
+  /** Logical start and file position of each extent. */
+  readonly extentStarts: number[] = [];
+  readonly extentPositions: number[] = [];
+  readonly #disk: Disk;
+  readonly #uid: number;
+  readonly #number: number;
+  readonly #firstSeq: number;
+  readonly #cipher: StreamCipher | null;
+  #file: DiskFile | null = null;
+
+  /** @param existing the file is there already, as the manifest says; `written`, `end` and `footer` are to be set */
+  constructor(
+    disk: Disk,
+    path: string,
+    uid: number,
+    number: number,
+    firstSeq: number,
+    extents: boolean,
+    cipher: StreamCipher | null,
+    existing: boolean,
+  ) {
+    this.#disk = disk;
+    this.path = path;
+    this.#uid = uid;
+    this.#number = number;
+    this.#firstSeq = firstSeq;
+    this.extents = extents;
+    this.#cipher = cipher;
+    this.fresh = !existing;
+  }
+
+  /** Whether anything was ever written. */
+  get exists(): boolean {
+    return !this.fresh || this.end > 0;
+  }
+
+  /** Appends logical bytes, records only; throws `DiskError`, and may be repeated then. */
+  append(bytes: Uint8Array, from: number, to: number): void {
+    const file = this.#open();
+    this.#begin(file);
+    this.dirty = true;
+    if (!this.extents) {
+      file.write(bytes, from, to - from, this.end);
+      this.end += to - from;
+    } else this.#appendExtent(file, bytes, from, to, false);
+    this.written += to - from;
+  }
+
+  /** Appends logical bytes as one compressed extent; only for files with extents. */
+  appendCompressed(bytes: Uint8Array, from: number, to: number): void {
+    const file = this.#open();
+    this.#begin(file);
+    this.dirty = true;
+    this.#appendExtent(file, bytes, from, to, true);
+    this.written += to - from;
+  }
+
+  /** Appends the footer's two parts. */
+  appendFooter(summary: Uint8Array, arrays: Uint8Array): void {
+    const file = this.#open();
+    this.#begin(file);
+    const first = this.#sealed(summary);
+    const second = this.#sealed(arrays);
+    this.dirty = true;
+    file.write(first, 0, first.length, this.end);
+    file.write(second, 0, second.length, this.end + first.length);
+    this.footer = { position: this.end, summaryBytes: first.length, arraysBytes: second.length };
+    this.end += first.length + second.length;
+  }
+
+  /** @returns null when it is unreadable */
+  readSummary(): Uint8Array | null {
+    const footer = this.footer;
+    return footer === null ? null : this.#unsealed(footer.position, footer.summaryBytes);
+  }
+
+  /** @returns null when it is unreadable */
+  readArrays(): Uint8Array | null {
+    const footer = this.footer;
+    return footer === null ? null : this.#unsealed(footer.position + footer.summaryBytes, footer.arraysBytes);
+  }
+
+  /**
+   * Reads logical bytes from `offset` on, at least what is asked for as far as the file has it.
+   *
+   * @returns null when nothing could be read
+   */
+  read(offset: number, bytes: number): ReadBytes | null {
+    try {
+      return this.extents ? this.#readExtent(offset) : this.#readPlain(offset, bytes);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      return null;
+    }
+  }
+
+  /** Finds the extents by walking their headers, up to `end`. @returns whether all were found */
+  scanExtents(): boolean {
+    this.extentStarts.length = 0;
+    this.extentPositions.length = 0;
+    const header = new WordBuffer(EXTENT_HEADER_BYTES);
+    let start = 0;
+    let position = BLOCK_HEADER_BYTES;
+    while (start < this.written) {
+      try {
+        this.#open().read(header.bytes, 0, EXTENT_HEADER_BYTES, position);
+      } catch (error) {
+        if (!(error instanceof DiskError)) throw error;
+        return false;
+      }
+      const stored = header.words[1]!;
+      if (header.words[0] !== EXTENT_MAGIC || header.words[3] !== start || stored < 0) return false;
+      this.extentStarts.push(start);
+      this.extentPositions.push(position);
+      start += header.words[2]!;
+      position += EXTENT_HEADER_BYTES + ((stored + 7) & ~7);
+    }
+    return start === this.written;
+  }
+
+  startSync(): PendingSync {
+    this.dirty = false;
+    return this.#open().startSync();
+  }
+
+  close(): void {
+    this.#file?.close();
+    this.#file = null;
+  }
+
+  #open(): DiskFile {
+    this.#file ??= this.#disk.open(this.path, this.fresh);
+    return this.#file;
+  }
+
+  #begin(file: DiskFile): void {
+    if (this.end > 0) return;
+    // Left over from before a crash, unknown to the manifest: its content is in the log.
+    if (file.size() > 0) file.truncate(0);
+    const header = new WordBuffer(BLOCK_HEADER_BYTES);
+    const { words } = header;
+    words[0] = BLOCK_MAGIC;
+    words[1] = BLOCK_VERSION;
+    words[2] = this.#uid;
+    words[3] = this.#number;
+    words[4] = this.extents ? 1 : 0;
+    words[5] = cipherCode(this.#cipher?.cipher ?? null);
+    words[6] = this.#firstSeq;
+    words[7] = highWord(this.#firstSeq);
+    const [lo, hi] = checksumOf(header.bytes, 32, HEADER_SALT);
+    words[8] = lo;
+    words[9] = hi;
+    file.write(header.bytes, 0, BLOCK_HEADER_BYTES, 0);
+    this.end = BLOCK_HEADER_BYTES;
+  }
+
+  #appendExtent(file: DiskFile, bytes: Uint8Array, from: number, to: number, compress: boolean): void {
+    let body = bytes.subarray(from, to);
+    let flags = 0;
+    if (compress) {
+      const packed = deflateRawSync(body, { level: 1 });
+      if (packed.length < body.length) {
+        body = packed;
+        flags |= COMPRESSED;
+      }
+    }
+    const cipher = this.#cipher;
+    const stored = body.length + (cipher === null ? 0 : TAG_BYTES);
+    const extent = new WordBuffer(EXTENT_HEADER_BYTES + stored);
+    const { words } = extent;
+    if (cipher !== null) {
+      flags |= ENCRYPTED;
+      const nonce = cipher.random(NONCE_BYTES);
+      extent.bytes.set(nonce, 20);
+      encryptInto(cipher.cipher, cipher.key, nonce, body, 0, body.length, extent.bytes, EXTENT_HEADER_BYTES);
+    } else extent.bytes.set(body, EXTENT_HEADER_BYTES);
+    words[0] = EXTENT_MAGIC;
+    words[1] = stored;
+    words[2] = to - from;
+    words[3] = this.written;
+    words[4] = flags;
+    sealExtent(words);
+    words[8] = checksum.sealedLo;
+    words[9] = checksum.sealedHi;
+    file.write(extent.bytes, 0, extent.bytes.length, this.end);
+    this.extentStarts.push(this.written);
+    this.extentPositions.push(this.end);
+    this.end += extent.bytes.length;
+  }
+
+  #readPlain(offset: number, bytes: number): ReadBytes | null {
+    const wanted = Math.min(bytes, this.written - offset);
+    if (wanted <= 0) return null;
+    const buffer = new WordBuffer(wanted);
+    const length = this.#open().read(buffer.bytes, 0, wanted, BLOCK_HEADER_BYTES + offset);
+    return { start: offset, buffer, length, damaged: false };
+  }
+
+  #readExtent(offset: number): ReadBytes | null {
+    let at = this.extentStarts.length - 1;
+    while (at > 0 && this.extentStarts[at]! > offset) at--;
+    if (at < 0) return null;
+    const start = this.extentStarts[at]!;
+    const position = this.extentPositions[at]!;
+    const next = this.extentPositions[at + 1] ?? this.footer?.position ?? this.end;
+    const rawBytes = (this.extentStarts[at + 1] ?? this.written) - start;
+    const extent = new WordBuffer(next - position);
+    if (this.#open().read(extent.bytes, 0, next - position, position) < next - position) return null;
+    return this.#decodeExtent(extent, start, rawBytes);
+  }
+
+  #decodeExtent(extent: WordBuffer, start: number, rawBytes: number): ReadBytes | null {
+    const { words, bytes } = extent;
+    const stored = words[1]!;
+    if (stored < 0 || EXTENT_HEADER_BYTES + stored > bytes.length) return null;
+    sealExtent(words);
+    let damaged = words[8] !== checksum.sealedLo || words[9] !== checksum.sealedHi;
+    const flags = words[4]!;
+    const buffer = new WordBuffer(rawBytes);
+    let body = bytes.subarray(EXTENT_HEADER_BYTES, EXTENT_HEADER_BYTES + stored);
+    if ((flags & ENCRYPTED) !== 0) {
+      const cipher = this.#cipher;
+      if (cipher === null || stored < TAG_BYTES) return null;
+      const plain = new Uint8Array(stored - TAG_BYTES);
+      const nonce = bytes.slice(20, 20 + NONCE_BYTES);
+      if (!decryptInto(cipher.cipher, cipher.key, nonce, body, 0, stored, plain, 0)) damaged = true;
+      body = plain;
+    }
+    if ((flags & COMPRESSED) !== 0) {
+      if (damaged) return null;
+      body = inflateRawSync(body, { maxOutputLength: rawBytes });
+    }
+    if (body.length !== rawBytes) return null;
+    buffer.bytes.set(body);
+    return { start, buffer, length: rawBytes, damaged };
+  }
+
+  /** Encrypted if the stream is, with a checksum, padded to 8. */
+  #sealed(part: Uint8Array): Uint8Array {
+    const cipher = this.#cipher;
+    const body = cipher === null ? part.length : NONCE_BYTES + part.length + TAG_BYTES;
+    const sealed = new WordBuffer(16 + body);
+    if (cipher === null) sealed.bytes.set(part, 16);
+    else {
+      const nonce = cipher.random(NONCE_BYTES);
+      sealed.bytes.set(nonce, 16);
+      encryptInto(cipher.cipher, cipher.key, nonce, part, 0, part.length, sealed.bytes, 16 + NONCE_BYTES);
+    }
+    sealed.words[2] = body;
+    const [lo, hi] = checksumOf(sealed.bytes.subarray(8), sealed.bytes.length - 8, EXTENT_SALT);
+    sealed.words[0] = lo;
+    sealed.words[1] = hi;
+    return sealed.bytes;
+  }
+
+  #unsealed(position: number, length: number): Uint8Array | null {
+    const sealed = new WordBuffer(length);
+    try {
+      if (this.#open().read(sealed.bytes, 0, length, position) < length) return null;
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      return null;
+    }
+    const [lo, hi] = checksumOf(sealed.bytes.subarray(8), length - 8, EXTENT_SALT);
+    const body = sealed.words[2]!;
+    if (sealed.words[0] !== lo || sealed.words[1] !== hi || body < 0 || 16 + body > length) return null;
+    const cipher = this.#cipher;
+    if (cipher === null) return sealed.bytes.slice(16, 16 + body);
+    const plain = new Uint8Array(body - NONCE_BYTES - TAG_BYTES);
+    const nonce = sealed.bytes.slice(16, 16 + NONCE_BYTES);
+    const right = decryptInto(cipher.cipher, cipher.key, nonce, sealed.bytes, 16 + NONCE_BYTES, 16 + body, plain, 0);
+    return right ? plain : null;
+  }
+}
+
+/** Seals the checksum of the extent in `words`, its own words left out. */
+function sealExtent(words: Int32Array): void {
+  checksum.begin();
+  checksum.update(words, 0, 8);
+  checksum.update(words, 10, (EXTENT_HEADER_BYTES + ((words[1]! + 7) & ~7)) >>> 2);
+  checksum.seal(EXTENT_SALT, BLOCK_VERSION);
+}

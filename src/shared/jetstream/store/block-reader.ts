@@ -1,0 +1,243 @@
+import { assert } from '../../base/assert.ts';
+import { BlockIndex, type MessageBlock, NO_ROW, Presence, SIZE_TTL } from './block.ts';
+import { Checksum } from './checksum.ts';
+import { type BlockCache, Chunk } from './chunk.ts';
+import { readIndex, readSummary, summaryRows } from './footer.ts';
+import { READ_WINDOW_BYTES } from './limits.ts';
+import {
+  BLOCK_SALT_HI,
+  BLOCK_SALT_LO,
+  checkRecord,
+  paddedBytes,
+  plausibleRecord,
+  RECORD_HEADER_BYTES,
+  recordHeaderBytes,
+  recordKeyBytes,
+  recordLengthAt,
+  recordSequence,
+  recordTtl,
+} from './record.ts';
+import type { SubjectTable } from './subject-table.ts';
+
+/**
+ * Gets at the records and indexes of one stream's blocks, wherever they are: in the chunk being filled, in the cache, in the
+ * file. A record that came from disk is checked each time before anyone sees it.
+ */
+
+const checksum = new Checksum();
+
+/** Accounting size of a message, streams §2. */
+export function accountingBytes(memory: boolean, subject: number, header: number, payload: number): number {
+  if (memory) return 16 + subject + header + payload;
+  return 30 + subject + payload + (header > 0 ? 4 + header : 0);
+}
+
+/** Accounting size of the message record at `at`. */
+export function accountingBytesAt(memory: boolean, words: Int32Array, at: number): number {
+  const subject = recordKeyBytes(words, at);
+  const header = recordHeaderBytes(words, at);
+  const payload = recordLengthAt(words, at) - RECORD_HEADER_BYTES - subject - header;
+  return accountingBytes(memory, subject, header, payload);
+}
+
+export class BlockReader {
+  /** Where `locate` found the record: offset in the chunk's buffer. */
+  at = 0;
+  readonly #memory: boolean;
+  readonly #table: SubjectTable;
+  readonly #cache: BlockCache;
+  readonly #note: (block: MessageBlock, bytes: number, message: string) => void;
+
+  /** @param note is told about bytes of a block's file that can't be used */
+  constructor(
+    memory: boolean,
+    table: SubjectTable,
+    cache: BlockCache,
+    note: (block: MessageBlock, bytes: number, message: string) => void,
+  ) {
+    this.#memory = memory;
+    this.#table = table;
+    this.#cache = cache;
+    this.#note = note;
+  }
+
+  /** The block's index, read or rebuilt when it isn't in memory. */
+  index(block: MessageBlock): BlockIndex {
+    block.indexUsed = true;
+    return block.index ?? this.#loadIndex(block);
+  }
+
+  /** The chunk with the whole record at a logical offset, checked; its place is in `at`. Null: unreadable. */
+  locate(block: MessageBlock, offset: number): Chunk | null {
+    const chunk = block.chunkAt(offset);
+    if (chunk !== null) {
+      const at = offset - chunk.start;
+      if (!chunk.foreign) {
+        chunk.used = true;
+        this.at = at;
+        return chunk;
+      }
+      if (this.#fits(chunk, at)) {
+        chunk.used = true;
+        this.at = at;
+        return checkRecord(checksum, chunk.buffer.words, at, chunk.length, BLOCK_SALT_LO, BLOCK_SALT_HI) > 0
+          ? chunk
+          : null;
+      }
+    }
+    return this.#fetch(block, offset);
+  }
+
+  /**
+   * Walks all records of a block's file and rebuilds its index; live messages that aren't found are the caller's to
+   * drop.
+   *
+   * @param intern makes table rows for subjects that have none
+   * @returns the index; entries that weren't found have size 0
+   */
+  scan(block: MessageBlock, intern: boolean): BlockIndex {
+    const index = new BlockIndex(Math.max(block.span, 16));
+    index.extend(block.span);
+    index.rows.fill(NO_ROW);
+    let offset = 0;
+    let hole = -1;
+    block.ttlMessages = 0;
+    while (offset < block.length) {
+      const chunk = this.#chunkToScan(block, offset);
+      if (chunk === null) {
+        if (hole < 0) hole = offset;
+        const next = this.#nextExtent(block, offset);
+        offset = next;
+        continue;
+      }
+      const { words } = chunk.buffer;
+      const at = offset - chunk.start;
+      const length = checkRecord(checksum, words, at, chunk.length, BLOCK_SALT_LO, BLOCK_SALT_HI);
+      if (length === 0) {
+        if (hole < 0) hole = offset;
+        offset += 8;
+        continue;
+      }
+      if (hole >= 0) this.#note(block, offset - hole, `damaged records at ${hole}`);
+      hole = -1;
+      this.#enter(block, index, chunk, at, offset, intern);
+      offset += paddedBytes(length);
+    }
+    if (hole >= 0) this.#note(block, block.length - hole, `damaged records at ${hole}`);
+    this.#link(index);
+    return index;
+  }
+
+  /** What a block that takes no more messages may have. */
+  presence(block: MessageBlock): Presence {
+    const index = this.index(block);
+    const rows = new Set<number>();
+    for (let i = 0; i < index.length; i++) {
+      if (block.isLive(block.firstSeq + i)) rows.add(index.rows[i]!);
+    }
+    const presence = new Presence(rows.size);
+    for (const row of rows) if (row !== NO_ROW) presence.add(this.#table.hashes[row]!);
+    return presence;
+  }
+
+  #fits(chunk: Chunk, at: number): boolean {
+    if (at + RECORD_HEADER_BYTES > chunk.length) return false;
+    const length = recordLengthAt(chunk.buffer.words, at);
+    return length >= RECORD_HEADER_BYTES && at + paddedBytes(length) <= chunk.length;
+  }
+
+  #fetch(block: MessageBlock, offset: number): Chunk | null {
+    const file = block.file;
+    assert(file !== null, 'a record of a memory stream is not in memory');
+    let read = file.read(offset, READ_WINDOW_BYTES);
+    if (read === null) return null;
+    const at = offset - read.start;
+    const end = file.extents ? read.length : block.length - read.start;
+    const length = plausibleRecord(read.buffer.words, at, end);
+    if (length === 0) return null;
+    if (at + paddedBytes(length) > read.length) {
+      read = file.read(offset, paddedBytes(length));
+      if (read === null) return null;
+    }
+    const chunk = new Chunk(block, read.start, read.buffer, read.length, true);
+    block.addChunk(chunk);
+    this.#cache.addChunk(chunk);
+    this.at = offset - read.start;
+    return checkRecord(checksum, read.buffer.words, this.at, read.length, BLOCK_SALT_LO, BLOCK_SALT_HI) > 0
+      ? chunk
+      : null;
+  }
+
+  /** A chunk in which the record at `offset` lies whole, if it is one. */
+  #chunkToScan(block: MessageBlock, offset: number): Chunk | null {
+    const chunk = block.chunkAt(offset);
+    if (chunk !== null && (!chunk.foreign || this.#fits(chunk, offset - chunk.start))) return chunk;
+    if (chunk !== null && plausibleRecord(chunk.buffer.words, offset - chunk.start, block.length - chunk.start) === 0) {
+      return chunk;
+    }
+    if (block.file === null) return null;
+    this.#fetch(block, offset);
+    const fetched = block.chunkAt(offset);
+    return fetched;
+  }
+
+  #nextExtent(block: MessageBlock, offset: number): number {
+    const starts = block.file?.extents === true ? block.file.extentStarts : [];
+    for (const start of starts) if (start > offset) return start;
+    return block.file?.extents === true ? block.length : Math.min(block.length, offset + READ_WINDOW_BYTES);
+  }
+
+  #enter(
+    block: MessageBlock,
+    index: BlockIndex,
+    chunk: Chunk,
+    at: number,
+    offset: number,
+    intern: boolean,
+  ): void {
+    const { words, bytes } = chunk.buffer;
+    const i = recordSequence(words, at) - block.firstSeq;
+    if (i < 0 || i >= index.length) return;
+    const start = at + RECORD_HEADER_BYTES;
+    const end = start + recordKeyBytes(words, at);
+    const live = block.isLive(block.firstSeq + i);
+    const row = intern && live ? this.#table.intern(bytes, start, end) : this.#table.find(bytes, start, end);
+    const ttl = recordTtl(words, at);
+    if (ttl !== 0) block.ttlMessages++;
+    index.offsets[i] = offset;
+    index.sizes[i] = accountingBytesAt(this.#memory, words, at) | (ttl === 0 ? 0 : SIZE_TTL);
+    index.rows[i] = row < 0 ? NO_ROW : row;
+    // A row that was just made is held by the count that follows; meanwhile it must not look free.
+    if (intern && live) this.#table.add(row, block.firstSeq + i);
+  }
+
+  #link(index: BlockIndex): void {
+    const latest = new Map<number, number>();
+    for (let i = 0; i < index.length; i++) {
+      const row = index.rows[i]!;
+      if (row === NO_ROW) continue;
+      const before = latest.get(row);
+      if (before !== undefined) index.nextSame[before] = i;
+      latest.set(row, i);
+    }
+  }
+
+  #loadIndex(block: MessageBlock): BlockIndex {
+    const file = block.file;
+    assert(file !== null, 'a memory block keeps its index');
+    let index: BlockIndex | null = null;
+    if (file.footer !== null) {
+      const summary = readSummary(file);
+      if (summary !== null && summary.span >= block.span) {
+        index = readIndex(file, summary, summaryRows(summary, this.#table, false));
+      }
+      if (index === null) {
+        this.#note(block, 0, 'unreadable footer');
+        if (file.extents) file.scanExtents();
+      } else index.length = block.span;
+    }
+    block.index = index ?? this.scan(block, false);
+    if (block.closed) this.#cache.addIndex(block);
+    return block.index;
+  }
+}

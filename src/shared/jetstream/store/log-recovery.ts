@@ -1,0 +1,340 @@
+import { Checksum } from './checksum.ts';
+import { decryptInto, deriveKey, TAG_BYTES } from './cipher.ts';
+import { type Disk, DiskError, type DiskFile } from './disk.ts';
+import { SECTOR_BYTES } from './limits.ts';
+import type { LogSegment } from './log.ts';
+import {
+  alignSector,
+  decodeSegmentHeader,
+  FRAME_HEADER_BYTES,
+  type FrameHeader,
+  frameNonce,
+  readFrameHeader,
+  recordSaltHi,
+  recordSaltLo,
+  SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
+} from './log-layout.ts';
+import { checkRecord, paddedBytes, plausibleRecord, recordSequence, recordUid, WordBuffer } from './record.ts';
+
+/**
+ * Reading the log after a stop of any kind.
+ *
+ * Problem. At its end the log may be torn: part of the last, unsynced writes is there. In its middle it may be damaged:
+ * a bit flipped in something that was synced, maybe acknowledged. The first must be cut off, the second stepped over, and
+ * both look the same: a checksum that does not fit.
+ *
+ * Each frame says up to where the log had been synced when it was written. A hole below the highest such figure is damage,
+ * for somebody went on after syncing it; the hole costs what it covers and reading goes on behind it. A hole
+ * above is where the log ends, and whatever lies behind was never promised.
+ *
+ * ```
+ *   frame │ frame │ ~~hole~~ │ frame synced=▲ │ frame │ ~~hole~~ │ frame synced=▲
+ *                     damage: ▲ is behind it              end: no ▲ behind it
+ * ```
+ *
+ * Rejected: stopping at the first bad record (nats-server's way: one flipped bit costs all that follows); taking every
+ * valid record wherever it lies (a later write may survive without an earlier one, and the result is a state that never was).
+ */
+
+export interface LogVisitor {
+  /** One valid record, in order of the log. */
+  record(bytes: Uint8Array, words: Int32Array, at: number, position: number): void;
+  /**
+   * Bytes that could not be used.
+   *
+   * @param uid and sequence of the one record it was, when its header looks sound; else 0
+   */
+  lost(file: string, position: number, bytes: number, uid: number, sequence: number, type: number): void;
+}
+
+export interface RecoveredLog {
+  segments: LogSegment[];
+  spares: DiskFile[];
+  /** Where the log ends. */
+  end: number;
+  nextName: number;
+  /** Files without a readable header, above the checkpoint or not; left alone. */
+  unreadable: string[];
+  /** The log position where reading should have begun isn't there. */
+  gap: boolean;
+}
+
+interface FoundSegment {
+  file: DiskFile;
+  header: SegmentHeader;
+}
+
+const checksum = new Checksum();
+const frame: FrameHeader = { bodyBytes: 0, position: 0, synced: 0, encrypted: false };
+
+/** Opens the segments; those that end at or below the checkpoint are spares. */
+export function openSegments(disk: Disk, checkpoint: number, segmentBytes: number): RecoveredLog {
+  const found: FoundSegment[] = [];
+  const spares: DiskFile[] = [];
+  const unreadable: string[] = [];
+  let nextName = 0;
+  const head = new Uint8Array(SEGMENT_HEADER_BYTES);
+  for (const name of disk.list('log')) {
+    const number = /^(\d{6,})\.log$/.exec(name);
+    if (number === null) continue;
+    nextName = Math.max(nextName, Number(number[1]) + 1);
+    const file = disk.open(`log/${name}`, false);
+    head.fill(0);
+    file.read(head, 0, head.length, 0);
+    const header = decodeSegmentHeader(head);
+    if (header !== null && header.segmentBytes === segmentBytes && header.start + segmentBytes > checkpoint) {
+      found.push({ file, header });
+    } else if (file.size() !== segmentBytes) {
+      file.close();
+      // Never finished: it holds zeros. Anything else is somebody's.
+      if (header === null && head.every((byte) => byte === 0)) disk.unlink(`log/${name}`);
+      else unreadable.push(`log/${name}`);
+    } else if (header !== null || head.every((byte) => byte === 0)) spares.push(file);
+    else {
+      file.close();
+      unreadable.push(`log/${name}`);
+    }
+  }
+  found.sort((a, b) => a.header.start - b.header.start);
+  const first = found[0];
+  const gap = first === undefined ? checkpoint > 0 && unreadable.length > 0 : first.header.start > checkpoint;
+  const segments = found.map(({ file, header }) => ({ file, start: header.start }));
+  const end = found.length === 0 ? checkpoint : found[found.length - 1]!.header.start + segmentBytes;
+  return { segments, spares, end, nextName, unreadable, gap };
+}
+
+/** Reads one segment after the other. */
+export class LogReader {
+  readonly #visitor: LogVisitor;
+  readonly #masters: readonly Uint8Array[];
+  readonly #segmentBytes: number;
+  readonly #buffer: WordBuffer;
+  #file: DiskFile | null = null;
+  #header: SegmentHeader | null = null;
+  #length = 0;
+  #key: Uint8Array | null = null;
+  #synced = 0;
+  #wrongKey = false;
+
+  /** @param masters keys to try, the present one first; empty without encryption */
+  constructor(visitor: LogVisitor, masters: readonly Uint8Array[], segmentBytes: number) {
+    this.#visitor = visitor;
+    this.#masters = masters;
+    this.#segmentBytes = segmentBytes;
+    this.#buffer = new WordBuffer(segmentBytes);
+  }
+
+  /** A frame was encrypted with a key nobody has. */
+  get wrongKey(): boolean {
+    return this.#wrongKey;
+  }
+
+  /** Visits every record from `checkpoint` on. @returns where the log ends */
+  read(segments: readonly LogSegment[], checkpoint: number): number {
+    this.#synced = this.#syncedUpTo(segments);
+    let end = checkpoint;
+    for (let i = 0; i < segments.length; i++) {
+      const segment = segments[i]!;
+      const limit = this.#limitOf(segments, i);
+      if (limit <= segment.start) break;
+      this.#load(segment);
+      const stop = this.#readSegment(Math.min(limit - segment.start, this.#segmentBytes));
+      end = Math.max(end, segment.start + Math.abs(stop));
+      // Negative: the end of the log lies in this segment, whatever the next ones hold.
+      if (stop < 0) break;
+    }
+    return end;
+  }
+
+  /** Where the log ended, as far as this segment goes: the least that any later one says. */
+  #limitOf(segments: readonly LogSegment[], index: number): number {
+    let limit = Number.POSITIVE_INFINITY;
+    const head = new Uint8Array(SEGMENT_HEADER_BYTES);
+    for (let i = index + 1; i < segments.length; i++) {
+      segments[i]!.file.read(head, 0, head.length, 0);
+      const header = decodeSegmentHeader(head);
+      if (header !== null) limit = Math.min(limit, header.previousEnd);
+    }
+    return limit;
+  }
+
+  #load(segment: LogSegment): void {
+    this.#file = segment.file;
+    const { bytes } = this.#buffer;
+    try {
+      this.#length = segment.file.read(bytes, 0, this.#segmentBytes, 0);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      this.#length = this.#loadSectors(segment.file);
+    }
+    bytes.fill(0, this.#length);
+    this.#header = decodeSegmentHeader(bytes);
+    this.#key = null;
+  }
+
+  /** Around a sector that the disk can't read. */
+  #loadSectors(file: DiskFile): number {
+    const { bytes } = this.#buffer;
+    for (let at = 0; at < this.#segmentBytes; at += SECTOR_BYTES) {
+      try {
+        if (file.read(bytes, at, SECTOR_BYTES, at) < SECTOR_BYTES) return at;
+      } catch (error) {
+        if (!(error instanceof DiskError)) throw error;
+        bytes.fill(0, at, at + SECTOR_BYTES);
+      }
+    }
+    return this.#segmentBytes;
+  }
+
+  /** The highest position that some frame proves synced. Later frames know at least what earlier ones did. */
+  #syncedUpTo(segments: readonly LogSegment[]): number {
+    let synced = 0;
+    for (let i = segments.length - 1; i >= 0; i--) {
+      const segment = segments[i]!;
+      this.#load(segment);
+      let found = false;
+      for (let at = SEGMENT_HEADER_BYTES; at < this.#length; ) {
+        if (!readFrameHeader(this.#buffer.words, at, this.#length, segment.start + at, frame)) {
+          at += SECTOR_BYTES;
+          continue;
+        }
+        found = true;
+        synced = Math.max(synced, frame.synced);
+        at = alignSector(at + FRAME_HEADER_BYTES + frame.bodyBytes);
+      }
+      if (found) return synced;
+    }
+    return synced;
+  }
+
+  /** @returns offset where reading stopped; negative when the log ends there */
+  #readSegment(limit: number): number {
+    const start = this.#header!.start;
+    const { words } = this.#buffer;
+    let at = SEGMENT_HEADER_BYTES;
+    while (at < limit && at < this.#length) {
+      if (readFrameHeader(words, at, this.#length, start + at, frame)) {
+        const bodyEnd = at + FRAME_HEADER_BYTES + frame.bodyBytes;
+        const end = frame.encrypted ? this.#decrypt(at, bodyEnd) : bodyEnd;
+        const stop = this.#readRecords(at + FRAME_HEADER_BYTES, Math.min(end, limit));
+        if (stop < 0) return stop;
+        at = alignSector(bodyEnd);
+        continue;
+      }
+      if (start + at >= this.#synced) return -at;
+      const next = this.#nextFrame(at + SECTOR_BYTES, limit);
+      this.#salvage(at, next);
+      at = next;
+    }
+    return at;
+  }
+
+  #nextFrame(from: number, limit: number): number {
+    const end = Math.min(limit, this.#length);
+    for (let at = from; at < end; at += SECTOR_BYTES) {
+      if (readFrameHeader(this.#buffer.words, at, this.#length, this.#header!.start + at, frame)) return at;
+    }
+    return end;
+  }
+
+  /** Decrypts a frame's body in place. @returns where its records end */
+  #decrypt(at: number, bodyEnd: number): number {
+    const { bytes } = this.#buffer;
+    const from = at + FRAME_HEADER_BYTES;
+    const header = this.#header!;
+    const cipher = header.cipher;
+    if (cipher === null) return from;
+    const nonce = frameNonce(header.start + at);
+    const sealed = bytes.slice(from, bodyEnd);
+    const candidates =
+      this.#key === null ? this.#masters.map((master) => deriveKey(master, 'log', header.salt)) : [this.#key];
+    for (const key of candidates) {
+      const right = decryptInto(cipher, key, nonce, sealed, 0, sealed.length, bytes, from);
+      if (right || this.#key !== null) {
+        this.#key = key;
+        return bodyEnd - TAG_BYTES;
+      }
+      // The tag may be what is damaged; a record that fits proves the key.
+      const { words } = this.#buffer;
+      const position = header.start + from;
+      if (checkRecord(checksum, words, from, bodyEnd, recordSaltLo(position), recordSaltHi(position)) > 0) {
+        this.#key = key;
+        return bodyEnd - TAG_BYTES;
+      }
+    }
+    this.#wrongKey = true;
+    return bodyEnd - TAG_BYTES;
+  }
+
+  /** @returns offset behind the last record; negative when the log ends there */
+  #readRecords(from: number, end: number): number {
+    const { bytes, words } = this.#buffer;
+    const start = this.#header!.start;
+    let at = from;
+    while (at < end) {
+      const position = start + at;
+      const length = checkRecord(checksum, words, at, end, recordSaltLo(position), recordSaltHi(position));
+      if (length > 0) {
+        this.#visitor.record(bytes, words, at, position);
+        at += paddedBytes(length);
+        continue;
+      }
+      if (position >= this.#synced) return -at;
+      const next = this.#nextRecord(at + 8, end);
+      this.#reportLost(at, next);
+      at = next;
+    }
+    return at;
+  }
+
+  #nextRecord(from: number, end: number): number {
+    const start = this.#header!.start;
+    for (let at = from; at < end; at += 8) {
+      const position = start + at;
+      const found = checkRecord(checksum, this.#buffer.words, at, end, recordSaltLo(position), recordSaltHi(position));
+      if (found > 0) return at;
+    }
+    return end;
+  }
+
+  /** Records in a region whose frame header is damaged. */
+  #salvage(from: number, end: number): void {
+    const { bytes, words } = this.#buffer;
+    const start = this.#header!.start;
+    let hole = from;
+    let at = from;
+    while (at < end) {
+      const position = start + at;
+      const length = checkRecord(checksum, words, at, end, recordSaltLo(position), recordSaltHi(position));
+      if (length === 0) {
+        at += 8;
+        continue;
+      }
+      if (at > hole) this.#reportLost(hole, at);
+      this.#visitor.record(bytes, words, at, position);
+      at += paddedBytes(length);
+      hole = at;
+    }
+    if (end > hole && !this.#isPadding(hole, end)) this.#reportLost(hole, end);
+  }
+
+  #isPadding(from: number, end: number): boolean {
+    return end - from < SECTOR_BYTES && this.#buffer.bytes.subarray(from, end).every((byte) => byte === 0);
+  }
+
+  #reportLost(from: number, end: number): void {
+    const { words } = this.#buffer;
+    const position = this.#header!.start + from;
+    const length = plausibleRecord(words, from, end);
+    const sound = length > 0 && from + paddedBytes(length) === end;
+    this.#visitor.lost(
+      this.#file!.path,
+      position,
+      end - from,
+      sound ? recordUid(words, from) : 0,
+      sound ? recordSequence(words, from) : 0,
+      sound ? words[(from >>> 2) + 4]! & 0xff : 0,
+    );
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * What a stream knows of those who read it: its consumers, and the mirrors and sources that copy from it. The stream tells
+ * them what happened to its messages; with interest and workqueue retention it asks them what may go.
+ */
+
+/** Why a message is gone. */
+export type RemovalReason = 'deleted' | 'limits';
+
+/** Somebody who reads a stream. */
+export interface StreamReader {
+  /** Whether a message on the subject would be of use; asked before an interest stream stores one. */
+  hasInterest(subject: string): boolean;
+  /** Whether the message still has to be kept: not yet delivered, or delivered and not acknowledged. */
+  needs(sequence: number, subject: string): boolean;
+  /** A message was stored. */
+  stored(sequence: number): void;
+  /** One message was removed by request or by a limit. */
+  removed(sequence: number, subject: string, reason: RemovalReason): void;
+  /** Messages were purged; those that are left can be asked for. */
+  purged(): void;
+}
+
+/** All readers of one stream, as one. */
+export class StreamReaders implements StreamReader {
+  readonly #readers = new Set<StreamReader>();
+  /** Consumers clients can see (`consumer_count`); kept by whoever manages consumers. */
+  visible = 0;
+
+  get size(): number {
+    return this.#readers.size;
+  }
+
+  add(reader: StreamReader): void {
+    this.#readers.add(reader);
+  }
+
+  delete(reader: StreamReader): void {
+    this.#readers.delete(reader);
+  }
+
+  hasInterest(subject: string): boolean {
+    for (const reader of this.#readers) if (reader.hasInterest(subject)) return true;
+    return false;
+  }
+
+  needs(sequence: number, subject: string): boolean {
+    for (const reader of this.#readers) if (reader.needs(sequence, subject)) return true;
+    return false;
+  }
+
+  stored(sequence: number): void {
+    for (const reader of this.#readers) reader.stored(sequence);
+  }
+
+  removed(sequence: number, subject: string, reason: RemovalReason): void {
+    for (const reader of this.#readers) reader.removed(sequence, subject, reason);
+  }
+
+  purged(): void {
+    for (const reader of this.#readers) reader.purged();
+  }
+}

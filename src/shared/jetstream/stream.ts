@@ -1,0 +1,331 @@
+/**
+ * A stream: its configuration, its messages in the store, and what is kept in memory beside them.
+ *
+ * This file holds what everything about a stream shares: state, subscriptions, removal of messages, limits and expiry
+ * (jetstream-streams §4). How messages come in is in `publish.ts`, what is asked about them in `stream-api.ts` and
+ * `direct-get.ts`.
+ *
+ * Invariant: whatever changes the store ends with `settle`, which carries the change of size into the account's usage.
+ */
+import { assert } from '../base/assert.ts';
+import { headerText } from '../protocol/nats/headers.ts';
+import { hasWildcard, subjectMatches } from '../subject/subject.ts';
+import { compileTransform, sourceMatches, type Transform, TransformError } from '../subject/transform.ts';
+import { wireText } from '../subject/wire-text.ts';
+import type { AccountJetStream } from './account-jetstream.ts';
+import { AtomicBatches } from './atomic-batch.ts';
+import { DedupeWindow } from './dedupe.ts';
+import { DirectGet } from './direct-get.ts';
+import { type EngineSubscription, type InboundMessage, NO_TICKET } from './effects.ts';
+import { ExpiryQueue } from './expiry-queue.ts';
+import { FastBatches } from './fast-batch.ts';
+import type { JetStream } from './jetstream.ts';
+import { StreamOrigins } from './mirrors-sources.ts';
+import { receive, storeMarker } from './publish.ts';
+import { PublishView } from './publish-view.ts';
+import { enforceLimits, releaseUnneeded } from './retention.ts';
+import { Schedules } from './schedules.ts';
+import {
+  type PurgeRequest,
+  StoredMessage,
+  type StreamStore,
+  TTL_NEVER,
+} from './store/contract.ts';
+import { type RemovalReason, StreamReaders } from './stream-consumers.ts';
+import type { StreamConfig, SubjectTransform } from './stream-config.ts';
+import { durationMs, NANOS_PER_SECOND } from './time.ts';
+
+/** A transform of a checked configuration; null when it changes nothing. */
+function transformOf(mapping: SubjectTransform | null): Transform | null {
+  if (mapping === null || mapping.dest === '') return null;
+  const transform = compileTransform(wireText(mapping.src), wireText(mapping.dest));
+  assert(!(transform instanceof TransformError), 'a checked transform compiles');
+  return transform;
+}
+
+/** The stream's ear on one of its subjects. */
+class StreamSubscription implements EngineSubscription {
+  readonly account: string;
+  readonly subject: string;
+  readonly queue = null;
+  readonly #stream: Stream;
+
+  constructor(stream: Stream, subject: string) {
+    this.account = stream.account.name;
+    this.subject = subject;
+    this.#stream = stream;
+  }
+
+  receive(message: InboundMessage): void {
+    receive(this.#stream, message);
+  }
+}
+
+export class Stream {
+  readonly account: AccountJetStream;
+  readonly store: StreamStore;
+  readonly createdNs: bigint;
+  readonly readers = new StreamReaders();
+  readonly dedupe: DedupeWindow;
+  readonly atomicBatches: AtomicBatches;
+  readonly fastBatches: FastBatches;
+  readonly schedules: Schedules;
+  readonly origins: StreamOrigins;
+  readonly direct: DirectGet;
+  /** The stream as it is, for the checks of a message by itself. */
+  readonly view: PublishView;
+  /** Id of the last stored message, empty when it had none. */
+  lastMsgId = '';
+  /** `{"stream":"S",` and perhaps the domain: what every acknowledgement begins with. */
+  readonly ackPrefix: string;
+  subjectTransform: Transform | null = null;
+  republish: Transform | null = null;
+  #config: StreamConfig;
+  #subscriptions: StreamSubscription[] = [];
+  readonly #ttls = new ExpiryQueue();
+  /** Everything below needs no look when `max_age` is enforced. */
+  #ageSeq = 0;
+  #countedBytes = 0;
+  readonly #loaded = new StoredMessage();
+  #closed = false;
+
+  constructor(account: AccountJetStream, config: StreamConfig, createdNs: bigint, store: StreamStore) {
+    this.account = account;
+    this.#config = config;
+    this.createdNs = createdNs;
+    this.store = store;
+    this.ackPrefix = `{"stream":${JSON.stringify(config.name)},${account.engine.domainMember}`;
+    this.dedupe = new DedupeWindow(durationMs(config.duplicateWindowNs));
+    this.atomicBatches = new AtomicBatches(this);
+    this.fastBatches = new FastBatches(this);
+    this.schedules = new Schedules(this);
+    this.origins = new StreamOrigins(this);
+    this.direct = new DirectGet(this);
+    this.view = new PublishView(this);
+    this.#compile();
+  }
+
+  get engine(): JetStream {
+    return this.account.engine;
+  }
+
+  get config(): StreamConfig {
+    return this.#config;
+  }
+
+  get name(): string {
+    return this.#config.name;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** What a promise made now has to wait for. */
+  get ticket(): number {
+    const waits = this.store.storage === 'file' && this.#config.persistMode === 'default';
+    return waits ? this.engine.store.ticket : NO_TICKET;
+  }
+
+  /** Takes up what the store holds from before the start: TTLs, schedules, message ids. */
+  recover(): void {
+    this.store.visitTtl((sequence, timestampMs, ttlSeconds) => this.trackTtl(sequence, timestampMs, ttlSeconds));
+    this.schedules.recover();
+    this.#recoverIds();
+    this.settle();
+  }
+
+  #recoverIds(): void {
+    const { store, engine, dedupe } = this;
+    const message = this.#loaded;
+    const since = engine.clock.ms - dedupe.windowMs;
+    if (dedupe.windowMs > 0) {
+      for (let at = store.firstSeqFromTime(since, 0); store.next(null, at, message); at = message.sequence + 1) {
+        const id = headerText(message.headers(), 'Nats-Msg-Id');
+        if (id) dedupe.add(id, message.sequence, message.timestampMs);
+      }
+    }
+    if (store.load(store.lastSeq, message)) this.lastMsgId = headerText(message.headers(), 'Nats-Msg-Id') ?? '';
+  }
+
+  /** Begins to listen. */
+  open(): void {
+    this.#subscribe();
+    this.direct.open();
+    this.origins.open();
+  }
+
+  /** Takes over a checked configuration. */
+  update(config: StreamConfig): void {
+    const old = this.#config;
+    this.#config = config;
+    this.#compile();
+    this.#subscribe();
+    this.direct.open();
+    this.dedupe.resize(durationMs(config.duplicateWindowNs));
+    if (old.maxAgeNs !== config.maxAgeNs) this.#ageSeq = 0;
+    if (!config.allowAtomic) this.atomicBatches.abandonAll();
+    if (!config.allowBatched) this.fastBatches.abandonAll();
+    if (this.store.storage === 'file') this.store.setCompression(config.compression === 's2');
+    this.origins.update();
+    enforceLimits(this);
+    if (old.retention !== config.retention) releaseUnneeded(this);
+    this.settle();
+  }
+
+  /** Stops listening; the store stays. */
+  close(): void {
+    this.#closed = true;
+    for (const subscription of this.#subscriptions) this.engine.effects.unsubscribe(subscription);
+    this.#subscriptions = [];
+    this.direct.close();
+    this.origins.close();
+    this.atomicBatches.abandonAll();
+    this.fastBatches.abandonAll();
+    this.account.count(this.store.storage, -this.#countedBytes);
+    this.#countedBytes = 0;
+  }
+
+  #compile(): void {
+    const { subjectTransform, republish } = this.#config;
+    this.subjectTransform = transformOf(subjectTransform);
+    this.republish = transformOf(republish);
+  }
+
+  /** Makes the subscriptions those of the configuration; ones that stay are not touched. */
+  #subscribe(): void {
+    const wanted = new Set(this.#config.subjects.map(wireText));
+    const { effects } = this.engine;
+    const kept = this.#subscriptions.filter((subscription) => {
+      if (wanted.delete(subscription.subject)) return true;
+      effects.unsubscribe(subscription);
+      return false;
+    });
+    for (const subject of wanted) {
+      const subscription = new StreamSubscription(this, subject);
+      kept.push(subscription);
+      effects.subscribe(subscription);
+    }
+    this.#subscriptions = kept;
+  }
+
+  /** Carries a change of the store's size into the account's usage. */
+  settle(): void {
+    const change = this.store.bytes - this.#countedBytes;
+    if (change === 0) return;
+    this.#countedBytes = this.store.bytes;
+    this.account.count(this.store.storage, change);
+  }
+
+  /** Whether the stream's subjects cover a literal subject. */
+  hasSubject(subject: string): boolean {
+    return this.#subscriptions.some((subscription) => subjectMatches(subject, subscription.subject));
+  }
+
+  /** Whether the subject is one that the stream's transform changes. */
+  matchesTransform(subject: string): boolean {
+    return this.subjectTransform !== null && sourceMatches(subject, this.subjectTransform.source);
+  }
+
+  /** Last sequence on a subject, which may have wildcards; 0 for none. */
+  lastSeqOn(subject: string): number {
+    if (!hasWildcard(subject)) return this.store.subjectState(subject)?.lastSeq ?? 0;
+    return this.store.lastSeqOf(this.store.filter([subject]));
+  }
+
+  /** Remembers when a message is to go. */
+  trackTtl(sequence: number, timestampMs: number, ttlSeconds: number): void {
+    if (ttlSeconds > 0 && ttlSeconds !== TTL_NEVER) this.#ttls.add(sequence, timestampMs + ttlSeconds * 1000);
+  }
+
+  /** Removes a message and tells the readers. @returns as `StreamStore.remove` */
+  remove(sequence: number, erase: boolean, reason: RemovalReason): number {
+    const known = this.readers.size > 0 && this.store.load(sequence, this.#loaded);
+    const subject = known ? this.#loaded.subject() : '';
+    const bytes = this.store.remove(sequence, erase);
+    if (bytes > 0 && known) this.readers.removed(sequence, subject, reason);
+    return bytes;
+  }
+
+  /** Purges and tells the readers. @returns messages removed, or -1 */
+  purge(request: PurgeRequest): number {
+    const removed = this.store.purge(request);
+    if (removed !== 0) this.readers.purged();
+    this.settle();
+    return removed;
+  }
+
+  /** When something is due; Infinity when nothing is. Unix milliseconds. */
+  nextDueMs(): number {
+    return Math.min(
+      this.#nextAgeMs(),
+      this.#ttls.nextMs,
+      this.dedupe.nextExpiryMs(),
+      this.schedules.nextMs,
+      this.atomicBatches.nextTimeoutMs(),
+      this.fastBatches.nextTimeoutMs(),
+      this.origins.nextDueMs(),
+    );
+  }
+
+  /** Does what is due. */
+  tick(): void {
+    const nowMs = this.engine.clock.ms;
+    this.dedupe.expire(nowMs);
+    this.#expireTtls(nowMs);
+    this.#expireAge(nowMs);
+    this.schedules.run(nowMs);
+    this.atomicBatches.expire(nowMs);
+    this.fastBatches.expire(nowMs);
+    this.origins.tick();
+    this.settle();
+  }
+
+  #nextAgeMs(): number {
+    const { maxAgeNs } = this.#config;
+    const { store } = this;
+    if (maxAgeNs === 0n || store.messages === 0) return Infinity;
+    if (this.#ageSeq <= store.firstSeq) return store.firstTimestampMs + durationMs(maxAgeNs);
+    return store.next(null, this.#ageSeq, this.#loaded)
+      ? this.#loaded.timestampMs + durationMs(maxAgeNs)
+      : Infinity;
+  }
+
+  #expireAge(nowMs: number): void {
+    const { maxAgeNs } = this.#config;
+    if (maxAgeNs === 0n) return;
+    const before = nowMs - durationMs(maxAgeNs);
+    const message = this.#loaded;
+    while (this.store.next(null, this.#ageSeq, message) && message.timestampMs <= before) {
+      this.#ageSeq = message.sequence + 1;
+      if (message.ttlSeconds !== TTL_NEVER) this.#expire(message);
+    }
+  }
+
+  #expireTtls(nowMs: number): void {
+    const message = this.#loaded;
+    for (let sequence = this.#ttls.takeDue(nowMs); sequence > 0; sequence = this.#ttls.takeDue(nowMs)) {
+      if (!this.store.load(sequence, message)) continue;
+      const due = message.timestampMs + message.ttlSeconds * 1000;
+      const expires = message.ttlSeconds > 0 && message.ttlSeconds !== TTL_NEVER;
+      if (expires && due <= nowMs) this.#expire(message);
+    }
+  }
+
+  /** Removes a message whose time is up, and leaves a marker when it was the last of its subject (§4.6). */
+  #expire(message: StoredMessage): void {
+    const { sequence } = message;
+    const markerTtlNs = this.#config.subjectDeleteMarkerTtlNs;
+    const subject = message.subject();
+    const marks = markerTtlNs > 0n && !isMarker(message) && this.store.subjectState(subject)?.messages === 1;
+    this.schedules.removed(subject, sequence);
+    const removed = this.remove(sequence, false, 'limits');
+    if (marks && removed > 0) storeMarker(this, subject, Number(markerTtlNs / NANOS_PER_SECOND));
+  }
+}
+
+function isMarker(message: StoredMessage): boolean {
+  const headers = message.headers();
+  if (headers.length === 0) return false;
+  return headerText(headers, 'Nats-Marker-Reason') !== null || headerText(headers, 'KV-Operation') === 'PURGE';
+}
