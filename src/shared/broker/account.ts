@@ -8,7 +8,13 @@ import { type Interest, type Subscription, ThreadInterest } from './subscription
 
 /** Told of each change of this thread's interest, so that the other threads learn of it. */
 export interface InterestAnnouncer {
-  announceInterest(accountIndex: number, subject: string, queue: string | null, weight: number): void;
+  announceInterest(
+    accountIndex: number,
+    subject: string,
+    queue: string | null,
+    weight: number,
+    filter: string,
+  ): void;
 }
 
 /** Traffic of an account on one thread. */
@@ -21,8 +27,9 @@ export interface AccountTraffic {
 }
 
 /** A space cannot occur in a subject or a queue name, so it separates the two. */
-function interestKey(subject: string, queue: string | null): string {
-  return queue === null ? subject : `${subject} ${queue}`;
+function interestKey(subject: string, queue: string | null, filter: string): string {
+  if (queue === null) return subject;
+  return filter === '' ? `${subject} ${queue}` : `${subject} ${queue} ${filter}`;
 }
 
 /**
@@ -81,14 +88,29 @@ export class Account {
     return true;
   }
 
+  /** The subscriber's deny rules changed: members of queue groups are announced anew. */
+  refilter(subscription: Subscription): void {
+    const filter = subscription.subscriber.deliveryFilter ?? '';
+    if (subscription.queue === null || subscription.removed || filter === subscription.filter) return;
+    this.#count(subscription, -1);
+    subscription.filter = filter;
+    this.#count(subscription, 1);
+  }
+
   /** Another thread's interest is now `weight` members; 0 ends it. */
-  setThreadInterest(thread: number, subject: string, queue: string | null, weight: number): void {
+  setThreadInterest(
+    thread: number,
+    subject: string,
+    queue: string | null,
+    weight: number,
+    filter = '',
+  ): void {
     let interests = this.#threadInterest[thread];
     if (interests === undefined) {
       interests = new Map();
       this.#threadInterest[thread] = interests;
     }
-    const key = interestKey(subject, queue);
+    const key = interestKey(subject, queue, filter);
     const known = interests.get(key);
     if (known !== undefined) {
       if (weight > 0) known.weight = weight;
@@ -97,7 +119,7 @@ export class Account {
         this.sublist.remove(known);
       }
     } else if (weight > 0) {
-      const interest = new ThreadInterest(thread, subject, queue, weight);
+      const interest = new ThreadInterest(thread, subject, queue, weight, filter);
       if (!this.sublist.insert(interest)) return;
       interests.set(key, interest);
     }
@@ -114,11 +136,18 @@ export class Account {
   }
 
   /** Calls `visit` with everything this thread is interested in (for a thread that joins later). */
-  forEachLocalInterest(visit: (subject: string, queue: string | null, weight: number) => void): void {
+  forEachLocalInterest(
+    visit: (subject: string, queue: string | null, weight: number, filter: string) => void,
+  ): void {
     for (const [key, weight] of this.#weights) {
       const space = key.indexOf(' ');
-      if (space < 0) visit(key, null, weight);
-      else visit(key.slice(0, space), key.slice(space + 1), weight);
+      if (space < 0) {
+        visit(key, null, weight, '');
+        continue;
+      }
+      const second = key.indexOf(' ', space + 1);
+      const queue = second < 0 ? key.slice(space + 1) : key.slice(space + 1, second);
+      visit(key.slice(0, space), queue, weight, second < 0 ? '' : key.slice(second + 1));
     }
   }
 
@@ -172,14 +201,14 @@ export class Account {
 
   #count(subscription: Subscription, change: number): void {
     if (this.#announcer === null) return;
-    const { subject, queue } = subscription;
-    const key = interestKey(subject, queue);
+    const { subject, queue, filter } = subscription;
+    const key = interestKey(subject, queue, filter);
     const weight = (this.#weights.get(key) ?? 0) + change;
     if (weight > 0) this.#weights.set(key, weight);
     else this.#weights.delete(key);
     // Of a plain subject only the first and the last subscription matter to other threads.
     if (queue !== null || weight === 0 || (weight === 1 && change === 1)) {
-      this.#announcer.announceInterest(this.index, subject, queue, weight);
+      this.#announcer.announceInterest(this.index, subject, queue, weight, filter);
     }
   }
 }
@@ -201,7 +230,9 @@ function addGroup(route: Route, subject: string, name: string, members: Interest
       group.total++;
       continue;
     }
-    const { thread, weight } = member as ThreadInterest;
+    const interest = member as ThreadInterest;
+    if (interest.denies(subject)) continue;
+    const { thread, weight } = interest;
     const known = group.threads.indexOf(thread);
     if (known >= 0) group.weights[known]! += weight;
     else {

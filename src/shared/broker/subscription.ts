@@ -1,3 +1,4 @@
+import { PermissionSet } from '../auth/permissions.ts';
 import type { Outbox } from '../base/outbox.ts';
 
 /** A local connection as the broker sees it: somewhere messages can be delivered. */
@@ -11,6 +12,8 @@ export interface Subscriber {
   outBytes: number;
   /** The host wants to know of each delivery (`allow_responses`, protocol trace). */
   observesDeliveries: boolean;
+  /** JSON list of the deny rules for deliveries; empty or absent: none. Other threads heed it when they pick queue members. */
+  readonly deliveryFilter?: string;
   /** Deny rules apply to deliveries on wildcard subscriptions: decided once per route. */
   deniesDelivery(subject: string, queue: string | null): boolean;
 }
@@ -23,6 +26,8 @@ export class Subscription {
   readonly subscriber: Subscriber;
   /** The sid, one character a byte: short enough that writing its characters one by one costs nothing. */
   readonly sid: string;
+  /** The subscriber's `deliveryFilter` as announced to other threads (queue subscriptions only). */
+  filter: string;
   /** Deliveries after which it ends; 0 is never. */
   maxDeliveries = 0;
   delivered = 0;
@@ -33,6 +38,7 @@ export class Subscription {
     this.subject = subject;
     this.queue = queue;
     this.sid = sid;
+    this.filter = queue === null ? '' : (subscriber.deliveryFilter ?? '');
   }
 }
 
@@ -43,13 +49,25 @@ export class ThreadInterest {
   readonly queue: string | null;
   /** Members of the queue group over there; for plain interest 1. */
   weight: number;
+  readonly #filter: PermissionSet | null;
 
-  constructor(thread: number, subject: string, queue: string | null, weight: number) {
+  constructor(thread: number, subject: string, queue: string | null, weight: number, filter = '') {
     this.thread = thread;
     this.subject = subject;
     this.queue = queue;
     this.weight = weight;
+    this.#filter = filter === '' ? null : filterOf(filter);
   }
+
+  /** Whether its members may not be given a message on this subject. */
+  denies(subject: string): boolean {
+    return this.#filter?.deniesDelivery(subject, this.queue) === true;
+  }
+}
+
+function filterOf(filter: string): PermissionSet {
+  const deny = JSON.parse(filter) as string[];
+  return new PermissionSet({ publish: null, subscribe: { allow: null, deny }, responses: null }, 0);
 }
 
 /** What an account's sublist holds: a local subscription, or another thread's interest. */

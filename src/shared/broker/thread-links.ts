@@ -55,6 +55,7 @@ export interface ThreadLinkSink {
     subject: string,
     queue: string | null,
     weight: number,
+    filter: string,
   ): void;
 }
 
@@ -67,6 +68,10 @@ export class ThreadLinks {
   /** Records that found no room in the ring, per thread. */
   readonly #backlog: { type: number; bytes: Uint8Array }[][] = [];
   #backlogs = 0;
+  /** Threads whose ring refused something that still waits. */
+  readonly #roomWanted: boolean[] = [];
+  /** Threads to which too many large payloads are under way. */
+  readonly #largeRoomWanted: boolean[] = [];
   readonly #frame = new MessageFrame();
   readonly #queues: Uint8Array[] = [];
   #draining = -1;
@@ -77,7 +82,11 @@ export class ThreadLinks {
     this.#links = new Array(threads).fill(null);
     this.#doorbell = doorbell;
     this.#sink = sink;
-    for (let thread = 0; thread < threads; thread++) this.#backlog.push([]);
+    for (let thread = 0; thread < threads; thread++) {
+      this.#backlog.push([]);
+      this.#roomWanted.push(false);
+      this.#largeRoomWanted.push(false);
+    }
   }
 
   /** Connects to a thread, or (null) forgets one that died with everything that was queued for it. */
@@ -105,7 +114,10 @@ export class ThreadLinks {
     const { producer } = link;
     let length = messageLength(frame, groups);
     if (length > producer.maxRecordBytes) {
-      if (!this.#hasLargeRoom(link, length)) return false;
+      if (!this.#hasLargeRoom(link, length)) {
+        this.#largeRoomWanted[thread] = true;
+        return false;
+      }
       const fewest = groups.length === 0 ? length : messageLength(frame, NO_GROUPS);
       length = fewest > producer.maxRecordBytes ? record.LARGE_BYTES : producer.maxRecordBytes;
     }
@@ -114,6 +126,7 @@ export class ThreadLinks {
         producer.abort();
         return true;
       }
+      this.#roomWanted[thread] = true;
       if (producer.requestRoom(producer.capacityBytes / 4)) return false;
     }
   }
@@ -172,14 +185,17 @@ export class ThreadLinks {
     subject: string,
     queue: string | null,
     weight: number,
+    filter = '',
   ): void {
     const queueBytes = queue === null ? 0 : queue.length;
-    const bytes = new Uint8Array(record.INTEREST_BYTES + subject.length + queueBytes);
+    const bytes = new Uint8Array(record.INTEREST_BYTES + subject.length + queueBytes + filter.length);
     const view = new DataView(bytes.buffer);
     view.setInt32(record.INTEREST_ACCOUNT, accountIndex, true);
     view.setInt32(record.INTEREST_WEIGHT, weight, true);
     view.setInt32(record.INTEREST_SUBJECT_LENGTH, subject.length, true);
     view.setInt32(record.INTEREST_QUEUE_LENGTH, queue === null ? -1 : queueBytes, true);
+    view.setInt32(record.INTEREST_FILTER_LENGTH, filter.length, true);
+    bytes.set(latin1Bytes(filter), record.INTEREST_BYTES + subject.length + queueBytes);
     bytes.set(latin1Bytes(subject), record.INTEREST_BYTES);
     if (queue !== null) bytes.set(latin1Bytes(queue), record.INTEREST_BYTES + subject.length);
     for (let other = 0; other < this.threads; other++) {
@@ -200,10 +216,21 @@ export class ThreadLinks {
 
   /** True when a ring that refused something has room again: to be asked before sleeping, or the wake-up could be missed. */
   roomFreed(): boolean {
+    let freed = false;
     for (let thread = 0; thread < this.threads; thread++) {
-      if (this.#links[thread]?.producer.roomFreed() === true) return true;
+      const link = this.#links[thread];
+      if (link == null) continue;
+      // The bell that answered the request made no sound if it rang while this thread was awake.
+      if (this.#roomWanted[thread] && !link.producer.roomRequestPending()) {
+        this.#roomWanted[thread] = false;
+        freed = true;
+      }
+      if (this.#largeRoomWanted[thread] && Atomics.load(link.largeSent, record.LARGE_ROOM_WANTED) === 0) {
+        this.#largeRoomWanted[thread] = false;
+        freed = true;
+      }
     }
-    return false;
+    return freed;
   }
 
   /** True when nothing has arrived. */
@@ -302,6 +329,7 @@ export class ThreadLinks {
     const backlog = this.#backlog[thread]!;
     if (backlog.length === 0) this.#backlogs++;
     backlog.push({ type, bytes });
+    this.#roomWanted[thread] = true;
     this.#links[thread]!.producer.requestRoom();
   }
 
@@ -362,12 +390,15 @@ export class ThreadLinks {
     const subjectStart = offset + record.INTEREST_BYTES;
     const subjectEnd = subjectStart + view.getInt32(offset + record.INTEREST_SUBJECT_LENGTH, true);
     const queueBytes = view.getInt32(offset + record.INTEREST_QUEUE_LENGTH, true);
+    const queueEnd = subjectEnd + Math.max(queueBytes, 0);
+    const filterEnd = queueEnd + view.getInt32(offset + record.INTEREST_FILTER_LENGTH, true);
     this.#sink.interestChanged(
       this.#draining,
       view.getInt32(offset + record.INTEREST_ACCOUNT, true),
       latin1(bytes, subjectStart, subjectEnd),
-      queueBytes < 0 ? null : latin1(bytes, subjectEnd, subjectEnd + queueBytes),
+      queueBytes < 0 ? null : latin1(bytes, subjectEnd, queueEnd),
       view.getInt32(offset + record.INTEREST_WEIGHT, true),
+      latin1(bytes, queueEnd, filterEnd),
     );
   }
 }

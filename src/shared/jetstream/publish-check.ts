@@ -174,7 +174,7 @@ function freedBytes(subject: string, { store }: Stream): number {
 /** What comes before everything else: the subject that counts, the record's size, a sealed stream. */
 export function admissionProblem(p: Publication, stream: Stream): ApiError | null {
   const transform = stream.subjectTransform;
-  if (transform !== null && !p.sourced) {
+  if (transform !== null && !p.sourced && !p.internal) {
     const { subject } = p;
     if (stream.matchesTransform(subject)) p.setSubject(transform.apply(subject, stream.engine.random));
   }

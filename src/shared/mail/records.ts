@@ -14,10 +14,11 @@
  *
  * INTEREST (type 2): the sender's interest in (subject, queue) is now `weight` members; 0 is none.
  *
- *    0        4        8            12
- *   ┌────────┬────────┬────────────┬──────────┬─────────────────────┐
- *   │account │ weight │ subjectLen │ queueLen │ subject … │ queue … │      queueLen -1: plain
- *   └────────┴────────┴────────────┴──────────┴─────────────────────┘
+ *    0        4        8            12         16
+ *   ┌────────┬────────┬────────────┬──────────┬───────────┬────────────────────────────────┐
+ *   │account │ weight │ subjectLen │ queueLen │ filterLen │ subject … │ queue … │ filter … │      queueLen -1: plain
+ *   └────────┴────────┴────────────┴──────────┴───────────┴────────────────────────────────┘
+ *   filter: JSON list of what is not delivered to these members of a queue group, so that nobody picks them for it.
  *
  * LARGE (type 3) stands for a record of one of the types above that is longer than the ring takes: the record itself, laid
  * out the same, is the next SharedArrayBuffer on the pair's message port.
@@ -55,7 +56,8 @@ export const INTEREST_ACCOUNT = 0;
 export const INTEREST_WEIGHT = 4;
 export const INTEREST_SUBJECT_LENGTH = 8;
 export const INTEREST_QUEUE_LENGTH = 12;
-export const INTEREST_BYTES = 16;
+export const INTEREST_FILTER_LENGTH = 16;
+export const INTEREST_BYTES = 20;
 
 export const LARGE_TYPE = 0;
 export const LARGE_BYTES = 8;

@@ -163,6 +163,11 @@ export class RingProducer {
     return false;
   }
 
+  /** True while a request for room stands; the consumer clears it when it rings. */
+  roomRequestPending(): boolean {
+    return Atomics.load(this.#words, ROOM_WORD) !== 0;
+  }
+
   /** True when a claim was refused and the consumer has freed space since; the next claim may still be refused. */
   roomFreed(): boolean {
     return this.#refused && Atomics.load(this.#words, HEAD_WORD) !== this.#refusedHead;

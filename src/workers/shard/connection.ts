@@ -132,6 +132,12 @@ export class ClientConnection implements Subscriber, ParserClient {
     this.gated = shard.authRequired;
   }
 
+  get deliveryFilter(): string {
+    const { permissions } = this;
+    if (permissions?.hasDeliveryFilter !== true) return '';
+    return JSON.stringify(permissions.permissions.subscribe?.deny ?? []);
+  }
+
   deniesDelivery(subject: string, queue: string | null): boolean {
     return this.permissions?.hasDeliveryFilter === true && this.permissions.deniesDelivery(subject, queue);
   }

@@ -257,6 +257,8 @@ export class Login {
     connection.permissions = permissions === null ? null : this.#permissionSet(permissions);
     const responses = permissions?.responses ?? null;
     connection.responses = responses === null ? null : new ResponseTracker(responses);
+    if (connection.subscriptions === null) return;
+    for (const subscription of connection.subscriptions.values()) connection.account.refilter(subscription);
   }
 
   #permissionSet(permissions: Permissions): PermissionSet {

@@ -269,8 +269,8 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
       takeLarge: () => (receiveMessageOnPort(port)?.message as SharedArrayBuffer | undefined) ?? null,
     });
     for (const account of this.accounts) {
-      account?.forEachLocalInterest((subject, queue, weight) =>
-        this.#links!.sendInterest(memory.thread, account.index, subject, queue, weight),
+      account?.forEachLocalInterest((subject, queue, weight, filter) =>
+        this.#links!.sendInterest(memory.thread, account.index, subject, queue, weight, filter),
       );
     }
     if (this.#turnOpen === false && this.accounts.length > 0) this.beginTurn();
@@ -283,8 +283,14 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.beginTurn();
   }
 
-  announceInterest(accountIndex: number, subject: string, queue: string | null, weight: number): void {
-    this.#links!.sendInterest(-1, accountIndex, subject, queue, weight);
+  announceInterest(
+    accountIndex: number,
+    subject: string,
+    queue: string | null,
+    weight: number,
+    filter: string,
+  ): void {
+    this.#links!.sendInterest(-1, accountIndex, subject, queue, weight, filter);
   }
 
   interestChanged(
@@ -293,8 +299,9 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     subject: string,
     queue: string | null,
     weight: number,
+    filter: string,
   ): void {
-    this.accounts[accountIndex]?.setThreadInterest(thread, subject, queue, weight);
+    this.accounts[accountIndex]?.setThreadInterest(thread, subject, queue, weight, filter);
   }
 
   messageArrived(

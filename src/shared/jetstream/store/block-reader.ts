@@ -197,7 +197,7 @@ export class BlockReader {
   ): void {
     const { words, bytes } = chunk.buffer;
     const i = recordSequence(words, at) - block.firstSeq;
-    if (i < 0 || i >= index.length) return;
+    if (i < 0 || i >= index.length || index.sizes[i] !== 0) return;
     const start = at + RECORD_HEADER_BYTES;
     const end = start + recordKeyBytes(words, at);
     const live = block.isLive(block.firstSeq + i);
@@ -229,12 +229,12 @@ export class BlockReader {
     if (file.footer !== null) {
       const summary = readSummary(file);
       if (summary !== null && summary.span >= block.span) {
-        index = readIndex(file, summary, summaryRows(summary, this.#table, false));
+        index = readIndex(file, summary, summaryRows(summary, this.#table, false), block.span);
       }
       if (index === null) {
         this.#note(block, 0, 'unreadable footer');
         if (file.extents) file.scanExtents();
-      } else index.length = block.span;
+      }
     }
     block.index = index ?? this.scan(block, false);
     if (block.closed) this.#cache.addIndex(block);

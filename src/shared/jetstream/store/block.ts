@@ -66,7 +66,9 @@ export class MessageBlock {
   lastSeq: number;
   /** Live messages. */
   messages = 0;
-  /** Logical bytes of live records. */
+  /** Accounting size of the live messages. */
+  bytes = 0;
+  /** Logical bytes of live records, about. */
   liveBytes = 0;
   /** Logical bytes. */
   length = 0;

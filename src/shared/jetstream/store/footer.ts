@@ -143,8 +143,19 @@ export function summaryRows(summary: FooterSummary, table: SubjectTable, intern:
   return rows;
 }
 
-/** Reads the index of a closed block. @param rows from `summaryRows`. @returns null when it is unreadable */
-export function readIndex(file: BlockFile, summary: FooterSummary, rows: Uint32Array): BlockIndex | null {
+/**
+ * Reads the index of a closed block.
+ *
+ * @param rows from `summaryRows`
+ * @param limit entries the block still has; a truncation may have left fewer than the footer knows
+ * @returns null when it is unreadable
+ */
+export function readIndex(
+  file: BlockFile,
+  summary: FooterSummary,
+  rows: Uint32Array,
+  limit: number,
+): BlockIndex | null {
   const bytes = file.readArrays();
   const span = summary.span;
   if (bytes === null || bytes.length !== span * 12) return null;
@@ -154,9 +165,9 @@ export function readIndex(file: BlockFile, summary: FooterSummary, rows: Uint32A
   index.sizes = words.slice(span, 2 * span);
   index.rows = new Uint32Array(span);
   index.nextSame = new Uint32Array(span);
-  index.length = span;
+  index.length = limit;
   const latest = new Int32Array(summary.subjects).fill(-1);
-  for (let i = 0; i < span; i++) {
+  for (let i = 0; i < limit; i++) {
     const local = words[2 * span + i]!;
     if (local >= summary.subjects) {
       index.rows[i] = NO_ROW;

@@ -1,4 +1,3 @@
-import { assert } from '../../base/assert.ts';
 import { BlockIndex, MessageBlock, NO_ROW, SIZE_TTL } from './block.ts';
 import type { BlockFile } from './block-file.ts';
 import { accountingBytes, accountingBytesAt, BlockReader } from './block-reader.ts';
@@ -188,6 +187,7 @@ export class StreamMessages {
     const block = this.find(sequence);
     if (block === null || !block.isLive(sequence)) return 0;
     const index = this.reader.index(block);
+    if (!block.isLive(sequence)) return 0;
     const i = sequence - block.firstSeq;
     const size = (index.sizes[i]! & ~SIZE_TTL) >>> 0;
     if (erase) block.erasing = true;
@@ -323,10 +323,10 @@ export class StreamMessages {
   }
 
   /** Counts a block that recovery found in a manifest; its messages are counted into the table already. */
-  adopt(block: MessageBlock, bytes: number): void {
+  adopt(block: MessageBlock): void {
     this.blocks.push(block);
     this.messages += block.messages;
-    this.bytes += bytes;
+    this.bytes += block.bytes;
   }
 
   /** Takes a missing message out of the count, as lost. */
@@ -365,8 +365,9 @@ export class StreamMessages {
   #claim(block: MessageBlock, padded: number): Chunk {
     let chunk = block.chunks[block.chunks.length - 1];
     if (chunk === undefined || chunk.foreign || !chunk.pinned || chunk.length + padded > TAIL_BYTES) {
-      const first = block.chunks.length === 0;
-      chunk = openChunk(block, Math.max(padded, first ? TAIL_START_BYTES : TAIL_BYTES));
+      // A chunk that came to be full is followed by one of full size, so that busy streams don't grow each one anew.
+      const busy = chunk !== undefined && !chunk.foreign && chunk.length > TAIL_BYTES / 2;
+      chunk = openChunk(block, Math.max(padded, busy ? TAIL_BYTES : TAIL_START_BYTES));
     } else chunk.grow(padded, TAIL_BYTES);
     chunk.length += padded;
     return chunk;
@@ -411,6 +412,7 @@ export class StreamMessages {
     block.length += padded;
     block.liveBytes += padded;
     block.messages++;
+    block.bytes += size;
     this.unwritten += padded;
     if (this.messages === 0) {
       this.firstSeq = sequence;
@@ -434,6 +436,7 @@ export class StreamMessages {
     const size = (index.sizes[i]! & ~SIZE_TTL) >>> 0;
     block.mark(sequence);
     block.messages--;
+    block.bytes -= size;
     block.liveBytes -= paddedBytes(size - (this.#context.memory ? 16 : 30) + RECORD_HEADER_BYTES);
     this.messages--;
     this.bytes -= size;
@@ -451,7 +454,12 @@ export class StreamMessages {
     }
     if (sequence === table.last[row]) {
       const before = this.seekBack(row, sequence - 1);
-      assert(before !== 0, 'a subject has fewer messages than its count');
+      if (before === 0) {
+        // Only when a lost message's subject could not be told: the others counted are that one.
+        table.counts[row] = 0;
+        table.release(row);
+        return;
+      }
       table.last[row] = before;
       if (count === 1) {
         table.first[row] = before;
@@ -506,7 +514,7 @@ export class StreamMessages {
   }
 
   #retire(block: MessageBlock): void {
-    const at = this.blocks.indexOf(block);
+    const at = this.blocks[0] === block ? 0 : this.blocks.lastIndexOf(block);
     this.blocks.splice(at, 1);
     this.#memo = null;
     this.#context.cache.forget(block);

@@ -19,6 +19,7 @@ import { type MeshNode, meshOf } from './mesh.ts';
 
 const THREADS = 3;
 const RING_BYTES = 32 * 1024;
+const MAX_MEMBERS = 6;
 const PATTERNS = ['a', 'b', 'a.b', 'a.*', '>', '*.b'];
 const SUBJECTS = ['a', 'b', 'a.b', 'b.b', 'c'];
 const MATCHES: Record<string, string[]> = {
@@ -60,7 +61,6 @@ class Model {
   step = 0;
   serial = 0;
   blocked = 0;
-  largest = 0;
 
   constructor(seed: number) {
     this.random = seededRandom(seed);
@@ -77,11 +77,10 @@ class Model {
       // A shard parses nothing while its interest waits for room in a ring.
       if (links.hasControlBacklog) break;
       const choice = random.below(12);
-      if (choice < 2) this.subscribe(node);
-      else if (choice === 2) this.unsubscribe(node);
+      if (choice === 0) this.subscribe(node);
+      else if (choice === 1) this.unsubscribe(node);
       else if (this.waiting[node] === null) {
-        const size = random.pick([10, 10, 500, 3000, 3900, 6000, 20_000]);
-        this.largest = Math.max(this.largest, size);
+        const size = random.pick([10, 10, 500, 3000, 3900, 6000]);
         this.waiting[node] = {
           subject: random.pick(SUBJECTS),
           payload: 'x'.repeat(size),
@@ -116,6 +115,7 @@ class Model {
 
   subscribe(node: number): void {
     const { random } = this;
+    if (this.living(node).length >= MAX_MEMBERS) return;
     const pattern = random.pick(PATTERNS);
     const queue = random.pick([null, 'q', 'r'.repeat(random.pick([1, 300]))]);
     const subscriber = new TestSubscriber();
@@ -124,8 +124,12 @@ class Model {
     this.members.push({ node, subscriber, subscription, pattern, queue, endedAt: Number.POSITIVE_INFINITY });
   }
 
+  living(node: number): Member[] {
+    return this.members.filter((member) => member.node === node && !member.subscription.removed);
+  }
+
   unsubscribe(node: number): void {
-    const own = this.members.filter((member) => member.node === node && !member.subscription.removed);
+    const own = this.living(node);
     if (own.length === 0) return;
     const member = this.random.pick(own);
     member.endedAt = this.step;
@@ -167,10 +171,14 @@ class Model {
   }
 }
 
-/** No subscription was told anything twice or in another order than its publisher sent it. */
-function checkOrder(model: Model): void {
+/**
+ * No subscription was told anything twice or in another order than its publisher sent it. Queue messages that had to find
+ * another member come by a longer way, so where there are some only plain subscriptions are looked at.
+ */
+function checkOrder(model: Model, plainOnly: boolean): void {
   const last = new Map<string, number>();
   for (const { member, key } of model.got) {
+    if (plainOnly && member.queue !== null) continue;
     const { publisher, serial } = model.sent.get(key)!;
     const pair = `${publisher} to ${member.subscription.sid}`;
     expect(serial, `${key} for ${pair}`).toBeGreaterThan(last.get(pair) ?? -1);
@@ -205,25 +213,25 @@ function checkDelivery(model: Model, lastFlight: (sent: Sent) => number): void {
   }
 }
 
-describe.each([1, 2, 3, 4, 5, 6])('seed %i', (seed) => {
+describe.each([1, 2, 3, 4])('seed %i', (seed) => {
   test('without closing connections every message goes to exactly the subscriptions of its time', () => {
     const model = new Model(seed);
-    for (let step = 0; step < 2500; step++) model.turn(model.random.below(THREADS));
+    for (let step = 0; step < 900; step++) model.turn(model.random.below(THREADS));
     model.settle();
     expect(model.blocked).toBeGreaterThan(20);
-    expect(model.sent.size).toBeGreaterThan(2000);
-    checkOrder(model);
+    expect(model.sent.size).toBeGreaterThan(500);
+    checkOrder(model, false);
     checkDelivery(model, ({ step }) => step);
   });
 
   test('closing connections lose their own messages at most, and a queue message finds another member', () => {
     const model = new Model(seed + 100);
-    for (let step = 0; step < 2500; step++) {
+    for (let step = 0; step < 900; step++) {
       if (model.random.below(6) === 0) model.close(model.random.below(THREADS));
       else model.turn(model.random.below(THREADS));
     }
     model.settle();
-    checkOrder(model);
+    checkOrder(model, true);
     // Forwarded and put-off messages are on their way for some turns of each thread.
     checkDelivery(model, ({ step }) => step + 60);
   });
