@@ -190,6 +190,11 @@ export class Topology {
     this.broadcast({ kind: 'identity', identity });
   }
 
+  /** Ends a shard's thread as if it had failed: its connections are lost and another takes its place. */
+  async killShard(shard: number): Promise<void> {
+    await this.#shards[shard]!.worker.terminate();
+  }
+
   /** Ends all threads; connections must have been closed before. */
   async stop(): Promise<void> {
     this.#stopping = true;

@@ -7,7 +7,8 @@ import type { Account } from '../../shared/broker/account.ts';
 import type { Subscriber, Subscription } from '../../shared/broker/subscription.ts';
 import { type ConnectOptions, DEFAULT_CONNECT_OPTIONS } from '../../shared/protocol/nats/connect-options.ts';
 import type { CloseReason } from '../../shared/protocol/nats/errors.ts';
-import type { LineMemo, ParserClient } from '../../shared/protocol/nats/parser.ts';
+import type { LineMemo } from '../../shared/protocol/nats/line-memo.ts';
+import type { ParserClient } from '../../shared/protocol/nats/parser.ts';
 import type { PayloadBuffer } from './payload-buffers.ts';
 import type { Shard } from './shard.ts';
 
@@ -135,7 +136,11 @@ export class ClientConnection implements Subscriber, ParserClient {
   get deliveryFilter(): string {
     const { permissions } = this;
     if (permissions?.hasDeliveryFilter !== true) return '';
-    return JSON.stringify(permissions.permissions.subscribe?.deny ?? []);
+    // ASCII only: it travels as latin1.
+    return JSON.stringify(permissions.permissions.subscribe?.deny ?? []).replace(
+      /[\u0080-\uffff]/g,
+      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
   }
 
   deniesDelivery(subject: string, queue: string | null): boolean {

@@ -1,5 +1,6 @@
 import { LINE_MEMO_MAX_BYTES, SCRATCH_KEEP_BYTES, SIZE_MAX_DIGITS } from '../../base/limits.ts';
 import { MessageFrame } from '../../base/message-frame.ts';
+import { LineMemo, lineEquals } from './line-memo.ts';
 
 /**
  * Parser of the client protocol (client-protocol.md §1, §5, §6).
@@ -28,19 +29,6 @@ export const PARSE_BLOCKED = 1;
 export const PARSE_CLOSED = 2;
 /** The operation was taken, but nothing more may be parsed until the sink says so (an answer is awaited). */
 export const PARSE_PAUSED = 3;
-
-/** A control line seen twice in a row, with everything that parsing it yielded. */
-export class LineMemo {
-  readonly bytes = new Uint8Array(LINE_MEMO_MAX_BYTES + 4);
-  readonly view = new DataView(this.bytes.buffer);
-  lineBytes = 0;
-  messageBytes = 0;
-  payloadBytes = 0;
-  tailOffset = 0;
-  subjectHash = 0;
-  /** Belongs to the sink: the route that this line's subject led to. */
-  route: unknown = null;
-}
 
 /** What the parser keeps for a connection. */
 export interface ParserClient {
@@ -604,16 +592,4 @@ export function hashBytes(bytes: Uint8Array, start: number, end: number): number
   let hash = 0;
   for (let at = start; at < end; at++) hash = (Math.imul(hash, 31) + bytes[at]!) | 0;
   return hash;
-}
-
-function lineEquals(view: DataView, position: number, memo: LineMemo): boolean {
-  const wanted = memo.view;
-  const words = memo.lineBytes - 3;
-  let at = 0;
-  for (; at < words; at += 4) {
-    if (view.getInt32(position + at, true) !== wanted.getInt32(at, true)) return false;
-  }
-  // The last word overlaps the one before it: a line is never shorter than four bytes.
-  const last = memo.lineBytes - 4;
-  return view.getInt32(position + last, true) === wanted.getInt32(last, true);
 }

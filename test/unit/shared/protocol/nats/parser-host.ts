@@ -1,9 +1,9 @@
 import { latin1, latin1Bytes } from '../../../../../src/shared/base/latin1.ts';
 import { WORD_SLACK_BYTES } from '../../../../../src/shared/base/limits.ts';
+import type { LineMemo } from '../../../../../src/shared/protocol/nats/line-memo.ts';
 import {
   ClientParser,
   hashBytes,
-  type LineMemo,
   PARSE_BLOCKED,
   PARSE_CLOSED,
   PARSE_MORE,
