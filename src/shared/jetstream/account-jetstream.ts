@@ -1,13 +1,13 @@
 /** JetStream of one account: its streams, what they use and may use (jetstream-api §8.3), and the counters of its API. */
 import { sendAdvisory } from './advisory.ts';
-import { type ApiError, apiError, apiErrorText } from './errors.ts';
 import { textBytes } from './effects.ts';
-import { JsonObject } from './json-object.ts';
+import { type ApiError, apiError, apiErrorText } from './errors.ts';
 import { CONFIG_KEY, type JetStream } from './jetstream.ts';
+import { JsonObject } from './json-object.ts';
 import type { StreamStore } from './store/contract.ts';
 import { Stream } from './stream.ts';
 import { type StorageType, type StreamConfig, streamConfigJson } from './stream-config.ts';
-import { checkStreamConfig, setUpProblem, type StreamConfigContext } from './stream-config-check.ts';
+import { checkStreamConfig, type StreamConfigContext, setUpProblem } from './stream-config-check.ts';
 import { isSameStreamConfig, subjectsOverlap, updateStreamConfig } from './stream-config-update.ts';
 import { joinTime } from './time.ts';
 
@@ -119,7 +119,12 @@ export class AccountJetStream {
     if (limits === null) return apiError(10120);
     const most = memory ? limits.maxMemoryBytes : limits.maxStoreBytes;
     if (most < 0) return null;
-    const used = this.limits.tiers === null ? (memory ? this.memoryBytes : this.storeBytes) : this.#tierBytes(storage, replicas);
+    const used =
+      this.limits.tiers === null
+        ? memory
+          ? this.memoryBytes
+          : this.storeBytes
+        : this.#tierBytes(storage, replicas);
     return used + bytes > most ? apiError(10002) : null;
   }
 
@@ -186,12 +191,14 @@ export class AccountJetStream {
   /** Makes a stream, or finds the one that has this very configuration. */
   createStream(submitted: StreamConfig, pedantic: boolean): Stream | ApiError {
     const existing = this.streams.get(submitted.name);
-    const limit = existing === undefined && submitted.replicas <= 5 ? this.#reservationProblem(submitted, null) : null;
+    const limit =
+      existing === undefined && submitted.replicas <= 5 ? this.#reservationProblem(submitted, null) : null;
     if (limit !== null) return limit;
     const config = checkStreamConfig(submitted, this.#context(pedantic));
     if ('errCode' in config) return config;
     if (config.replicas > 1) return apiError(10074);
-    if (existing !== undefined) return isSameStreamConfig(existing.config, config) ? existing : apiError(10058);
+    if (existing !== undefined)
+      return isSameStreamConfig(existing.config, config) ? existing : apiError(10058);
     if (this.#overlaps(config)) return apiError(10065);
     const problem = setUpProblem(config);
     if (problem !== null) return problem;
@@ -204,7 +211,12 @@ export class AccountJetStream {
   #make(config: StreamConfig): Stream | ApiError {
     const { engine, name: account } = this;
     const leftover = engine.store.find(account, config.name);
-    if (leftover !== null) engine.store.dropStream(leftover);
+    if (leftover !== null) {
+      // A create that a crash cut short leaves an empty store; one with messages is somebody's data.
+      if (leftover.lastSeq > 0)
+        return apiErrorText(10049, 'the store of that name has messages but no configuration');
+      engine.store.dropStream(leftover);
+    }
     const store = engine.store.createStream({
       account,
       name: config.name,
@@ -238,6 +250,11 @@ export class AccountJetStream {
     for (const stream of this.streams.values()) stream.open();
   }
 
+  /** Checks a configuration by itself. @returns it as it would be stored */
+  checkConfig(submitted: StreamConfig, pedantic: boolean): StreamConfig | ApiError {
+    return checkStreamConfig(submitted, this.#context(pedantic));
+  }
+
   updateStream(submitted: StreamConfig, pedantic: boolean): Stream | ApiError {
     const checked = checkStreamConfig(submitted, this.#context(pedantic));
     if ('errCode' in checked) return checked;
@@ -256,11 +273,9 @@ export class AccountJetStream {
   }
 
   deleteStream(stream: Stream): ApiError | null {
-    stream.close();
-    if (!this.engine.store.dropStream(stream.store)) {
-      stream.open();
+    if (!this.engine.store.dropStream(stream.store))
       return apiErrorText(10050, this.engine.store.failure?.message ?? 'store failed');
-    }
+    stream.close();
     this.streams.delete(stream.name);
     this.#advise(stream, 'DELETED', 'delete');
     return null;

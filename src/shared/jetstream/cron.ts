@@ -109,16 +109,11 @@ export function zoneOffset(name: string): ZoneOffset | null {
 
 /** The local wall time of a moment, as if it were UTC. */
 function localMs(format: Intl.DateTimeFormat, utcMs: number): number {
-  const parts = new Map(format.formatToParts(new Date(utcMs)).map(({ type, value }) => [type, Number(value)]));
-  const part = (type: Intl.DateTimeFormatPartTypes) => parts.get(type) ?? 0;
-  return Date.UTC(
-    part('year'),
-    part('month') - 1,
-    part('day'),
-    part('hour'),
-    part('minute'),
-    part('second'),
+  const parts = new Map(
+    format.formatToParts(new Date(utcMs)).map(({ type, value }) => [type, Number(value)]),
   );
+  const part = (type: Intl.DateTimeFormatPartTypes) => parts.get(type) ?? 0;
+  return Date.UTC(part('year'), part('month') - 1, part('day'), part('hour'), part('minute'), part('second'));
 }
 
 class Calendar {

@@ -101,7 +101,10 @@ export class DirectGet {
   serve(message: InboundMessage, lastOf: string | null): void {
     const { reply } = message;
     if (reply === '' || this.#stream.closed) return;
-    if (needsHigherLevel(message.headers())) return this.#status(reply, 412, 'Required Api Level');
+    if (needsHigherLevel(message.headers())) {
+      this.#status(reply, 412, 'Required Api Level');
+      return;
+    }
     const request = emptyMessageRequest();
     const problem = decodeJson(message.payload(), {
       target: request,
@@ -109,13 +112,25 @@ export class DirectGet {
       type: 'JSApiMsgGetRequest',
       strict: false,
     });
-    if (problem !== null) return this.#status(reply, 408, 'Malformed Request');
+    if (problem !== null) {
+      this.#status(reply, 408, 'Malformed Request');
+      return;
+    }
     if (lastOf !== null) {
-      if (selects(request) || request.batch !== 0) return this.#status(reply, 408, 'Bad Request');
+      if (selects(request) || request.batch !== 0) {
+        this.#status(reply, 408, 'Bad Request');
+        return;
+      }
       request.lastBySubject = lastOf;
     }
-    if (!selects(request)) return this.#status(reply, 408, 'Empty Request');
-    if (isContradictory(request)) return this.#status(reply, 408, 'Bad Request');
+    if (!selects(request)) {
+      this.#status(reply, 408, 'Empty Request');
+      return;
+    }
+    if (isContradictory(request)) {
+      this.#status(reply, 408, 'Bad Request');
+      return;
+    }
     if (request.multiLast.length > 0) this.#multiLast(reply, request);
     else if (request.batch !== 0) this.#batch(reply, request);
     else this.#single(reply, request);
@@ -142,7 +157,10 @@ export class DirectGet {
 
   #single(reply: string, request: MessageRequest): void {
     const message = this.#message;
-    if (!findMessage(this.#stream, request, message)) return this.#status(reply, 404, 'Message Not Found');
+    if (!findMessage(this.#stream, request, message)) {
+      this.#status(reply, 404, 'Message Not Found');
+      return;
+    }
     const payload = message.payload();
     if (request.noHeaders) this.#send(reply, EMPTY_BYTES, payload);
     else this.#send(reply, appendHeaderLines(message.headers(), this.#originLines()), payload);
@@ -158,7 +176,10 @@ export class DirectGet {
     const filter = subject === '' ? null : store.filter([subject]);
     const valid = subject === '' || isValidSubject(subject);
     const start = startSequence(this.#stream, request);
-    if (!valid || store.nextSeq(filter, start) === 0) return this.#status(reply, 404, 'Message Not Found');
+    if (!valid || store.nextSeq(filter, start) === 0) {
+      this.#status(reply, 404, 'Message Not Found');
+      return;
+    }
     function* sequences(): Generator<number> {
       for (let seq = store.nextSeq(filter, start); seq > 0; seq = store.nextSeq(filter, seq + 1)) yield seq;
     }
@@ -181,11 +202,20 @@ export class DirectGet {
       upTo = Math.min(store.firstSeqFromTime(ms, nanos) - 1, store.lastSeq);
     }
     const nothing = filter.patterns.length === 0 || upTo < store.firstSeq || store.messages === 0;
-    if (nothing) return this.#status(reply, 404, 'No Results');
+    if (nothing) {
+      this.#status(reply, 404, 'No Results');
+      return;
+    }
     const bound = upTo >= store.lastSeq ? 0 : upTo;
     const sequences = store.lastPerSubject(filter, bound, MULTI_LAST_MAX_SUBJECTS);
-    if (sequences === null) return this.#status(reply, 413, 'Too Many Results');
-    if (sequences.length === 0) return this.#status(reply, 404, 'No Results');
+    if (sequences === null) {
+      this.#status(reply, 413, 'Too Many Results');
+      return;
+    }
+    if (sequences.length === 0) {
+      this.#status(reply, 404, 'No Results');
+      return;
+    }
     this.#sendBatch(reply, {
       sequences,
       pending: sequences.length,
@@ -261,7 +291,9 @@ export function findMessage(stream: Stream, request: MessageRequest, into: Store
   }
   if (request.nextBySubject !== '') {
     const subject = wireText(request.nextBySubject);
-    return isValidSubject(subject) && store.next(store.filter([subject]), startSequence(stream, request), into);
+    return (
+      isValidSubject(subject) && store.next(store.filter([subject]), startSequence(stream, request), into)
+    );
   }
   if (request.startTimeNs !== null) return store.next(null, startSequence(stream, request), into);
   return store.load(request.seq, into);

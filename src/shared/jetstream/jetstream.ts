@@ -7,8 +7,8 @@
  */
 import { AccountJetStream, type JetStreamLimits } from './account-jetstream.ts';
 import type { Effects } from './effects.ts';
-import { jsonString } from './json-object.ts';
 import { decodeJson, fieldReaders, readTime } from './json-fields.ts';
+import { jsonString } from './json-object.ts';
 import type { Store, StreamStore } from './store/contract.ts';
 import type { Stream } from './stream.ts';
 import { emptyStreamConfig, readStreamConfig, type StreamConfig } from './stream-config.ts';
@@ -25,6 +25,8 @@ export interface BatchLimits {
 /** What the configuration says about JetStream, and of the server what its replies tell. */
 export interface JetStreamOptions {
   readonly serverName: string;
+  /** Empty for none; its clients get other answers. */
+  readonly systemAccount: string;
   /** Empty for none. */
   readonly domain: string;
   /** Refuse unknown fields in requests. */
@@ -179,4 +181,3 @@ export class JetStream {
     }
   }
 }
-

@@ -1,5 +1,13 @@
 /** The body of MSG.GET and of direct get (jetstream-api §3.2, §5.1). */
-import { type FieldReaders, fieldReaders, readBool, readInteger, readString, readStrings, readTime } from './json-fields.ts';
+import {
+  type FieldReaders,
+  fieldReaders,
+  readBool,
+  readInteger,
+  readString,
+  readStrings,
+  readTime,
+} from './json-fields.ts';
 
 export interface MessageRequest {
   /** 0 is unset. */

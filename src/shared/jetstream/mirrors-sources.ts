@@ -17,10 +17,11 @@
  *
  * Origins in other domains or accounts need the consumer protocol of §8.2; such links say so in their info.
  */
+
+import { removeHeader, setHeader } from '../protocol/nats/headers.ts';
 import { isSubsetMatch, subjectMatches } from '../subject/subject.ts';
 import { compileTransform, type Transform, TransformError } from '../subject/transform.ts';
 import { wireText } from '../subject/wire-text.ts';
-import { removeHeader, setHeader } from '../protocol/nats/headers.ts';
 import { counterSourcesText, counterValue, parseCounterSources, parseIncrement } from './counter.ts';
 import { type ApiError, apiError, apiErrorText } from './errors.ts';
 import { JsonObject, jsonArray } from './json-object.ts';
@@ -32,8 +33,8 @@ import { releaseMessage } from './retention.ts';
 import { sourceIndexName, sourceMappingTokens, sourceToken } from './source-check.ts';
 import { StoredMessage, type SubjectFilter } from './store/contract.ts';
 import type { Stream } from './stream.ts';
-import type { StreamReader } from './stream-consumers.ts';
 import { addExternal, addSourceFilters, type StreamSource, streamSourceJson } from './stream-config.ts';
+import type { StreamReader } from './stream-consumers.ts';
 import { formatTime, parseTime, splitTime, TimeError } from './time.ts';
 
 /** Messages copied in one go. */
@@ -55,7 +56,10 @@ function mappingsOf(source: StreamSource): Mapping[] {
     return source.filterSubject === '' ? [] : [{ filter: wireText(source.filterSubject), transform: null }];
   return source.subjectTransforms.map(({ src, dest }) => {
     const transform = dest === '' ? null : compileTransform(wireText(src), wireText(dest));
-    return { filter: wireText(src || '>'), transform: transform instanceof TransformError ? null : transform };
+    return {
+      filter: wireText(src || '>'),
+      transform: transform instanceof TransformError ? null : transform,
+    };
   });
 }
 
@@ -93,6 +97,8 @@ class OriginLink implements StreamReader {
   #filter: SubjectFilter | null = null;
   /** Sequence of the origin up to which everything is copied; -1: not known yet. */
   #position = -1;
+  /** Which origin the position belongs to. */
+  #identity = '';
   #retryAtMs = 0;
   #lastContactMs = -1;
 
@@ -109,14 +115,17 @@ class OriginLink implements StreamReader {
 
   /** The position as it is logged; null when nothing was copied. */
   snapshot(): Uint8Array | null {
-    return this.#position < 0 ? null : Buffer.from(String(this.#position), 'latin1');
+    return this.#position < 0 ? null : Buffer.from(`${this.#position} ${this.#identity}`, 'latin1');
   }
 
   recover(): void {
     if (this.#isMirror) return;
     const log = this.#stream.store.takeConsumerLog(this.logKey);
     const record = log?.records[log.records.length - 1] ?? log?.snapshot ?? null;
-    if (record !== null && record !== undefined) this.#position = Number(Buffer.from(record).toString('latin1'));
+    if (record === null) return;
+    const [position, identity = ''] = Buffer.from(record).toString('latin1').split(' ');
+    this.#position = Number(position);
+    this.#identity = identity;
   }
 
   /** Why nothing can be copied; null when it can. */
@@ -137,7 +146,11 @@ class OriginLink implements StreamReader {
     this.#origin = found;
     if (found === null) return null;
     found.readers.add(this);
-    this.#filter = this.#mappings.length === 0 ? null : found.store.filter(this.#mappings.map(({ filter }) => filter));
+    this.#filter =
+      this.#mappings.length === 0 ? null : found.store.filter(this.#mappings.map(({ filter }) => filter));
+    const identity = streamIdentity(found);
+    if (this.#identity !== identity) this.#position = -1;
+    this.#identity = identity;
     this.#position = this.#startPosition(found);
     return found;
   }
@@ -148,11 +161,11 @@ class OriginLink implements StreamReader {
     this.#origin = null;
   }
 
-  /** Where copying begins or goes on. A position beyond the origin's end belongs to an older stream of its name. */
+  /** Where copying begins or goes on. */
   #startPosition(origin: Stream): number {
-    const known = this.#isMirror && this.#stream.store.lastSeq > 0 ? this.#stream.store.lastSeq : this.#position;
-    if (known >= 0 && known <= origin.store.lastSeq) return known;
-    if (known > origin.store.lastSeq && this.#isMirror) return known;
+    const known =
+      this.#isMirror && this.#stream.store.lastSeq > 0 ? this.#stream.store.lastSeq : this.#position;
+    if (known >= 0) return known;
     const { optStartSeq, optStartTime } = this.source;
     if (optStartSeq > 0) return optStartSeq - 1;
     const time = optStartTime === '' ? null : parseTime(optStartTime);
@@ -162,7 +175,9 @@ class OriginLink implements StreamReader {
   }
 
   hasInterest(subject: string): boolean {
-    return this.#mappings.length === 0 || this.#mappings.some(({ filter }) => subjectMatches(subject, filter));
+    return (
+      this.#mappings.length === 0 || this.#mappings.some(({ filter }) => subjectMatches(subject, filter))
+    );
   }
 
   needs(sequence: number, subject: string): boolean {
@@ -253,7 +268,11 @@ class OriginLink implements StreamReader {
     const target = this.#targetSubject(subject);
     const from = `${sourceToken(this.source)} ${message.sequence} ${filters} ${destinations}`;
     let headers = withoutExpectations(message.headers());
-    headers = setHeader(headers, 'Nats-Stream-Source', `${wireText(from)} ${subject} ${streamIdentity(origin)}`);
+    headers = setHeader(
+      headers,
+      'Nats-Stream-Source',
+      `${wireText(from)} ${subject} ${streamIdentity(origin)}`,
+    );
     const copy = new Publication().compose(target, headers, message.payload());
     copy.sourced = true;
     if (this.#stream.config.allowMsgCounter) this.#countSourced(copy, subject, origin);

@@ -69,8 +69,7 @@ export class Publication {
     this.reply = '';
     this.#reset();
     this.setHeaderBlock(headers);
-    this.headers =
-      headers.length > 0 ? readPublishHeaders(headers, 0, headers.length) : NO_PUBLISH_HEADERS;
+    this.headers = headers.length > 0 ? readPublishHeaders(headers, 0, headers.length) : NO_PUBLISH_HEADERS;
     this.setPayload(payload);
     return this;
   }

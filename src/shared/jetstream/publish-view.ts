@@ -5,8 +5,8 @@
 import { subjectMatches } from '../subject/subject.ts';
 import { counterValue } from './counter.ts';
 import type { Publication } from './publication.ts';
-import type { Stream } from './stream.ts';
 import { StoredMessage } from './store/contract.ts';
+import type { Stream } from './stream.ts';
 
 const message = new StoredMessage();
 

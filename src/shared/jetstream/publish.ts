@@ -77,8 +77,7 @@ export function refuse(stream: Stream, replySubject: string, error: ApiError): v
 export function publishOne(stream: Stream, publication: Publication): PublishOutcome {
   const error = admissionProblem(publication, stream) ?? publicationProblem(publication, stream.view);
   if (error !== null) return { sequence: 0, duplicate: false, error };
-  if (publication.duplicateOf > 0)
-    return { sequence: publication.duplicateOf, duplicate: true, error: null };
+  if (publication.duplicateOf > 0) return { sequence: publication.duplicateOf, duplicate: true, error: null };
   return storePublication(stream, publication);
 }
 

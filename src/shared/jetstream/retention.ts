@@ -1,6 +1,7 @@
 /** Which messages a stream gives up: for its limits (jetstream-streams §4.1), and for want of interest (§4.2). */
-import type { Stream } from './stream.ts';
+
 import { StoredMessage } from './store/contract.ts';
+import type { Stream } from './stream.ts';
 
 const message = new StoredMessage();
 

@@ -1,5 +1,5 @@
 /** Checks of the headers that make a message a schedule (jetstream-streams §6.1). */
-import { setHeader } from '../protocol/nats/headers.ts';
+import { headerText, setHeader } from '../protocol/nats/headers.ts';
 import { isValidLiteralSubject, isValidSubject } from '../subject/subject.ts';
 import { compilePattern, zoneOffset } from './cron.ts';
 import { type ApiError, apiError } from './errors.ts';
@@ -7,7 +7,6 @@ import { parseTtl } from './message-ttl.ts';
 import type { Publication } from './publication.ts';
 import { StoredMessage } from './store/contract.ts';
 import type { Stream } from './stream.ts';
-import { headerText } from '../protocol/nats/headers.ts';
 import { joinTime } from './time.ts';
 
 const message = new StoredMessage();

@@ -169,7 +169,11 @@ export class Schedules {
     if (headers['Nats-Schedule-Rollup'] !== null) lines.push('Nats-Rollup: sub');
     const inherited = removeHeader(inheritedHeaders(model.headers()), 'Nats-Request-Info');
     const all = appendHeaderLines(inherited, `${lines.join('\r\n')}\r\n`);
-    const produced = new Publication().compose(headers['Nats-Schedule-Target']!, all, model.payload().slice());
+    const produced = new Publication().compose(
+      headers['Nats-Schedule-Target']!,
+      all,
+      model.payload().slice(),
+    );
     produced.internal = true;
     return produced;
   }

@@ -25,14 +25,9 @@ import { receive, storeMarker } from './publish.ts';
 import { PublishView } from './publish-view.ts';
 import { enforceLimits, releaseUnneeded } from './retention.ts';
 import { Schedules } from './schedules.ts';
-import {
-  type PurgeRequest,
-  StoredMessage,
-  type StreamStore,
-  TTL_NEVER,
-} from './store/contract.ts';
-import { type RemovalReason, StreamReaders } from './stream-consumers.ts';
+import { type PurgeRequest, StoredMessage, type StreamStore, TTL_NEVER } from './store/contract.ts';
 import type { StreamConfig, SubjectTransform } from './stream-config.ts';
+import { type RemovalReason, StreamReaders } from './stream-consumers.ts';
 import { durationMs, NANOS_PER_SECOND } from './time.ts';
 
 /** A transform of a checked configuration; null when it changes nothing. */
@@ -129,7 +124,9 @@ export class Stream {
 
   /** Takes up what the store holds from before the start: TTLs, schedules, message ids. */
   recover(): void {
-    this.store.visitTtl((sequence, timestampMs, ttlSeconds) => this.trackTtl(sequence, timestampMs, ttlSeconds));
+    this.store.visitTtl((sequence, timestampMs, ttlSeconds) =>
+      this.trackTtl(sequence, timestampMs, ttlSeconds),
+    );
     this.schedules.recover();
     this.#recoverIds();
     this.settle();
@@ -140,12 +137,17 @@ export class Stream {
     const message = this.#loaded;
     const since = engine.clock.ms - dedupe.windowMs;
     if (dedupe.windowMs > 0) {
-      for (let at = store.firstSeqFromTime(since, 0); store.next(null, at, message); at = message.sequence + 1) {
+      for (
+        let at = store.firstSeqFromTime(since, 0);
+        store.next(null, at, message);
+        at = message.sequence + 1
+      ) {
         const id = headerText(message.headers(), 'Nats-Msg-Id');
         if (id) dedupe.add(id, message.sequence, message.timestampMs);
       }
     }
-    if (store.load(store.lastSeq, message)) this.lastMsgId = headerText(message.headers(), 'Nats-Msg-Id') ?? '';
+    if (store.load(store.lastSeq, message))
+      this.lastMsgId = headerText(message.headers(), 'Nats-Msg-Id') ?? '';
   }
 
   /** Begins to listen. */
@@ -327,5 +329,7 @@ export class Stream {
 function isMarker(message: StoredMessage): boolean {
   const headers = message.headers();
   if (headers.length === 0) return false;
-  return headerText(headers, 'Nats-Marker-Reason') !== null || headerText(headers, 'KV-Operation') === 'PURGE';
+  return (
+    headerText(headers, 'Nats-Marker-Reason') !== null || headerText(headers, 'KV-Operation') === 'PURGE'
+  );
 }

@@ -131,10 +131,11 @@ export class Input {
   forget(connection: ClientConnection): void {
     this.#blocked.delete(connection);
     this.#stalled.delete(connection);
-    const { held, filling } = connection;
+    const { held } = connection;
     if (held?.payload != null && --held.payload.references === 0) held.payload.release();
-    if (filling !== null && --filling.references === 0) filling.release();
     connection.held = null;
+    // A buffer being filled isn't given back: the socket may still be reading into it.
+
     connection.filling = null;
   }
 

@@ -33,10 +33,14 @@ export class PublishChecks {
 
   /** The general path of a publish. @returns PARSE_MORE or PARSE_BLOCKED */
   publish(connection: ClientConnection, frame: MessageFrame): number {
-    this.#session.traceMessage(connection, frame);
     const { account, pedantic } = connection;
-    if (connection.resumedBlocked) connection.resumedBlocked = false;
-    else if (pedantic) this.#checkPedantic(connection, frame);
+    // A message that was put off has been traced, checked and admitted already.
+    const again = connection.resumedBlocked;
+    connection.resumedBlocked = false;
+    if (!again) {
+      this.#session.traceMessage(connection, frame);
+      if (pedantic) this.#checkPedantic(connection, frame);
+    }
     let subject: string | null = null;
     if (account.mappings !== null) {
       subject = account.mappings.map(latin1(frame.bytes, frame.subjectStart, frame.subjectEnd), this.#random);
@@ -46,7 +50,7 @@ export class PublishChecks {
         ? account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd)
         : account.routeOf(subject);
     if (
-      !this.#subjectAllowed(connection, route) ||
+      (!again && !this.#subjectAllowed(connection, route)) ||
       (frame.replyBytes !== 0 && !this.replyAllowed(connection, frame))
     ) {
       return PARSE_MORE;

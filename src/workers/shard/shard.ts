@@ -68,6 +68,8 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   #dirty: ClientConnection[] = [];
   #closing: { connection: ClientConnection; reason: CloseReason }[] = [];
   #turnOpen = false;
+  #roomFreed = false;
+  #hadBacklog = false;
   #stopping = false;
   #permissionSets = 0;
 
@@ -233,16 +235,28 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   /** Connections that waited for rings are tried again, then the thread sleeps until a bell or a socket wakes it. */
   #afterLinks(): void {
-    if (!this.waitsForRings) this.input.resumeBlocked();
+    const { waitsForRings } = this;
+    const backlogWritten = this.#hadBacklog && !waitsForRings;
+    this.#hadBacklog = waitsForRings;
+    if (this.#noticeRoom() || backlogWritten) {
+      this.#roomFreed = false;
+      this.input.resumeBlocked();
+    }
     this.#sleep();
   }
 
   #sleep(): void {
     const links = this.#links!;
     if (
-      !this.#doorbell.sleep(this.#woken, () => !links.isEmpty() || (this.#waitsForRoom && links.roomFreed()))
+      !this.#doorbell.sleep(this.#woken, () => !links.isEmpty() || (this.#waitsForRoom && this.#noticeRoom()))
     )
       setImmediate(this.#woken);
+  }
+
+  /** Remembers that some ring has room again: asking the rings forgets it. */
+  #noticeRoom(): boolean {
+    if (this.#links!.roomFreed()) this.#roomFreed = true;
+    return this.#roomFreed;
   }
 
   /** Somebody here wants room in a ring; without that, room that was freed is no reason to stay awake. */

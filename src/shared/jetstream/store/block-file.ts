@@ -1,4 +1,4 @@
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { inflateRawSync } from 'node:zlib';
 import { Checksum, checksumOf, highWord } from './checksum.ts';
 import { type CipherName, cipherCode, decryptInto, encryptInto, NONCE_BYTES, TAG_BYTES } from './cipher.ts';
 import { type Disk, DiskError, type DiskFile, type PendingSync } from './disk.ts';
@@ -118,17 +118,21 @@ export class BlockFile {
     if (!this.extents) {
       file.write(bytes, from, to - from, this.end);
       this.end += to - from;
-    } else this.#appendExtent(file, bytes, from, to, false);
+    } else this.#appendExtent(file, bytes, from, to, null);
     this.written += to - from;
   }
 
-  /** Appends logical bytes as one compressed extent; only for files with extents. */
-  appendCompressed(bytes: Uint8Array, from: number, to: number): void {
+  /**
+   * Appends `bytes[0, length)` as one compressed extent; only for files with extents.
+   *
+   * @param packed the same bytes, deflated
+   */
+  appendPacked(bytes: Uint8Array, length: number, packed: Uint8Array): void {
     const file = this.#open();
     this.#begin(file);
     this.dirty = true;
-    this.#appendExtent(file, bytes, from, to, true);
-    this.written += to - from;
+    this.#appendExtent(file, bytes, 0, length, packed);
+    this.written += length;
   }
 
   /** Appends the footer's two parts. */
@@ -230,15 +234,12 @@ export class BlockFile {
     this.end = BLOCK_HEADER_BYTES;
   }
 
-  #appendExtent(file: DiskFile, bytes: Uint8Array, from: number, to: number, compress: boolean): void {
+  #appendExtent(file: DiskFile, bytes: Uint8Array, from: number, to: number, packed: Uint8Array | null): void {
     let body = bytes.subarray(from, to);
     let flags = 0;
-    if (compress) {
-      const packed = deflateRawSync(body, { level: 1 });
-      if (packed.length < body.length) {
-        body = packed;
-        flags |= COMPRESSED;
-      }
+    if (packed !== null && packed.length < body.length) {
+      body = packed;
+      flags |= COMPRESSED;
     }
     const cipher = this.#cipher;
     const stored = body.length + (cipher === null ? 0 : TAG_BYTES);

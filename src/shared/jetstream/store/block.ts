@@ -85,6 +85,8 @@ export class MessageBlock {
   erasing = false;
   /** Part of the file is unreadable: rewrite it and keep the old one aside. */
   damaged = false;
+  /** Was compressed, or tried to be. */
+  squeezed = false;
   removed: Uint32Array | null = null;
   index: BlockIndex | null = null;
   /** For the index cache's clock. */

@@ -324,8 +324,9 @@ export interface StreamStore {
   dropConsumer(key: string): boolean;
   /**
    * Where checkpoints get consumers' whole states from, so that logged records can be forgotten. Called in
-   * `commit` and `tick` for keys with records since the last checkpoint; must describe everything logged so far. Without
-   * a source, or when it says null, the records themselves are kept.
+   * `commit`, `tick` and `close` for keys with records since the last checkpoint; must describe everything logged so far.
+   * Without a source the records themselves are kept, which costs memory. Null: the consumer is about to be dropped;
+   * what was known before stays until `dropConsumer`.
    */
   setSnapshotSource(source: ((key: string) => Uint8Array | null) | null): void;
 }

@@ -46,6 +46,7 @@ const FLAG_EXTENTS = 2;
 const FLAG_FOOTER = 4;
 const FLAG_ERASING = 8;
 const FLAG_DAMAGED = 16;
+const FLAG_SQUEEZED = 32;
 
 export function encodeManifest(manifest: Manifest, blocks: readonly MessageBlock[]): Uint8Array {
   const writer = new BodyWriter();
@@ -99,7 +100,8 @@ function encodeBlock(writer: BodyWriter, block: MessageBlock): void {
       (file.extents ? FLAG_EXTENTS : 0) |
       (footer === null ? 0 : FLAG_FOOTER) |
       (block.erasing ? FLAG_ERASING : 0) |
-      (block.damaged ? FLAG_DAMAGED : 0),
+      (block.damaged ? FLAG_DAMAGED : 0) |
+      (block.squeezed ? FLAG_SQUEEZED : 0),
   );
   writer.number(file.end);
   if (footer !== null) {
@@ -166,6 +168,7 @@ export function decodeBlocks(
     block.closed = (flags & FLAG_CLOSED) !== 0;
     block.erasing = (flags & FLAG_ERASING) !== 0;
     block.damaged = (flags & FLAG_DAMAGED) !== 0;
+    block.squeezed = (flags & FLAG_SQUEEZED) !== 0;
     const extents = (flags & FLAG_EXTENTS) !== 0;
     const path = blockPath(directory, block.number);
     const file = new BlockFile(disk, path, uid, block.number, block.firstSeq, extents, cipher, true);

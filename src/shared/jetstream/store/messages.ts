@@ -329,6 +329,15 @@ export class StreamMessages {
     this.bytes += block.bytes;
   }
 
+  /** Puts a block that was written anew in the place of the old one. */
+  replace(old: MessageBlock, fresh: MessageBlock): void {
+    this.blocks[this.blocks.indexOf(old)] = fresh;
+    this.#memo = null;
+    this.#context.cache.forget(old);
+    if (old.file?.exists) this.retired.push({ file: old.file, aside: old.damaged });
+    old.chunks = [];
+  }
+
   /** Takes a missing message out of the count, as lost. */
   lose(block: MessageBlock, sequence: number): void {
     this.#lose(block, sequence);

@@ -10,7 +10,7 @@
  * Bytes come in pieces. As soon as they can be the beginning of neither version the connection is an unproxied one and
  * gets them back, so it does not have to send a minimum before it is answered.
  */
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIPv4, isIPv6 } from '../../base/ip-address.ts';
 
 /** What is known after a piece. `rest` are the bytes behind the header (all bytes when there is none). */
 export type ProxyHeaderResult =

@@ -1,0 +1,602 @@
+import type { MessageBlock } from './block.ts';
+import { BlockFile, type StreamCipher } from './block-file.ts';
+import { accountingBytes } from './block-reader.ts';
+import { ConsumerRecords } from './consumer-records.ts';
+import type {
+  ConsumerLog,
+  MessageDraft,
+  PurgeRequest,
+  StoredMessage,
+  StoreFailure,
+  StoreFailureCode,
+  StreamSpec,
+  StreamStore,
+  SubjectFilter,
+  SubjectState,
+  SubjectsPage,
+} from './contract.ts';
+import { CompiledFilter } from './filter.ts';
+import { BLOCK_MAX_BYTES, BLOCK_MIN_BYTES, MAX_PART_BYTES, MAX_RECORD_BYTES, MEMORY_BLOCK_BYTES } from './limits.ts';
+import { blockPath } from './manifest.ts';
+import { StreamMessages } from './messages.ts';
+import {
+  digestRecord,
+  FLAG_ABSENT,
+  FLAG_ERASE,
+  FLAG_GROUP,
+  FLAG_GROUP_START,
+  padRecord,
+  paddedBytes,
+  RECORD_COMPACT,
+  RECORD_CONSUMER,
+  RECORD_CONSUMER_DROP,
+  RECORD_CREATE,
+  RECORD_HEADER_BYTES,
+  RECORD_METADATA,
+  RECORD_PURGE,
+  RECORD_REMOVE,
+  RECORD_SKIP,
+  RECORD_TRUNCATE,
+  RecordFields,
+  recordFlags,
+  recordKey,
+  recordLength,
+  recordMs,
+  recordNanos,
+  recordSequence,
+  recordTtl,
+  recordType,
+  recordValue,
+  writeRecordHeader,
+} from './record.ts';
+import {
+  countFrom,
+  countLastFrom,
+  deletedRanges,
+  firstAtTime,
+  lastMatch,
+  lastSequences,
+  nextMatch,
+  purgeMatching,
+  subjectsPage,
+  visitTtl,
+} from './search.ts';
+import type { StoreParts } from './shared.ts';
+
+/**
+ * One stream as the engine sees it: checks a change, reserves its place in the log, applies it, stages its record. A record
+ * read back from the log goes through `replay`, which applies it the same way.
+ */
+
+const NO_BYTES = new Uint8Array(0);
+const MAX_SEQUENCE = Number.MAX_SAFE_INTEGER;
+/** Unwritten bytes a stream may gather while its blocks can't be written; then appends are refused. */
+const BLOCKED_BYTES = 4 * 1024 * 1024;
+/** Separates patterns in a purge record: no subject has a space. */
+const PATTERN_SEPARATOR = ' ';
+
+const fields = new RecordFields();
+
+function bytesOf(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+/** Block size for a stream whose engine has no opinion. */
+function blockSize(spec: StreamSpec): number {
+  if (spec.storage === 'memory') return MEMORY_BLOCK_BYTES;
+  if (spec.blockBytes === 0) return BLOCK_MAX_BYTES;
+  return Math.min(BLOCK_MAX_BYTES, Math.max(BLOCK_MIN_BYTES, spec.blockBytes));
+}
+
+export class StoredStream implements StreamStore {
+  readonly account: string;
+  readonly name: string;
+  readonly storage: 'file' | 'memory';
+  readonly uid: number;
+  failure: StoreFailure | null = null;
+  stopped: StoreFailure | null = null;
+  /** The blocks cannot be written for want of space; tried again at each tick. */
+  blocked: StoreFailure | null = null;
+  readonly blockBytes: number;
+  readonly directory: string;
+  readonly cipher: StreamCipher | null;
+  readonly wrappedKey: Uint8Array;
+  readonly messageSet: StreamMessages;
+  readonly metadata = new Map<string, Uint8Array>();
+  readonly consumers = new ConsumerRecords();
+  compression: boolean;
+  /** Position of the oldest change that no durable manifest has; -1: none. */
+  dirtyFrom = -1;
+  generation = 0;
+  /** The manifest's files exist. */
+  published = false;
+  dropped = false;
+  readonly #parts: StoreParts;
+
+  constructor(
+    parts: StoreParts,
+    spec: StreamSpec,
+    uid: number,
+    cipher: StreamCipher | null,
+    wrappedKey: Uint8Array,
+  ) {
+    this.#parts = parts;
+    this.account = spec.account;
+    this.name = spec.name;
+    this.storage = spec.storage;
+    this.uid = uid;
+    this.cipher = cipher;
+    this.wrappedKey = wrappedKey;
+    this.compression = spec.compression;
+    this.blockBytes = blockSize(spec);
+    this.directory = `streams/${String(uid).padStart(8, '0')}`;
+    const memory = spec.storage === 'memory';
+    this.messageSet = new StreamMessages({
+      uid,
+      memory,
+      blockBytes: this.blockBytes,
+      cache: parts.cache,
+      newFile: (number, firstSeq) => (memory ? null : this.newBlockFile(number, firstSeq, cipher !== null)),
+      note: (block, firstSeq, lastSeq, bytes, message) => this.#note(block, firstSeq, lastSeq, bytes, message),
+    });
+    if (spec.firstSeq > 0) {
+      this.messageSet.firstSeq = spec.firstSeq;
+      this.messageSet.lastSeq = spec.firstSeq - 1;
+    }
+  }
+
+  newBlockFile(number: number, firstSeq: number, extents: boolean): BlockFile {
+    const path = blockPath(this.directory, number);
+    return new BlockFile(this.#parts.disk, path, this.uid, number, firstSeq, extents, this.cipher, false);
+  }
+
+  // --- state -------------------------------------------------------------------------------------------------------
+
+  get messages(): number {
+    return this.messageSet.messages;
+  }
+
+  get bytes(): number {
+    return this.messageSet.bytes;
+  }
+
+  get firstSeq(): number {
+    return this.messageSet.firstSeq;
+  }
+
+  get lastSeq(): number {
+    return this.messageSet.lastSeq;
+  }
+
+  get firstTimestampMs(): number {
+    return this.messageSet.firstMs;
+  }
+
+  get firstTimestampNanos(): number {
+    return this.messageSet.firstNanos;
+  }
+
+  get lastTimestampMs(): number {
+    return this.messageSet.lastMs;
+  }
+
+  get lastTimestampNanos(): number {
+    return this.messageSet.lastNanos;
+  }
+
+  get subjects(): number {
+    return this.messageSet.table.size;
+  }
+
+  get deleted(): number {
+    const { messages, firstSeq, lastSeq } = this.messageSet;
+    return messages === 0 ? 0 : lastSeq - firstSeq + 1 - messages;
+  }
+
+  get appendedSubjectMessages(): number {
+    return this.messageSet.appendedSubjectMessages;
+  }
+
+  get appendedPreviousSeq(): number {
+    return this.messageSet.appendedPreviousSeq;
+  }
+
+  lost(): { sequences: readonly number[]; bytes: number } {
+    return { sequences: this.messageSet.lostSequences, bytes: this.messageSet.lostBytes };
+  }
+
+  deletedRanges(): Float64Array {
+    return deletedRanges(this.messageSet);
+  }
+
+  accountingBytes(subjectBytes: number, headerBytes: number, payloadBytes: number): number {
+    return accountingBytes(this.storage === 'memory', subjectBytes, headerBytes, payloadBytes);
+  }
+
+  // --- changes -----------------------------------------------------------------------------------------------------
+
+  append(draft: MessageDraft): number {
+    const set = this.messageSet;
+    const keyBytes = draft.subjectEnd - draft.subjectStart;
+    const headerBytes = draft.headerEnd - draft.headerStart;
+    const length = recordLength(keyBytes, headerBytes, draft.payloadEnd - draft.payloadStart);
+    const sequence = draft.sequence === 0 ? set.lastSeq + 1 : draft.sequence;
+    if (keyBytes > MAX_PART_BYTES || headerBytes > MAX_PART_BYTES) {
+      return this.#refuse('too_large', `subject of ${keyBytes} and headers of ${headerBytes} bytes`);
+    }
+    if (length > MAX_RECORD_BYTES) return this.#refuse('too_large', `a record of ${length} bytes`);
+    if (sequence <= set.lastSeq || sequence > MAX_SEQUENCE) {
+      return this.#refuse('bad_sequence', `sequence ${sequence} after ${set.lastSeq}`);
+    }
+    const gap = sequence > set.lastSeq + 1;
+    if (!this.#admit(length + (gap ? paddedBytes(RECORD_HEADER_BYTES) : 0), false)) return -1;
+    if (gap) this.#applySkip(sequence - 1, draft.timestampMs, draft.timestampNanos);
+    set.append(draft, sequence);
+    if (this.storage === 'file') this.#stageMessage(length);
+    return sequence;
+  }
+
+  skip(throughSeq: number, timestampMs: number, timestampNanos: number): boolean {
+    if (throughSeq <= this.lastSeq || throughSeq > MAX_SEQUENCE) {
+      this.#refuse('bad_sequence', `skip to ${throughSeq} after ${this.lastSeq}`);
+      return false;
+    }
+    if (!this.#admit(RECORD_HEADER_BYTES, true)) return false;
+    this.#applySkip(throughSeq, timestampMs, timestampNanos);
+    return true;
+  }
+
+  remove(sequence: number, erase: boolean): number {
+    const block = this.messageSet.find(sequence);
+    if (block === null || !block.isLive(sequence)) return 0;
+    if (!this.#admit(RECORD_HEADER_BYTES, true)) return -1;
+    const size = this.messageSet.remove(sequence, erase);
+    this.#stage(RECORD_REMOVE, erase ? FLAG_ERASE : 0, NO_BYTES, NO_BYTES, sequence);
+    return size;
+  }
+
+  purge(request: PurgeRequest): number {
+    const filter = request.filter as CompiledFilter | null;
+    const patterns = filter === null || filter.all ? NO_BYTES : bytesOf(filter.patterns.join(PATTERN_SEPARATOR));
+    // Patterns may be longer than a key can be, so they are the value.
+    if (!this.#admit(recordLength(0, 0, patterns.length), true)) return -1;
+    const upTo = this.lastSeq;
+    const keep = Math.min(request.keep, 0xffff_ffff);
+    const removed = purgeMatching(this.messageSet, filter, request.beforeSeq, upTo, keep);
+    this.#stage(RECORD_PURGE, 0, NO_BYTES, patterns, request.beforeSeq, upTo, 0, keep);
+    return removed;
+  }
+
+  compact(sequence: number): number {
+    if (sequence > MAX_SEQUENCE) return this.#refuse('bad_sequence', `compact to ${sequence}`);
+    if (!this.#admit(RECORD_HEADER_BYTES, true)) return -1;
+    const removed = this.messageSet.compact(sequence);
+    this.#stage(RECORD_COMPACT, 0, NO_BYTES, NO_BYTES, sequence);
+    return removed;
+  }
+
+  truncate(sequence: number): number {
+    if (!this.#admit(RECORD_HEADER_BYTES, true)) return -1;
+    const removed = this.messageSet.truncate(sequence);
+    this.#stage(RECORD_TRUNCATE, 0, NO_BYTES, NO_BYTES, sequence);
+    return removed;
+  }
+
+  setCompression(on: boolean): void {
+    this.compression = on;
+  }
+
+  // --- reading -----------------------------------------------------------------------------------------------------
+
+  load(sequence: number, into: StoredMessage): boolean {
+    return this.messageSet.load(sequence, into);
+  }
+
+  loadLast(subject: string, into: StoredMessage): boolean {
+    const { table } = this.messageSet;
+    const bytes = bytesOf(subject);
+    for (;;) {
+      const row = table.find(bytes, 0, bytes.length);
+      if (row < 0) return false;
+      if (this.messageSet.load(table.last[row]!, into)) return true;
+    }
+  }
+
+  next(filter: SubjectFilter | null, fromSeq: number, into: StoredMessage): boolean {
+    let sequence = this.nextSeq(filter, fromSeq);
+    while (sequence !== 0) {
+      if (this.messageSet.load(sequence, into)) return true;
+      sequence = this.nextSeq(filter, sequence + 1);
+    }
+    return false;
+  }
+
+  nextSeq(filter: SubjectFilter | null, fromSeq: number): number {
+    return nextMatch(this.messageSet, filter as CompiledFilter | null, fromSeq);
+  }
+
+  firstSeqFromTime(timestampMs: number, timestampNanos: number): number {
+    return firstAtTime(this.messageSet, timestampMs, timestampNanos);
+  }
+
+  filter(patterns: readonly string[]): CompiledFilter {
+    return new CompiledFilter(patterns, this.messageSet.table);
+  }
+
+  subjectState(subject: string): SubjectState | null {
+    const { table } = this.messageSet;
+    const bytes = bytesOf(subject);
+    const row = table.find(bytes, 0, bytes.length);
+    if (row < 0) return null;
+    return { firstSeq: this.messageSet.firstOf(row), lastSeq: table.last[row]!, messages: table.counts[row]! };
+  }
+
+  subjectsState(filter: SubjectFilter | null, offset: number, limit: number): SubjectsPage {
+    return subjectsPage(this.messageSet, filter as CompiledFilter | null, offset, limit);
+  }
+
+  lastSeqOf(filter: SubjectFilter | null): number {
+    return lastMatch(this.messageSet, filter as CompiledFilter | null);
+  }
+
+  lastPerSubject(filter: SubjectFilter | null, upToSeq: number, maxSubjects: number): Float64Array | null {
+    return lastSequences(this.messageSet, filter as CompiledFilter | null, upToSeq, maxSubjects);
+  }
+
+  numPending(filter: SubjectFilter | null, fromSeq: number, lastPerSubject: boolean): number {
+    const compiled = filter as CompiledFilter | null;
+    if (lastPerSubject) return countLastFrom(this.messageSet, compiled, fromSeq);
+    return countFrom(this.messageSet, compiled, fromSeq);
+  }
+
+  visitTtl(visit: (sequence: number, timestampMs: number, ttlSeconds: number) => void): void {
+    visitTtl(this.messageSet, visit);
+  }
+
+  // --- metadata and consumers --------------------------------------------------------------------------------------
+
+  putMetadata(key: string, value: Uint8Array | null): boolean {
+    const name = new TextEncoder().encode(key);
+    const bytes = value ?? NO_BYTES;
+    const length = recordLength(name.length, 0, bytes.length);
+    if (name.length > MAX_PART_BYTES || length > MAX_RECORD_BYTES) {
+      this.#refuse('too_large', `metadata of ${length} bytes`);
+      return false;
+    }
+    if (!this.#admit(length, true)) return false;
+    if (value === null) this.metadata.delete(key);
+    else this.metadata.set(key, value.slice());
+    this.#stage(RECORD_METADATA, value === null ? FLAG_ABSENT : 0, name, bytes, 0);
+    return true;
+  }
+
+  getMetadata(key: string): Uint8Array | null {
+    return this.metadata.get(key) ?? null;
+  }
+
+  metadataKeys(): string[] {
+    return [...this.metadata.keys()];
+  }
+
+  logConsumer(key: string, record: Uint8Array): boolean {
+    const name = this.consumers.name(key);
+    if (!this.#admit(recordLength(name.length, 0, record.length), true)) return false;
+    if (this.storage === 'memory') return true;
+    this.consumers.log(key, record);
+    this.#stage(RECORD_CONSUMER, 0, name, record, 0);
+    return true;
+  }
+
+  takeConsumerLog(key: string): ConsumerLog | null {
+    return this.consumers.take(key);
+  }
+
+  consumerLogKeys(): string[] {
+    return this.consumers.untaken();
+  }
+
+  dropConsumer(key: string): boolean {
+    const name = this.consumers.name(key);
+    if (!this.#admit(recordLength(name.length, 0, 0), true)) return false;
+    this.consumers.drop(key);
+    this.#stage(RECORD_CONSUMER_DROP, 0, name, NO_BYTES, 0);
+    return true;
+  }
+
+  setSnapshotSource(source: ((key: string) => Uint8Array | null) | null): void {
+    this.consumers.source = source;
+  }
+
+  // --- log ---------------------------------------------------------------------------------------------------------
+
+  /** Stages the record that creates the stream; room was reserved. @param value the encoded spec */
+  stageCreate(value: Uint8Array): void {
+    this.#stage(RECORD_CREATE, 0, NO_BYTES, value, 0);
+  }
+
+  /** Applies a record of this stream read from the log. */
+  replay(bytes: Uint8Array, words: Int32Array, at: number, position: number): void {
+    const set = this.messageSet;
+    const sequence = recordSequence(words, at);
+    if (this.dirtyFrom < 0) this.dirtyFrom = position;
+    switch (recordType(words, at)) {
+      case RECORD_SKIP:
+        if (sequence <= set.lastSeq) return;
+        set.skip(sequence, recordMs(words, at), recordNanos(words, at));
+        return;
+      case RECORD_REMOVE:
+        set.remove(sequence, (recordFlags(words, at) & FLAG_ERASE) !== 0);
+        return;
+      case RECORD_PURGE: {
+        const value = recordValue(bytes, words, at);
+        const patterns = value.length === 0 ? [] : latin1Text(value).split(PATTERN_SEPARATOR);
+        const filter = patterns.length === 0 ? null : this.filter(patterns);
+        purgeMatching(set, filter, sequence, recordMs(words, at), recordTtl(words, at));
+        return;
+      }
+      case RECORD_COMPACT:
+        set.compact(sequence);
+        return;
+      case RECORD_TRUNCATE:
+        set.truncate(sequence);
+        return;
+      case RECORD_METADATA: {
+        const key = new TextDecoder().decode(bytesOf(recordKey(bytes, words, at)));
+        if ((recordFlags(words, at) & FLAG_ABSENT) !== 0) this.metadata.delete(key);
+        else this.metadata.set(key, recordValue(bytes, words, at));
+        return;
+      }
+      case RECORD_CONSUMER:
+        this.consumers.replay(recordKey(bytes, words, at), recordValue(bytes, words, at));
+        return;
+      case RECORD_CONSUMER_DROP:
+        this.consumers.forget(recordKey(bytes, words, at));
+        return;
+      default:
+        // A message. One at or below the last sequence can only be what damage elsewhere made of the order.
+        if (sequence <= set.lastSeq) return;
+        this.#replayGap(sequence - 1);
+        set.appendRecord(bytes, words, at);
+    }
+  }
+
+  /** Sequences up to `through` that the log should have had are gone: they stay used. */
+  loseThrough(through: number, message: string): void {
+    const set = this.messageSet;
+    if (through <= set.lastSeq) return;
+    const first = set.lastSeq + 1;
+    for (let sequence = first; sequence <= through && sequence - first < 100_000; sequence++) {
+      set.lostSequences.push(sequence);
+    }
+    set.skip(through, set.lastMs, set.lastNanos);
+    this.#parts.report({
+      file: 'log',
+      account: this.account,
+      stream: this.name,
+      firstSeq: first,
+      lastSeq: through,
+      bytes: 0,
+      message,
+    });
+  }
+
+  #replayGap(through: number): void {
+    if (through > this.messageSet.lastSeq) this.loseThrough(through, 'messages missing in the log');
+  }
+
+  #refuse(code: StoreFailureCode, message: string): -1 {
+    this.failure = { code, message: `stream ${this.account}/${this.name}: ${message}` };
+    return -1;
+  }
+
+  /** Whether a change of `length` log bytes may be made; then nothing after it can fail. */
+  #admit(length: number, essential: boolean): boolean {
+    if (this.dropped) {
+      this.#refuse('closed', 'it was dropped or the store is closed');
+      return false;
+    }
+    if (this.storage === 'memory') {
+      this.failure = null;
+      return true;
+    }
+    if (this.stopped !== null) {
+      this.failure = this.stopped;
+      return false;
+    }
+    const { log } = this.#parts;
+    if (length > log.maxRecordBytes) {
+      this.#refuse('too_large', `a record of ${length} bytes in log segments of ${2 * log.maxRecordBytes}`);
+      return false;
+    }
+    if (!essential && this.blocked !== null && this.messageSet.unwritten > BLOCKED_BYTES) {
+      this.failure = this.blocked;
+      return false;
+    }
+    this.failure = log.reserve(length, essential);
+    return this.failure === null;
+  }
+
+  #applySkip(through: number, ms: number, nanos: number): void {
+    this.messageSet.skip(through, ms, nanos);
+    this.#stage(RECORD_SKIP, 0, NO_BYTES, NO_BYTES, through, ms, nanos);
+  }
+
+  #groupFlags(): number {
+    const { group } = this.#parts;
+    if (!group.open) return 0;
+    const flags = group.first ? FLAG_GROUP | FLAG_GROUP_START : FLAG_GROUP;
+    group.first = false;
+    return flags;
+  }
+
+  #staged(length: number): void {
+    if (this.dirtyFrom < 0) this.dirtyFrom = this.#parts.log.ticket - paddedBytes(length);
+  }
+
+  /** Copies the message just appended into the log. */
+  #stageMessage(length: number): void {
+    const { log } = this.#parts;
+    const set = this.messageSet;
+    const padded = paddedBytes(length);
+    const at = log.stage(length);
+    const source = set.appendedChunk!.buffer.words;
+    const from = set.appendedAt >>> 2;
+    const target = log.buffer.words;
+    const flags = this.#groupFlags();
+    if (padded > 512) target.set(source.subarray(from, from + (padded >>> 2)), at >>> 2);
+    else {
+      const to = at >>> 2;
+      for (let i = 0; i < padded >>> 2; i++) target[to + i] = source[from + i]!;
+    }
+    if (flags !== 0) {
+      target[(at >>> 2) + 4] = target[(at >>> 2) + 4]! | (flags << 8);
+      digestRecord(set.checksum, target, at, length);
+    }
+    log.finish(at, length, set.checksum);
+    this.#staged(length);
+  }
+
+  #stage(
+    type: number,
+    flags: number,
+    key: Uint8Array,
+    value: Uint8Array,
+    sequence: number,
+    ms = 0,
+    nanos = 0,
+    ttlSeconds = 0,
+  ): void {
+    if (this.storage === 'memory') return;
+    const { log } = this.#parts;
+    const length = recordLength(key.length, 0, value.length);
+    const at = log.stage(length);
+    const { bytes, words } = log.buffer;
+    fields.uid = this.uid;
+    fields.type = type;
+    fields.flags = flags | this.#groupFlags();
+    fields.sequence = sequence;
+    fields.timestampMs = ms;
+    fields.timestampNanos = nanos;
+    fields.ttlSeconds = ttlSeconds;
+    writeRecordHeader(words, at, length, fields, key.length, 0);
+    bytes.set(key, at + RECORD_HEADER_BYTES);
+    bytes.set(value, at + RECORD_HEADER_BYTES + key.length);
+    padRecord(bytes, at, length);
+    digestRecord(this.messageSet.checksum, words, at, length);
+    log.finish(at, length, this.messageSet.checksum);
+    this.#staged(length);
+  }
+
+  #note(block: MessageBlock, firstSeq: number, lastSeq: number, bytes: number, message: string): void {
+    const file = block.file?.path ?? '';
+    this.#parts.report({ file, account: this.account, stream: this.name, firstSeq, lastSeq, bytes, message });
+  }
+}
+
+function latin1Text(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return text;
+}
