@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os';
 import type { ServerOptions } from '../shared/base/options.ts';
 import { COMPATIBLE_VERSION } from '../shared/base/version.ts';
-import type { FromShard, ServerIdentity } from '../workers/shard/contract.ts';
+import type { FromShard, ServerIdentity, ToShard } from '../workers/shard/contract.ts';
 import { ClientGate } from './listen/client-gate.ts';
-import { createHandOff } from './listen/hand-off.ts';
+import { createHandOff, type HandOffMethod } from './listen/hand-off.ts';
 import type { Logger, LogLevel } from './log/logger.ts';
 import { ClosedConnections } from './monitor/closed-connections.ts';
 import type { Monitor } from './monitor/http-server.ts';
@@ -56,11 +56,14 @@ export class Daemon {
   #stopped: Promise<void> | null = null;
   #stopWaiters: (() => void)[] = [];
   #lameDuckTimer: NodeJS.Timeout | null = null;
+  readonly #handOffMethod: HandOffMethod | undefined;
   readonly #shardsStopped = new Set<number>();
 
-  constructor(options: ServerOptions, logger: Logger) {
+  /** @param handOff forces one way of handing connections to shards; without it the better one that Node has is used */
+  constructor(options: ServerOptions, logger: Logger, handOff?: HandOffMethod) {
     this.options = options;
     this.logger = logger;
+    this.#handOffMethod = handOff;
     this.identity = createIdentity(options);
     this.closedConnections = new ClosedConnections(options.maxClosedClients);
     this.passwords = new PasswordChecks(logger);
@@ -93,13 +96,19 @@ export class Daemon {
     const shards = options.shards > 0 ? options.shards : Math.max(1, availableParallelism() - 1);
     // Accounts, rings and threads need no port, so threads start while the listener binds.
     const topology = new Topology(shards, options, this.identity, this.logger, {
-      message: (shard, message) => this.#fromShard(shard, message),
+      message: (shard, message, reply) => this.#fromShard(shard, message, reply),
       lost: (shard) => this.#shardsStopped.delete(shard),
     });
     this.#topology = topology;
     const started = topology.start();
     started.catch(() => undefined);
-    const gate = new ClientGate(topology, await createHandOff(), options, this.logger, FIRST_CID);
+    const gate = new ClientGate(
+      topology,
+      await createHandOff(this.#handOffMethod),
+      options,
+      this.logger,
+      FIRST_CID,
+    );
     if (options.monitor.httpPort !== 0 || options.monitor.httpsPort !== 0) await this.#startMonitor();
     try {
       await gate.open();
@@ -254,7 +263,7 @@ export class Daemon {
 
   #allShardsStopped: (() => void) | null = null;
 
-  #fromShard(shard: number, message: FromShard): void {
+  #fromShard(shard: number, message: FromShard, reply: (message: ToShard) => void): void {
     switch (message.kind) {
       case 'log':
         this.logger.write(LOG_LEVELS[message.level], message.text);
@@ -262,12 +271,9 @@ export class Daemon {
       case 'closed':
         this.closedConnections.add(message.snapshot);
         return;
-      case 'accepted':
-        this.topology.expect(shard, -message.count);
-        return;
       case 'bcrypt':
         void this.passwords.matches(message.password, message.hash).then((matches) => {
-          this.topology.send(shard, { kind: 'bcrypt-result', request: message.request, matches });
+          reply({ kind: 'bcrypt-result', request: message.request, matches });
         });
         return;
       case 'stopped':

@@ -5,6 +5,7 @@ import { type CommandFlags, noFlags } from './config/command-line.ts';
 import { loadOptions } from './config/load.ts';
 import { readSystemFile } from './config/read-file.ts';
 import { Daemon } from './daemon.ts';
+import type { HandOffMethod } from './listen/hand-off.ts';
 import { createLogger } from './log/create-logger.ts';
 
 /**
@@ -35,7 +36,10 @@ export class ConfigurationError extends Error {
  * 127.0.0.1. Nothing is logged below the level of errors unless the configuration asks for it.
  * @throws ConfigurationError, or StartError when a port can't be used
  */
-export async function startServer(config = ''): Promise<EmbeddedServer> {
+export async function startServer(
+  config = '',
+  { handOff }: { handOff?: HandOffMethod } = {},
+): Promise<EmbeddedServer> {
   const directory = mkdtempSync(join(tmpdir(), 'natsd-'));
   const configFile = join(directory, 'server.conf');
   writeFileSync(configFile, `host: "127.0.0.1"\nport: -1\n${config}\n`);
@@ -44,7 +48,7 @@ export async function startServer(config = ''): Promise<EmbeddedServer> {
   rmSync(directory, { recursive: true });
   if ('errors' in loaded) throw new ConfigurationError(loaded.errors.join('\n'));
   const logger = await createLogger(loaded.options.log, { pid: process.pid });
-  const daemon = new Daemon(loaded.options, logger);
+  const daemon = new Daemon(loaded.options, logger, handOff);
   await daemon.start();
   return {
     port: daemon.port,

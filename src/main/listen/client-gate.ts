@@ -1,6 +1,6 @@
 import type net from 'node:net';
 import type { ServerOptions } from '../../shared/base/options.ts';
-import { COUNTERS, type HandedConnection } from '../../workers/shard/contract.ts';
+import type { HandedConnection } from '../../workers/shard/contract.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Topology } from '../supervise/topology.ts';
 import type { HandOff } from './hand-off.ts';
@@ -85,7 +85,7 @@ export class ClientGate {
       socket.destroy();
       return;
     }
-    this.#topology.expect(shard, 1);
+    if (refusal === '') this.#topology.expect(shard);
     this.#batch[shard]!.push({
       cid: this.#nextCid++,
       fd: detached.fd,
@@ -109,8 +109,7 @@ export class ClientGate {
       }
       if (++this.#rateCount > rateLimit) return 'throttled';
     }
-    const open = this.#topology.counter(COUNTERS.connections) + this.#topology.expected;
-    return open >= maxConnections ? 'max-connections' : '';
+    return this.#topology.openConnections >= maxConnections ? 'max-connections' : '';
   }
 
   readonly #flush = (): void => {

@@ -9,10 +9,12 @@ import type net from 'node:net';
  * it for both, or worse, closes whatever got the number next.
  */
 export interface HandOff {
-  readonly method: 'transfer' | 'duplicate';
+  readonly method: HandOffMethod;
   /** Detaches the socket from main. Throws when the descriptor can't be duplicated (EMFILE): the caller drops the socket. */
   detach(socket: net.Socket): { fd: number; socket: net.Socket | null };
 }
+
+export type HandOffMethod = 'transfer' | 'duplicate';
 
 interface HandleOwner {
   _handle: { fd?: number } | null;
@@ -26,7 +28,7 @@ export function canTransferSockets(version: string): boolean {
 }
 
 /** @param method forces one way (tests run both where Node has both) */
-export async function createHandOff(method?: 'transfer' | 'duplicate'): Promise<HandOff> {
+export async function createHandOff(method?: HandOffMethod): Promise<HandOff> {
   const chosen = method ?? (canTransferSockets(process.version) ? 'transfer' : 'duplicate');
   return chosen === 'transfer'
     ? { method: 'transfer', detach: (socket) => ({ fd: -1, socket }) }

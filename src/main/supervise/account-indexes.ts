@@ -11,6 +11,17 @@ export class AccountIndexes {
   readonly connections = new SharedArrayBuffer(MAX_ACCOUNTS * 4);
   #count = 0;
 
+  /** Memory for one shard's share of the counts. */
+  newShare(): SharedArrayBuffer {
+    return new SharedArrayBuffer(MAX_ACCOUNTS * 4);
+  }
+
+  /** Takes a dead shard's connections out of the counts. */
+  releaseShare(share: Int32Array): void {
+    const counts = new Int32Array(this.connections);
+    for (let index = 0; index < this.#count; index++) Atomics.sub(counts, index, share[index]!);
+  }
+
   /** Gives new accounts their numbers. @throws when there are too many */
   add(accounts: readonly AccountOptions[]): void {
     for (const { name } of accounts) {

@@ -14,6 +14,7 @@ import {
 } from '../../workers/shard/contract.ts';
 import type { Logger } from '../log/logger.ts';
 import { AccountIndexes } from './account-indexes.ts';
+import { abandon, InFlight } from './in-flight.ts';
 
 /**
  * The threads of the process: which exist, what memory they share, and what happens when one dies.
@@ -28,15 +29,15 @@ const RINGS_TOTAL_BYTES = 32 * 1024 * 1024;
 const RING_MAX_BYTES = 1024 * 1024;
 const RING_MIN_BYTES = 128 * 1024;
 /** Garbage of a shard should die young, so that no old-space collection stops it. */
-const YOUNG_GENERATION_MB = 4;
+const YOUNG_GENERATION_MB = 8;
 /** A shard that dies again and again is restarted with growing pauses. */
 const RESTART_DELAY_MS = 100;
 const RESTART_DELAY_MAX_MS = 10_000;
 const RESTART_FORGIVE_MS = 60_000;
 
 export interface TopologyEvents {
-  /** A shard reports. */
-  message(shard: number, message: FromShard): void;
+  /** A shard reports. `reply` answers the very thread that asked: another of its number would take it for its own. */
+  message(shard: number, message: FromShard, reply: (message: ToShard) => void): void;
   /** A shard died; its connections are gone. */
   lost(shard: number, error: Error): void;
 }
@@ -48,8 +49,11 @@ interface ShardHandle {
   alive: boolean;
   startedAtMs: number;
   failures: number;
-  /** Connections handed over that its counter may not show yet. */
-  handed: number;
+  /** Connections meant for it that weren't refused. */
+  admitted: number;
+  /** Its share of the connections of each account. */
+  accountShare: Int32Array;
+  inFlight: InFlight;
 }
 
 export class Topology {
@@ -104,7 +108,7 @@ export class Topology {
     for (let shard = 0; shard < this.#shards.length; shard++) {
       const handle = this.#shards[shard]!;
       if (!handle.alive) continue;
-      const load = handle.counters[COUNTERS.connections]! + handle.handed;
+      const load = openConnections(handle);
       if (load < bestLoad) {
         best = shard;
         bestLoad = load;
@@ -113,25 +117,30 @@ export class Topology {
     return best;
   }
 
-  /** Hands accepted connections to a shard. */
+  /** Hands accepted connections to a shard; they end here when it has died meanwhile. */
   hand(shard: number, list: HandedConnection[]): void {
     const handle = this.#shards[shard]!;
+    if (!handle.alive) {
+      for (const { fd, socket } of list) abandon(fd, socket);
+      return;
+    }
+    handle.inFlight.add(list, handle.counters[COUNTERS.adopted]!);
     const sockets = list.flatMap(({ socket }) => (socket === null ? [] : [socket]));
     handle.worker.postMessage({ kind: 'connections', list } satisfies ToShard, sockets as never[]);
   }
 
-  /** Connections handed over that no counter shows yet. */
-  get expected(): number {
-    return this.#shards.reduce((sum, { alive, handed }) => sum + (alive ? handed : 0), 0);
+  /** Connections of all shards, those on their way included. */
+  get openConnections(): number {
+    return this.#shards.reduce((sum, handle) => sum + (handle.alive ? openConnections(handle) : 0), 0);
   }
 
   get aliveShards(): number {
     return this.#shards.reduce((sum, { alive }) => sum + (alive ? 1 : 0), 0);
   }
 
-  /** The shard's counter may lag behind what was handed to it. */
-  expect(shard: number, change: number): void {
-    this.#shards[shard]!.handed += change;
+  /** A connection will be handed to the shard: it counts from now on. */
+  expect(shard: number): void {
+    this.#shards[shard]!.admitted++;
   }
 
   send(shard: number, message: ToShard): void {
@@ -203,6 +212,7 @@ export class Topology {
 
   #spawn(thread: number, links: ThreadLinkMemory[], failures: number): ShardHandle {
     const counters = new SharedArrayBuffer(COUNTERS.slots * 8);
+    const accountShare = this.accounts.newShare();
     const start: ShardStart = {
       thread,
       threads: this.#count,
@@ -211,6 +221,7 @@ export class Topology {
       doorbells: this.#doorbells,
       counters,
       accountConnections: this.accounts.connections,
+      ownAccountConnections: accountShare,
       links,
       accountIndexes: this.accounts.byName,
       seed: (Math.random() * 0x7fffffff) | 0,
@@ -224,7 +235,7 @@ export class Topology {
     const ready = new Promise<void>((resolve, reject) => {
       worker.on('message', (message: FromShard) => {
         if (message.kind === 'ready') resolve();
-        else this.#received(thread, message);
+        else this.#received(thread, worker, message);
       });
       worker.once('error', reject);
     });
@@ -236,7 +247,9 @@ export class Topology {
       alive: true,
       startedAtMs: Date.now(),
       failures,
-      handed: 0,
+      admitted: 0,
+      accountShare: new Int32Array(accountShare),
+      inFlight: new InFlight(),
     };
     let failure: Error | null = null;
     worker.on('error', (error) => {
@@ -250,13 +263,13 @@ export class Topology {
     return handle;
   }
 
-  #received(thread: number, message: FromShard): void {
+  #received(thread: number, worker: Worker, message: FromShard): void {
     if (message.kind === 'reply') {
       this.#requests.get(message.request)?.resolve(message.result);
       this.#requests.delete(message.request);
       return;
     }
-    this.#events.message(thread, message);
+    this.#events.message(thread, message, (reply) => worker.postMessage(reply));
   }
 
   /** A shard died: tell the others, keep its totals, start another. */
@@ -267,6 +280,8 @@ export class Topology {
       this.#requests.delete(request);
       resolve(null);
     }
+    handle.inFlight.abandon(handle.counters[COUNTERS.adopted]!);
+    this.accounts.releaseShare(handle.accountShare);
     for (let slot = 0; slot < COUNTERS.slots; slot++) {
       const gone =
         slot === COUNTERS.connections || slot === COUNTERS.subscriptions || slot >= COUNTERS.loopLagMs;
@@ -322,6 +337,11 @@ export class Topology {
       { thread: a, outRing: toA, inRing: toB, outLarge: largeToA, inLarge: largeToB, port: port2 },
     ];
   }
+}
+
+/** Exact however late the shard looks: what was admitted and hasn't ended. */
+function openConnections({ admitted, counters }: ShardHandle): number {
+  return admitted - counters[COUNTERS.ended]!;
 }
 
 function ringSize(threads: number): number {

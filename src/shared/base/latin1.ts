@@ -1,14 +1,21 @@
 /** Text of the wire: one character a byte, so that subjects of any bytes survive the way to a string and back. */
 
-const SLICE_BYTES = 2048;
+/** Larger memory isn't kept alive for the sake of the next call. */
+const WRAPPED_MAX_BYTES = 256 * 1024;
+
+/** The memory of the last call, as a Buffer: its native slicing is ten times faster than building strings from codes. */
+let wrapped: Buffer = Buffer.alloc(0);
 
 /** @returns `bytes[start, end)` as a latin1 string */
 export function latin1(bytes: Uint8Array, start: number, end: number): string {
-  let text = '';
-  for (let at = start; at < end; at += SLICE_BYTES) {
-    text += String.fromCharCode(...bytes.subarray(at, Math.min(end, at + SLICE_BYTES)));
+  const { buffer, byteOffset } = bytes;
+  if (wrapped.buffer !== buffer) {
+    const whole = Buffer.from(buffer, 0, buffer.byteLength);
+    if (buffer.byteLength > WRAPPED_MAX_BYTES)
+      return whole.toString('latin1', byteOffset + start, byteOffset + end);
+    wrapped = whole;
   }
-  return text;
+  return wrapped.toString('latin1', byteOffset + start, byteOffset + end);
 }
 
 /** @returns the bytes of a latin1 string, followed by `slack` zero bytes */

@@ -26,6 +26,8 @@ export interface AccountTraffic {
   slowConsumers: number;
 }
 
+const SEEN_SLOTS = 2048;
+
 /** A space cannot occur in a subject or a queue name, so it separates the two. */
 function interestKey(subject: string, queue: string | null, filter: string): string {
   if (queue === null) return subject;
@@ -48,6 +50,8 @@ export class Account {
   generation = 0;
   readonly traffic: AccountTraffic = { inMsgs: 0, inBytes: 0, outMsgs: 0, outBytes: 0, slowConsumers: 0 };
   localSubscriptions = 0;
+  /** Hashes of subjects looked up once. */
+  #seen: Int32Array | null = null;
   readonly #cacheRoutes: boolean;
   readonly #announcer: InterestAnnouncer | null;
   /** Members of this thread for each interest key; kept only where another thread listens. */
@@ -161,7 +165,7 @@ export class Account {
   route(hash: number, bytes: Uint8Array, start: number, end: number): Route {
     const cached = this.routes.find(hash, bytes, start, end);
     if (cached !== null && !cached.stale) return cached;
-    return this.prepareRoute(latin1(bytes, start, end), hash);
+    return this.prepareRoute(latin1(bytes, start, end), hash, cached !== null || this.#seenBefore(hash));
   }
 
   /** The route for a subject that exists as text only (mapped, or the server's own). */
@@ -170,8 +174,11 @@ export class Account {
     return this.route(hashLatin1(subject), bytes, 0, bytes.length);
   }
 
-  prepareRoute(subject: string, hash: number): Route {
-    const route = new Route(subject, hash, this.generation);
+  /**
+   * Prepares a route for one use, or (`lasting`) for the cache.
+   */
+  prepareRoute(subject: string, hash: number, lasting: boolean): Route {
+    const route = new Route(subject, hash, this.generation, lasting);
     const match = this.sublist.match(subject);
     for (const interest of match.plain) {
       if (interest.thread >= 0) {
@@ -186,12 +193,21 @@ export class Account {
     }
     route.hasThreads = route.threads.length > 0 || route.groups.some((group) => group.threads.length > 0);
     route.onlyPlain = route.groups.length === 0 && !route.hasThreads;
-    if (!this.#cacheRoutes) route.stale = true;
+    if (!lasting || !this.#cacheRoutes) route.stale = true;
     else if (!this.routes.add(route)) {
       this.invalidateRoutes();
-      return this.prepareRoute(subject, hash);
+      return this.prepareRoute(subject, hash, lasting);
     }
     return route;
+  }
+
+  /** Whether a subject with this hash was looked up lately: most are used once (inboxes), and caching those is a waste. */
+  #seenBefore(hash: number): boolean {
+    const slot = hash & (SEEN_SLOTS - 1);
+    if (this.#seen === null) this.#seen = new Int32Array(SEEN_SLOTS);
+    if (this.#seen[slot] === hash) return true;
+    this.#seen[slot] = hash;
+    return false;
   }
 
   #subjectChanged(subject: string): void {

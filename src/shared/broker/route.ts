@@ -33,6 +33,36 @@ const PERMIT_UNKNOWN = 0;
 const PERMIT_ALLOWED = 1;
 const PERMIT_DENIED = 2;
 
+const NO_BYTES = new Uint8Array(0);
+const SCRATCH_HEAD_BYTES = 1024;
+
+/**
+ * Heads of one-time routes. Such a route is used up before the next one is made; several take turns all the same, so that
+ * a nested look-up (the reply of a request nobody answers) can't disturb the one under way.
+ */
+const SCRATCH_HEADS = Array.from({ length: 4 }, () => {
+  const head = new Uint8Array(SCRATCH_HEAD_BYTES);
+  return { head, view: new DataView(head.buffer) };
+});
+let scratchTurn = 0;
+
+function nextScratchHead(): { head: Uint8Array; view: DataView } {
+  scratchTurn = (scratchTurn + 1) & 3;
+  return SCRATCH_HEADS[scratchTurn]!;
+}
+
+/** `HMSG <subject> ` */
+function writeHead(head: Uint8Array, subject: string): void {
+  head[0] = 0x48;
+  head[1] = 0x4d;
+  head[2] = 0x53;
+  head[3] = 0x47;
+  head[4] = 0x20;
+  const length = subject.length;
+  for (let i = 0; i < length; i++) head[5 + i] = subject.charCodeAt(i);
+  head[5 + length] = 0x20;
+}
+
 export class Route {
   readonly subject: string;
   readonly subjectBytes: Uint8Array;
@@ -55,19 +85,33 @@ export class Route {
   hasThreads = false;
   #permits: Uint8Array | null = null;
 
-  constructor(subject: string, hash: number, generation: number) {
+  /**
+   * @param lasting false for a route that is used once: its head then stands in shared scratch memory, since allocating
+   *   for every one-time subject (inboxes) costs more than matching it
+   */
+  constructor(subject: string, hash: number, generation: number, lasting = true) {
     this.subject = subject;
-    this.subjectBytes = latin1Bytes(subject);
     this.hash = hash;
     this.generation = generation;
-    this.head = latin1Bytes(`HMSG ${subject} `, WORD_SLACK_BYTES);
-    this.headView = new DataView(this.head.buffer);
-    this.headBytes = this.head.length - WORD_SLACK_BYTES;
+    this.headBytes = subject.length + 6;
+    if (lasting || this.headBytes > SCRATCH_HEAD_BYTES - WORD_SLACK_BYTES) {
+      this.subjectBytes = latin1Bytes(subject);
+      this.head = latin1Bytes(`HMSG ${subject} `, WORD_SLACK_BYTES);
+      this.headView = new DataView(this.head.buffer);
+    } else {
+      this.subjectBytes = NO_BYTES;
+      this.stale = true;
+      const scratch = nextScratchHead();
+      this.head = scratch.head;
+      this.headView = scratch.view;
+      writeHead(scratch.head, subject);
+    }
     this.reserved = subject.startsWith('_GR_.') || subject.startsWith('$NRG.');
   }
 
   /** Whether the permission set allows publishing on this subject; asked once per set. */
   permits(permissions: PermissionSet): boolean {
+    if (this.stale) return permissions.canPublish(this.subject);
     const id = permissions.id;
     let permits = this.#permits;
     if (permits === null || permits.length <= id) {

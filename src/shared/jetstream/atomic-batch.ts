@@ -173,7 +173,7 @@ export class AtomicBatches {
   #abandon(id: string, reason: AbandonReason): void {
     const batch = this.#batches.get(id);
     if (batch !== undefined) this.#close(batch);
-    adviseAbandoned(this.#stream, id, reason);
+    if (batch !== undefined || reason === 'unsupported') adviseAbandoned(this.#stream, id, reason);
   }
 
   /** Drops every open batch: the stream is closed or takes none any more. */

@@ -163,13 +163,11 @@ class Calendar {
     return null;
   }
 
-  /** The moment of a local wall time; null for one that a change of the clocks leaves out. */
+  /** The moment of a local wall time: the first of two, null for one that a change of the clocks leaves out. */
   #moment(wall: number): number | null {
-    const guess = wall - this.#offset(wall);
-    for (const moment of [guess, wall - this.#offset(guess)]) {
-      if (moment + this.#offset(moment) === wall) return moment;
-    }
-    return null;
+    const moments = [wall - DAY_MS / 2, wall + DAY_MS / 2].map((near) => wall - this.#offset(near));
+    const real = moments.filter((moment) => moment + this.#offset(moment) === wall);
+    return real.length === 0 ? null : Math.min(...real);
   }
 }
 

@@ -101,6 +101,8 @@ class OriginLink implements StreamReader {
   #identity = '';
   #retryAtMs = 0;
   #lastContactMs = -1;
+  /** Why the last attempt to copy failed. */
+  #error: ApiError | null = null;
 
   constructor(stream: Stream, source: StreamSource, isMirror: boolean) {
     this.#stream = stream;
@@ -207,6 +209,7 @@ class OriginLink implements StreamReader {
   pump(): void {
     const { engine } = this.#stream;
     const origin = this.#resolve();
+    this.#error = this.problem();
     if (origin === null || engine.clock.ms < this.#retryAtMs) return;
     this.#lastContactMs = engine.clock.ms;
     for (let copied = 0; copied < PORTION_MSGS; copied++) {
@@ -299,15 +302,16 @@ class OriginLink implements StreamReader {
 
   /** As it stands in the stream's info: `StreamSourceInfo`. */
   infoJson(): string {
-    const problem = this.problem();
     const json = new JsonObject().string('name', this.source.name);
     addExternal(json, this.source);
     json.integer('lag', this.lag());
     if (!this.#isMirror && this.#position > 0) json.integer('seq', this.#position);
     const sinceMs = this.#stream.engine.clock.ms - this.#lastContactMs;
     json.integer('active', this.#lastContactMs < 0 ? -1 : BigInt(sinceMs) * 1_000_000n);
-    if (problem !== null) json.raw('error', errorJson(problem));
-    addSourceFilters(json, this.source);
+    if (this.#error !== null) json.raw('error', errorJson(this.#error));
+    // A mirror's filter is shown once the origin was reached, as nats-server does.
+    if (!this.#isMirror || this.#lastContactMs >= 0 || this.source.filterSubject === '')
+      addSourceFilters(json, this.source);
     return json.end();
   }
 }

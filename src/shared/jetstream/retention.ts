@@ -21,8 +21,12 @@ function isOverLimit(stream: Stream): boolean {
   return (maxMsgs > 0 && messages > maxMsgs) || (maxBytes > 0 && bytes > maxBytes);
 }
 
-/** Removes the oldest messages until the limits of the whole stream are kept. */
+/**
+ * Removes the oldest messages until the limits of the whole stream are kept. One that discards new messages keeps what it
+ * has, lowered limits or not.
+ */
 export function enforceTotals(stream: Stream): void {
+  if (stream.config.discard === 'new') return;
   while (isOverLimit(stream) && stream.store.messages > 0) {
     if (stream.remove(stream.store.firstSeq, false, 'limits') <= 0) return;
   }

@@ -332,8 +332,10 @@ const DELETE_READERS = fieldReaders<DeleteBody>({
 
 /** What is said of a sequence that isn't there: each kind of store of nats-server has its own words. */
 function missingMessage(stream: Stream, seq: number): ApiError {
-  if (stream.store.storage === 'memory') return apiError(10043, { seq: String(seq) });
-  return apiErrorText(10057, seq > stream.store.lastSeq ? 'stream store EOF' : 'no message found');
+  const { storage, firstSeq, lastSeq } = stream.store;
+  if (storage === 'file' && seq > lastSeq) return apiErrorText(10057, 'stream store EOF');
+  if (storage === 'file' && seq < firstSeq) return apiErrorText(10057, 'no message found');
+  return apiError(10043, { seq: String(seq) });
 }
 
 const deleteMessage: Endpoint = {

@@ -314,15 +314,18 @@ export class Stream {
     }
   }
 
-  /** Removes a message whose time is up, and leaves a marker when it was the last of its subject (§4.6). */
+  /**
+   * Removes a message whose time is up. When it is the last of its subject a marker takes its place (§4.6), and does so by
+   * rolling it up: that way the marker is republished with the sequence it replaces.
+   */
   #expire(message: StoredMessage): void {
     const { sequence } = message;
     const markerTtlNs = this.#config.subjectDeleteMarkerTtlNs;
     const subject = message.subject();
     const marks = markerTtlNs > 0n && !isMarker(message) && this.store.subjectState(subject)?.messages === 1;
+    if (marks) storeMarker(this, subject, Number(markerTtlNs / NANOS_PER_SECOND));
     this.schedules.removed(subject, sequence);
-    const removed = this.remove(sequence, false, 'limits');
-    if (marks && removed > 0) storeMarker(this, subject, Number(markerTtlNs / NANOS_PER_SECOND));
+    this.remove(sequence, false, 'limits');
   }
 }
 

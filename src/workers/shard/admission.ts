@@ -12,7 +12,7 @@ import {
   STAGE_TLS_HANDSHAKE,
   STAGE_TLS_PEEK,
 } from './connection.ts';
-import type { HandedConnection } from './contract.ts';
+import { COUNTERS, type HandedConnection } from './contract.ts';
 import type { Shard } from './shard.ts';
 
 /**
@@ -52,10 +52,13 @@ export class Admission {
       buffer: () => (connection === null ? shard.input.region : shard.input.target(connection)),
       callback: (count: number) => shard.input.received(connection!, count),
     };
+    // Counted first: should the thread end right here, main leaks a descriptor instead of closing one that got a new owner.
+    shard.counters[COUNTERS.adopted]!++;
     const socket = adoptSocket(handed, direct ? onread : null);
     connection = new ClientConnection(shard, handed.cid, socket, shard.globalAccount, Date.now());
     connection.remoteAddress = handed.remoteAddress;
     connection.remotePort = handed.remotePort;
+    connection.refused = handed.refusal !== '';
     shard.register(connection);
     this.#listen(connection, socket);
     shard.log('debug', `${connection.label} - Client connection created`);

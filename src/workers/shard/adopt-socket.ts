@@ -9,7 +9,7 @@ export interface ReadTarget {
 
 /** The parts of a transferred socket that are needed to give its handle to a socket of our own making. */
 interface SocketWithHandle {
-  _handle: object | null;
+  _handle: { fd?: number } | null;
 }
 
 /**

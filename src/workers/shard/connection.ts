@@ -49,6 +49,8 @@ export class ClientConnection implements Subscriber, ParserClient {
   skippingOp = 0;
   gated: boolean;
   closed = false;
+  /** Only here to be told that there is no room: it counts as accepted, but never as open. */
+  refused = false;
   // Session
   account: Account;
   permissions: PermissionSet | null = null;

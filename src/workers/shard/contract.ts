@@ -48,6 +48,8 @@ export interface ShardStart {
   counters: SharedArrayBuffer;
   /** Connections of each account over all shards, by account index. */
   accountConnections: SharedArrayBuffer;
+  /** This shard's share of them: what is to be taken back when it dies. */
+  ownAccountConnections: SharedArrayBuffer;
   links: ThreadLinkMemory[];
   /** Index of each account, by name: the same on all threads and never reused. */
   accountIndexes: Record<string, number>;
@@ -92,8 +94,6 @@ export type ShardLogLevel = 'error' | 'warn' | 'info' | 'debug' | 'trace';
 export type FromShard =
   | { kind: 'ready' }
   | { kind: 'log'; level: ShardLogLevel; text: string }
-  /** So many handed connections are in the counter now. */
-  | { kind: 'accepted'; count: number }
   | { kind: 'closed'; snapshot: ConnectionSnapshot }
   | { kind: 'bcrypt'; request: number; password: string; hash: string }
   | { kind: 'reply'; request: number; result: ShardReply }
@@ -101,7 +101,12 @@ export type FromShard =
 
 export type ShardReply = ConnectionAnswer | SubscriptionAnswer;
 
-/** Slots of a shard's counter page (Float64). Main reads them without asking; only the shard writes. */
+/**
+ * Slots of a shard's counter page (Float64). Main reads them without asking; only the shard writes.
+ *
+ * `adopted` counts every connection whose descriptor has become the shard's, `ended` every one of them that wasn't refused
+ * and is over. Main knows how many it handed over, so the two tell it exactly what is open and what is still on its way.
+ */
 export const COUNTERS = {
   connections: 0,
   totalConnections: 1,
@@ -115,5 +120,7 @@ export const COUNTERS = {
   stalledClients: 9,
   loopLagMs: 10,
   heartbeatMs: 11,
+  adopted: 12,
+  ended: 13,
   slots: 16,
 } as const;

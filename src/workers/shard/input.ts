@@ -76,6 +76,7 @@ export class Input {
         this.#parse(connection, this.#bytes, this.#view, start, HEADROOM_BYTES + count);
       }
     }
+    this.#shard.afterRead();
     return !connection.paused;
   }
 

@@ -349,11 +349,10 @@ export class Login {
   #register(connection: ClientConnection, account: Account): boolean {
     if (connection.registered && connection.account === account) return true;
     this.unregister(connection);
-    const { accountConnections } = this.#shard;
-    const count = Atomics.add(accountConnections, account.index, 1) + 1;
+    const count = this.#countInAccount(account, 1);
     const limit = account.limits.maxConnections;
     if (limit >= 0 && count > limit) {
-      Atomics.sub(accountConnections, account.index, 1);
+      this.#countInAccount(account, -1);
       return false;
     }
     connection.account = account;
@@ -364,7 +363,14 @@ export class Login {
   unregister(connection: ClientConnection): void {
     if (!connection.registered) return;
     connection.registered = false;
-    Atomics.sub(this.#shard.accountConnections, connection.account.index, 1);
+    this.#countInAccount(connection.account, -1);
+  }
+
+  /** @returns connections of the account over all shards */
+  #countInAccount({ index }: Account, change: number): number {
+    const { accountConnections, ownAccountConnections } = this.#shard;
+    ownAccountConnections[index]! += change;
+    return Atomics.add(accountConnections, index, change) + change;
   }
 
   /** A second CONNECT starts anew: subscriptions end, the account is left. */

@@ -8,7 +8,6 @@ export function handleMail(shard: Shard, message: ToShard): void {
   switch (message.kind) {
     case 'connections':
       for (const handed of message.list) shard.admission.accept(handed);
-      shard.post({ kind: 'accepted', count: message.list.length });
       return;
     case 'options':
       shard.reload(message.options, message.identity, message.accountIndexes);

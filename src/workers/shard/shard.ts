@@ -62,12 +62,14 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   lameDuck = false;
   readonly counters: Float64Array;
   readonly accountConnections: Int32Array;
+  readonly ownAccountConnections: Int32Array;
   readonly #links: ThreadLinks | null;
   readonly #doorbell: Doorbell;
   readonly #post: (message: FromShard) => void;
   #dirty: ClientConnection[] = [];
   #closing: { connection: ClientConnection; reason: CloseReason }[] = [];
   #turnOpen = false;
+  #readsInTurn = 0;
   #roomFreed = false;
   #hadBacklog = false;
   #stopping = false;
@@ -80,6 +82,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.#post = post;
     this.counters = new Float64Array(start.counters);
     this.accountConnections = new Int32Array(start.accountConnections);
+    this.ownAccountConnections = new Int32Array(start.ownAccountConnections);
     this.random = new Prng(start.seed);
     this.#doorbell = new Doorbell(start.doorbells, start.thread);
     this.#links =
@@ -180,8 +183,17 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     if (this.#dirty.length > EARLY_FLUSH_CONNECTIONS) this.#flushOutput();
   }
 
+  /**
+   * A read has been dealt with. What the first one of a turn caused is written at once, for it may well be the only one and
+   * somebody waits for the answer; of the others each connection gets one write at the end.
+   */
+  afterRead(): void {
+    if (this.#readsInTurn++ === 0) this.#flushOutput();
+  }
+
   #openTurn(): void {
     this.#turnOpen = true;
+    this.#readsInTurn = 0;
     this.nowMs = Date.now();
     if (this.#links !== null) this.#doorbell.awake();
     setImmediate(this.#endTurn);
@@ -367,7 +379,10 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.session.ended(connection);
     this.input.forget(connection);
     this.connections.delete(connection.cid);
-    this.counters[COUNTERS.connections] = this.connections.size;
+    if (!connection.refused) {
+      this.counters[COUNTERS.connections]!--;
+      this.counters[COUNTERS.ended]!++;
+    }
     this.log('debug', `${connection.label} - Client connection closed: ${reason}`);
     this.post({ kind: 'closed', snapshot: snapshotConnection(connection, this.nowMs, true) });
     connection.subscriptions = null;
@@ -377,7 +392,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   register(connection: ClientConnection): void {
     this.connections.set(connection.cid, connection);
-    this.counters[COUNTERS.connections] = this.connections.size;
+    if (!connection.refused) this.counters[COUNTERS.connections]!++;
     this.counters[COUNTERS.totalConnections]!++;
   }
 

@@ -203,6 +203,11 @@ export class BlockFile {
     return this.#open().startSync();
   }
 
+  syncNow(): void {
+    this.dirty = false;
+    this.#open().sync();
+  }
+
   close(): void {
     this.#file?.close();
     this.#file = null;
@@ -234,7 +239,13 @@ export class BlockFile {
     this.end = BLOCK_HEADER_BYTES;
   }
 
-  #appendExtent(file: DiskFile, bytes: Uint8Array, from: number, to: number, packed: Uint8Array | null): void {
+  #appendExtent(
+    file: DiskFile,
+    bytes: Uint8Array,
+    from: number,
+    to: number,
+    packed: Uint8Array | null,
+  ): void {
     let body = bytes.subarray(from, to);
     let flags = 0;
     if (packed !== null && packed.length < body.length) {
@@ -345,7 +356,16 @@ export class BlockFile {
     if (cipher === null) return sealed.bytes.slice(16, 16 + body);
     const plain = new Uint8Array(body - NONCE_BYTES - TAG_BYTES);
     const nonce = sealed.bytes.slice(16, 16 + NONCE_BYTES);
-    const right = decryptInto(cipher.cipher, cipher.key, nonce, sealed.bytes, 16 + NONCE_BYTES, 16 + body, plain, 0);
+    const right = decryptInto(
+      cipher.cipher,
+      cipher.key,
+      nonce,
+      sealed.bytes,
+      16 + NONCE_BYTES,
+      16 + body,
+      plain,
+      0,
+    );
     return right ? plain : null;
   }
 }

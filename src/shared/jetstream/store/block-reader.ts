@@ -2,7 +2,7 @@ import { assert } from '../../base/assert.ts';
 import { BlockIndex, type MessageBlock, NO_ROW, Presence, SIZE_TTL } from './block.ts';
 import { Checksum } from './checksum.ts';
 import { type BlockCache, Chunk } from './chunk.ts';
-import { readIndex, readSummary, summaryRows } from './footer.ts';
+import { type FooterSummary, readIndex, readSummary, summaryRows } from './footer.ts';
 import { READ_WINDOW_BYTES } from './limits.ts';
 import {
   BLOCK_SALT_HI,
@@ -128,6 +128,34 @@ export class BlockReader {
     return index;
   }
 
+  /**
+   * Reads or rebuilds the index of a block that a manifest names, and counts its live messages into the subject table. Live
+   * messages that aren't found have size 0 in the index.
+   */
+  recover(block: MessageBlock): BlockIndex {
+    const file = block.file;
+    assert(file !== null, 'memory streams are not recovered');
+    const summary = file.footer === null ? null : readSummary(file);
+    let index: BlockIndex | null = null;
+    if (summary !== null && summary.span >= block.span) {
+      index = readIndex(
+        file,
+        summary,
+        Uint32Array.from({ length: summary.subjects }, (_, i) => i),
+        block.span,
+      );
+      if (index !== null) this.#countEntries(block, index, summary);
+    }
+    if (index === null) {
+      if (file.footer !== null) this.#note(block, 0, 'unreadable footer');
+      if (file.extents && !file.scanExtents()) this.#note(block, 0, 'unreadable extent header');
+      index = this.scan(block, true);
+    }
+    block.index = index;
+    if (file.footer !== null) this.#cache.addIndex(block);
+    return index;
+  }
+
   /** What a block that takes no more messages may have. */
   presence(block: MessageBlock): Presence {
     const index = this.index(block);
@@ -172,7 +200,10 @@ export class BlockReader {
   #chunkToScan(block: MessageBlock, offset: number): Chunk | null {
     const chunk = block.chunkAt(offset);
     if (chunk !== null && (!chunk.foreign || this.#fits(chunk, offset - chunk.start))) return chunk;
-    if (chunk !== null && plausibleRecord(chunk.buffer.words, offset - chunk.start, block.length - chunk.start) === 0) {
+    if (
+      chunk !== null &&
+      plausibleRecord(chunk.buffer.words, offset - chunk.start, block.length - chunk.start) === 0
+    ) {
       return chunk;
     }
     if (block.file === null) return null;
@@ -219,6 +250,27 @@ export class BlockReader {
       const before = latest.get(row);
       if (before !== undefined) index.nextSame[before] = i;
       latest.set(row, i);
+    }
+  }
+
+  /** Replaces local subject numbers by rows, for live entries; counts them. */
+  #countEntries(block: MessageBlock, index: BlockIndex, summary: FooterSummary): void {
+    const starts = new Uint32Array(summary.subjects + 1);
+    for (let local = 0; local < summary.subjects; local++) {
+      starts[local + 1] = starts[local]! + summary.rows[local * 4 + 3]!;
+    }
+    const rows = new Uint32Array(summary.subjects).fill(NO_ROW);
+    for (let i = 0; i < index.length; i++) {
+      const local = index.rows[i]!;
+      if (local === NO_ROW || !block.isLive(block.firstSeq + i)) {
+        index.rows[i] = NO_ROW;
+        continue;
+      }
+      if (rows[local] === NO_ROW) {
+        rows[local] = this.#table.intern(summary.text, starts[local]!, starts[local + 1]!);
+      }
+      index.rows[i] = rows[local]!;
+      this.#table.add(rows[local]!, block.firstSeq + i);
     }
   }
 

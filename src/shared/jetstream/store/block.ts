@@ -121,7 +121,12 @@ export class MessageBlock {
     const i = sequence - this.firstSeq;
     const word = i >>> 5;
     if (this.removed === null || word >= this.removed.length) {
-      const size = Math.max(8, word + 1, Math.ceil(this.span / 32), this.closed ? 0 : (this.removed?.length ?? 0) * 2);
+      const size = Math.max(
+        8,
+        word + 1,
+        Math.ceil(this.span / 32),
+        this.closed ? 0 : (this.removed?.length ?? 0) * 2,
+      );
       const larger = new Uint32Array(size);
       if (this.removed !== null) larger.set(this.removed);
       this.removed = larger;

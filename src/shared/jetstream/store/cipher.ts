@@ -93,7 +93,12 @@ export function decryptInto(
 }
 
 /** Wraps a stream's key: nonce, cipher text, tag. */
-export function wrapKey(cipher: CipherName, master: Uint8Array, nonce: Uint8Array, key: Uint8Array): Uint8Array {
+export function wrapKey(
+  cipher: CipherName,
+  master: Uint8Array,
+  nonce: Uint8Array,
+  key: Uint8Array,
+): Uint8Array {
   const wrapped = new Uint8Array(NONCE_BYTES + KEY_BYTES + TAG_BYTES);
   wrapped.set(nonce, 0);
   encryptInto(cipher, master, nonce, key, 0, KEY_BYTES, wrapped, NONCE_BYTES);

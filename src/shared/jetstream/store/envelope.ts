@@ -83,7 +83,8 @@ export function readEnvelope(disk: Disk, path: string, magic: number): EnvelopeS
   const { words, bytes } = buffer;
   if (size < HEADER_BYTES || words[0] !== magic) return 'damaged';
   const stored = words[2]!;
-  if (stored < 0 || HEADER_BYTES + stored > size) return words[1] === ENVELOPE_VERSION ? 'damaged' : 'version';
+  if (stored < 0 || HEADER_BYTES + stored > size)
+    return words[1] === ENVELOPE_VERSION ? 'damaged' : 'version';
   const [lo, hi] = [words[6]!, words[7]!];
   words[6] = 0;
   words[7] = 0;

@@ -1,7 +1,7 @@
 import { BlockIndex, type MessageBlock, NO_ROW, Presence } from './block.ts';
 import type { BlockFile } from './block-file.ts';
-import { SubjectTable } from './subject-table.ts';
 import { WordBuffer } from './record.ts';
+import { SubjectTable } from './subject-table.ts';
 
 /**
  * The footer of a closed block: its index, so that nobody has to read the messages to know what is in it.
@@ -136,7 +136,9 @@ export function summaryRows(summary: FooterSummary, table: SubjectTable, intern:
   let at = 0;
   for (let local = 0; local < summary.subjects; local++) {
     const length = summary.rows[local * 4 + 3]!;
-    const row = intern ? table.intern(summary.text, at, at + length) : table.find(summary.text, at, at + length);
+    const row = intern
+      ? table.intern(summary.text, at, at + length)
+      : table.find(summary.text, at, at + length);
     rows[local] = row < 0 ? NO_ROW : row;
     at += length;
   }

@@ -15,7 +15,14 @@ import {
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
 } from './log-layout.ts';
-import { checkRecord, paddedBytes, plausibleRecord, recordSequence, recordUid, WordBuffer } from './record.ts';
+import {
+  checkRecord,
+  paddedBytes,
+  plausibleRecord,
+  recordSequence,
+  recordUid,
+  WordBuffer,
+} from './record.ts';
 
 /**
  * Reading the log after a stop of any kind.
@@ -292,7 +299,14 @@ export class LogReader {
     const start = this.#header!.start;
     for (let at = from; at < end; at += 8) {
       const position = start + at;
-      const found = checkRecord(checksum, this.#buffer.words, at, end, recordSaltLo(position), recordSaltHi(position));
+      const found = checkRecord(
+        checksum,
+        this.#buffer.words,
+        at,
+        end,
+        recordSaltLo(position),
+        recordSaltHi(position),
+      );
       if (found > 0) return at;
     }
     return end;

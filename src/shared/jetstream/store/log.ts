@@ -99,7 +99,10 @@ export class WriteAheadLog {
     end: number,
     nextName: number,
   ) {
-    assert(options.segmentBytes % SECTOR_BYTES === 0, 'the segment size must be a multiple of the sector size');
+    assert(
+      options.segmentBytes % SECTOR_BYTES === 0,
+      'the segment size must be a multiple of the sector size',
+    );
     this.#disk = disk;
     this.#options = options;
     this.#random = random;
@@ -207,7 +210,11 @@ export class WriteAheadLog {
   tick(): boolean {
     if (this.stopped !== null) return false;
     try {
-      if (!this.#marked && this.synced === this.ticketEnd() && this.#segmentEnd - this.#frame >= SECTOR_BYTES) {
+      if (
+        !this.#marked &&
+        this.synced === this.ticketEnd() &&
+        this.#segmentEnd - this.#frame >= SECTOR_BYTES
+      ) {
         this.#writeFrame();
         this.#marked = true;
       }
@@ -261,10 +268,26 @@ export class WriteAheadLog {
     let end = this.#used;
     const cipher = this.#key === null || end === FRAME_HEADER_BYTES ? null : this.#options.cipher;
     if (cipher !== null) {
-      encryptInto(cipher, this.#key!, frameNonce(this.#frame), bytes, FRAME_HEADER_BYTES, end, bytes, FRAME_HEADER_BYTES);
+      encryptInto(
+        cipher,
+        this.#key!,
+        frameNonce(this.#frame),
+        bytes,
+        FRAME_HEADER_BYTES,
+        end,
+        bytes,
+        FRAME_HEADER_BYTES,
+      );
       end += TAG_BYTES;
     }
-    writeFrameHeader(words, end - FRAME_HEADER_BYTES, this.#frame, this.#evidence, cipher !== null, this.#saltWord);
+    writeFrameHeader(
+      words,
+      end - FRAME_HEADER_BYTES,
+      this.#frame,
+      this.#evidence,
+      cipher !== null,
+      this.#saltWord,
+    );
     const padded = alignSector(end);
     bytes.fill(0, end, padded);
     const segment = this.#segments[this.#segments.length - 1]!;

@@ -2,7 +2,7 @@ import { MessageBlock } from './block.ts';
 import { BlockFile, type StreamCipher } from './block-file.ts';
 import { cipherCode, cipherOfCode } from './cipher.ts';
 import type { Disk } from './disk.ts';
-import { BodyReader, BodyWriter } from './envelope.ts';
+import { type BodyReader, BodyWriter } from './envelope.ts';
 
 /**
  * The manifest of a stream: everything about it as of one log position, but the messages and what can be read from them. A

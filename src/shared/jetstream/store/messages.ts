@@ -3,19 +3,18 @@ import type { BlockFile } from './block-file.ts';
 import { accountingBytes, accountingBytesAt, BlockReader } from './block-reader.ts';
 import { Checksum } from './checksum.ts';
 import { type BlockCache, type Chunk, openChunk } from './chunk.ts';
-import { type MessageDraft, type StoredMessage, TTL_NEVER } from './contract.ts';
+import type { MessageDraft, StoredMessage } from './contract.ts';
 import { BLOCK_SPARE_SPAN, TAIL_BYTES, TAIL_START_BYTES } from './limits.ts';
 import {
   BLOCK_SALT_HI,
   BLOCK_SALT_LO,
   digestRecord,
-  padRecord,
   paddedBytes,
+  padRecord,
   RECORD_HEADER_BYTES,
   RECORD_MESSAGE,
   RecordFields,
   readMessage,
-  recordHeaderBytes,
   recordKeyBytes,
   recordLength,
   recordMs,
@@ -45,7 +44,13 @@ export interface MessagesContext {
   readonly cache: BlockCache;
   /** Names the file of a new block; null for memory. */
   readonly newFile: (number: number, firstSeq: number) => BlockFile | null;
-  readonly note: (block: MessageBlock, firstSeq: number, lastSeq: number, bytes: number, message: string) => void;
+  readonly note: (
+    block: MessageBlock,
+    firstSeq: number,
+    lastSeq: number,
+    bytes: number,
+    message: string,
+  ) => void;
 }
 
 const fields = new RecordFields();
@@ -343,6 +348,13 @@ export class StreamMessages {
     this.#lose(block, sequence);
   }
 
+  /** Takes note of a message that was found missing before it was counted. */
+  noteLost(block: MessageBlock, sequence: number): void {
+    this.lostSequences.push(sequence);
+    block.damaged = true;
+    this.#context.note(block, sequence, sequence, 0, 'damaged message');
+  }
+
   #lose(block: MessageBlock, sequence: number): void {
     const index = this.reader.index(block);
     const i = sequence - block.firstSeq;
@@ -483,7 +495,8 @@ export class StreamMessages {
     }
     if (sequence !== table.first[row]) return;
     let next = index.nextSame[i]!;
-    while (next !== 0 && (index.rows[next] !== row || !block.isLive(block.firstSeq + next))) next = index.nextSame[next]!;
+    while (next !== 0 && (index.rows[next] !== row || !block.isLive(block.firstSeq + next)))
+      next = index.nextSame[next]!;
     table.first[row] = next === 0 ? block.lastSeq + 1 : block.firstSeq + next;
     table.inexact[row] = next === 0 ? 1 : 0;
   }
@@ -539,7 +552,9 @@ export class StreamMessages {
       const block = this.find(this.firstSeq)!;
       const index = this.reader.index(block);
       const sequence = this.firstSeq;
-      const chunk = block.isLive(sequence) ? this.reader.locate(block, index.offsets[sequence - block.firstSeq]!) : null;
+      const chunk = block.isLive(sequence)
+        ? this.reader.locate(block, index.offsets[sequence - block.firstSeq]!)
+        : null;
       if (chunk === null) this.#lose(block, sequence);
       else {
         this.#firstMs = recordMs(chunk.buffer.words, this.reader.at);
@@ -548,5 +563,3 @@ export class StreamMessages {
     }
   }
 }
-
-

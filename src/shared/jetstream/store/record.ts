@@ -120,7 +120,13 @@ export function padRecord(bytes: Uint8Array, at: number, length: number): void {
 }
 
 /** Copies `source[start, end)`; small copies without a call into the engine. */
-export function copyBytes(target: Uint8Array, at: number, source: Uint8Array, start: number, end: number): void {
+export function copyBytes(
+  target: Uint8Array,
+  at: number,
+  source: Uint8Array,
+  start: number,
+  end: number,
+): void {
   const count = end - start;
   if (count > 64) {
     target.set(source.subarray(start, end), at);

@@ -20,7 +20,8 @@ const COMPACT_MIN_BYTES = 64 * 1024;
 export function wantsRewrite(stream: StoredStream, block: MessageBlock): boolean {
   if (block.messages === 0) return false;
   const file = block.file;
-  if (file === null) return block.closed && block.length > COMPACT_MIN_BYTES && block.liveBytes < block.length / 2;
+  if (file === null)
+    return block.closed && block.length > COMPACT_MIN_BYTES && block.liveBytes < block.length / 2;
   if (!block.closed || file.footer === null) return false;
   if (block.erasing || block.damaged) return true;
   if (block.length > COMPACT_MIN_BYTES && block.liveBytes < block.length / 2) return true;

@@ -205,7 +205,13 @@ function firstInBlock(messages: StreamMessages, block: MessageBlock, ms: number,
   return block.nextLive(low);
 }
 
-function isBefore(messages: StreamMessages, block: MessageBlock, sequence: number, ms: number, nanos: number): boolean {
+function isBefore(
+  messages: StreamMessages,
+  block: MessageBlock,
+  sequence: number,
+  ms: number,
+  nanos: number,
+): boolean {
   const index = messages.reader.index(block);
   const chunk = messages.reader.locate(block, index.offsets[sequence - block.firstSeq]!);
   if (chunk === null) return true;

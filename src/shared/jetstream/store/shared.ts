@@ -1,8 +1,9 @@
-import type { CipherName } from './cipher.ts';
 import type { BlockCache } from './chunk.ts';
+import type { CipherName } from './cipher.ts';
 import type { DamageReport } from './contract.ts';
 import type { Disk } from './disk.ts';
 import type { WriteAheadLog } from './log.ts';
+import type { StoredStream } from './stream.ts';
 
 /** Compresses bytes on another thread. */
 export interface Compressor {
@@ -21,6 +22,8 @@ export interface StoreParts {
   readonly master: Uint8Array;
   readonly compressor: Compressor;
   readonly report: (report: DamageReport) => void;
+  /** Streams with enough unwritten bytes to be worth a write. */
+  readonly flushQueue: StoredStream[];
   /** Whether changes are part of a group at the moment, and whether the next one is its first. */
   readonly group: { open: boolean; first: boolean };
 }

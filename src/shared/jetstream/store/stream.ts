@@ -16,7 +16,14 @@ import type {
   SubjectsPage,
 } from './contract.ts';
 import { CompiledFilter } from './filter.ts';
-import { BLOCK_MAX_BYTES, BLOCK_MIN_BYTES, MAX_PART_BYTES, MAX_RECORD_BYTES, MEMORY_BLOCK_BYTES } from './limits.ts';
+import {
+  BLOCK_MAX_BYTES,
+  BLOCK_MIN_BYTES,
+  MAX_PART_BYTES,
+  MAX_RECORD_BYTES,
+  MEMORY_BLOCK_BYTES,
+  TAIL_BYTES,
+} from './limits.ts';
 import { blockPath } from './manifest.ts';
 import { StreamMessages } from './messages.ts';
 import {
@@ -25,8 +32,8 @@ import {
   FLAG_ERASE,
   FLAG_GROUP,
   FLAG_GROUP_START,
-  padRecord,
   paddedBytes,
+  padRecord,
   RECORD_COMPACT,
   RECORD_CONSUMER,
   RECORD_CONSUMER_DROP,
@@ -72,6 +79,8 @@ const NO_BYTES = new Uint8Array(0);
 const MAX_SEQUENCE = Number.MAX_SAFE_INTEGER;
 /** Unwritten bytes a stream may gather while its blocks can't be written; then appends are refused. */
 const BLOCKED_BYTES = 4 * 1024 * 1024;
+/** Unwritten bytes from which write-behind is worth while. */
+const WRITE_BEHIND_BYTES = 2 * TAIL_BYTES;
 /** Separates patterns in a purge record: no subject has a space. */
 const PATTERN_SEPARATOR = ' ';
 
@@ -113,6 +122,8 @@ export class StoredStream implements StreamStore {
   /** The manifest's files exist. */
   published = false;
   dropped = false;
+  /** In the store's queue for write-behind. */
+  flushQueued = false;
   readonly #parts: StoreParts;
 
   constructor(
@@ -139,7 +150,8 @@ export class StoredStream implements StreamStore {
       blockBytes: this.blockBytes,
       cache: parts.cache,
       newFile: (number, firstSeq) => (memory ? null : this.newBlockFile(number, firstSeq, cipher !== null)),
-      note: (block, firstSeq, lastSeq, bytes, message) => this.#note(block, firstSeq, lastSeq, bytes, message),
+      note: (block, firstSeq, lastSeq, bytes, message) =>
+        this.#note(block, firstSeq, lastSeq, bytes, message),
     });
     if (spec.firstSeq > 0) {
       this.messageSet.firstSeq = spec.firstSeq;
@@ -234,7 +246,13 @@ export class StoredStream implements StreamStore {
     if (!this.#admit(length + (gap ? paddedBytes(RECORD_HEADER_BYTES) : 0), false)) return -1;
     if (gap) this.#applySkip(sequence - 1, draft.timestampMs, draft.timestampNanos);
     set.append(draft, sequence);
-    if (this.storage === 'file') this.#stageMessage(length);
+    if (this.storage === 'file') {
+      this.#stageMessage(length);
+      if (set.unwritten >= WRITE_BEHIND_BYTES && !this.flushQueued) {
+        this.flushQueued = true;
+        this.#parts.flushQueue.push(this);
+      }
+    }
     return sequence;
   }
 
@@ -259,7 +277,8 @@ export class StoredStream implements StreamStore {
 
   purge(request: PurgeRequest): number {
     const filter = request.filter as CompiledFilter | null;
-    const patterns = filter === null || filter.all ? NO_BYTES : bytesOf(filter.patterns.join(PATTERN_SEPARATOR));
+    const patterns =
+      filter === null || filter.all ? NO_BYTES : bytesOf(filter.patterns.join(PATTERN_SEPARATOR));
     // Patterns may be longer than a key can be, so they are the value.
     if (!this.#admit(recordLength(0, 0, patterns.length), true)) return -1;
     const upTo = this.lastSeq;
@@ -330,7 +349,11 @@ export class StoredStream implements StreamStore {
     const bytes = bytesOf(subject);
     const row = table.find(bytes, 0, bytes.length);
     if (row < 0) return null;
-    return { firstSeq: this.messageSet.firstOf(row), lastSeq: table.last[row]!, messages: table.counts[row]! };
+    return {
+      firstSeq: this.messageSet.firstOf(row),
+      lastSeq: table.last[row]!,
+      messages: table.counts[row]!,
+    };
   }
 
   subjectsState(filter: SubjectFilter | null, offset: number, limit: number): SubjectsPage {

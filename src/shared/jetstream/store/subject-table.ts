@@ -96,6 +96,16 @@ export class SubjectTable {
     this.counts[row]!++;
   }
 
+  /** Counts messages of a whole block, newer than all others of the subject. */
+  addMany(row: number, first: number, last: number, count: number): void {
+    if (this.counts[row] === 0) {
+      this.first[row] = first;
+      this.inexact[row] = 0;
+    }
+    this.last[row] = last;
+    this.counts[row]! += count;
+  }
+
   /** Frees a row whose count has become 0. */
   release(row: number): void {
     this.#unlink(row);
@@ -233,7 +243,10 @@ export class SubjectTable {
   }
 }
 
-function grown<T extends Float64Array | Uint32Array | Int32Array | Uint16Array | Uint8Array>(from: T, to: T): T {
+function grown<T extends Float64Array | Uint32Array | Int32Array | Uint16Array | Uint8Array>(
+  from: T,
+  to: T,
+): T {
   to.set(from);
   return to;
 }

@@ -31,26 +31,36 @@ function describeRoute({ plain, threads, groups, onlyPlain, hasThreads }: Route)
 
 const NOTHING = { plain: [], threads: [], groups: [], onlyPlain: true, hasThreads: false };
 
+/** The route of a subject that was looked up before, which is when it is kept. */
+function keptRoute(account: Account, subject: string): Route {
+  account.routeOf(subject);
+  return account.routeOf(subject);
+}
+
 describe('routes', () => {
   let account: Account;
   beforeEach(() => {
     account = testAccount();
   });
 
-  test('are prepared once and found again', () => {
+  test('are used once, kept from the second look-up on, and found again', () => {
     account.subscribe(subscription('foo'));
+    const once = account.routeOf('foo');
+    expect(describeRoute(once)).toEqual({ ...NOTHING, plain: ['foo'] });
+    expect([once.stale, account.routes.count]).toEqual([true, 0]);
     const route = account.routeOf('foo');
     expect(describeRoute(route)).toEqual({ ...NOTHING, plain: ['foo'] });
+    expect([route.stale, account.routes.count]).toEqual([false, 1]);
     expect(account.routeOf('foo')).toBe(route);
-    expect(account.sublist.matches).toBe(1);
+    expect(account.sublist.matches).toBe(2);
   });
 
   test('a literal subscription ends the route of its subject and no other', () => {
-    const [foo, bar] = [account.routeOf('foo'), account.routeOf('bar')];
+    const [foo, bar] = [keptRoute(account, 'foo'), keptRoute(account, 'bar')];
     const added = subscription('foo');
     account.subscribe(added);
     expect([foo.stale, bar.stale, account.routeOf('bar') === bar]).toEqual([true, false, true]);
-    const withFoo = account.routeOf('foo');
+    const withFoo = keptRoute(account, 'foo');
     expect(describeRoute(withFoo)).toEqual({ ...NOTHING, plain: ['foo'] });
     account.unsubscribe(added);
     expect(withFoo.stale).toBe(true);
@@ -70,7 +80,7 @@ describe('routes', () => {
   });
 
   test.each(['foo*', 'f>o', 'foo.b*r'])('%s is literal', (subject) => {
-    const other = account.routeOf('other');
+    const other = keptRoute(account, 'other');
     account.subscribe(subscription(subject));
     expect(account.routeOf('other')).toBe(other);
     expect(account.routeOf(subject).plain).toHaveLength(1);
@@ -78,8 +88,8 @@ describe('routes', () => {
 
   test('the cache overflows into a new generation', () => {
     account.subscribe(subscription('s.5'));
-    const first = account.routeOf('s.5');
-    for (let index = 0; index < ROUTE_CACHE_MAX_ENTRIES + 10; index++) account.routeOf(`s.${index}`);
+    const first = keptRoute(account, 's.5');
+    for (let index = 0; index < ROUTE_CACHE_MAX_ENTRIES + 10; index++) keptRoute(account, `s.${index}`);
     expect(first.generation).not.toBe(account.generation);
     expect(account.routes.count).toBeLessThan(20);
     expect(account.routeOf('s.5').plain).toHaveLength(1);
@@ -109,7 +119,7 @@ describe('routes', () => {
 describe('subscriptions', () => {
   test('an invalid subject is refused and changes nothing', () => {
     const account = testAccount();
-    const route = account.routeOf('foo');
+    const route = keptRoute(account, 'foo');
     for (const subject of ['', '.', 'a..b', 'a.>.b', '.a', 'a.'])
       expect(account.subscribe(subscription(subject)), subject).toBe(false);
     expect([account.localSubscriptions, account.routeOf('foo')]).toEqual([0, route]);

@@ -14,7 +14,7 @@ import {
 } from '../../../../src/shared/jetstream/effects.ts';
 import { JetStream, type JetStreamOptions } from '../../../../src/shared/jetstream/jetstream.ts';
 import { STREAM_ENDPOINTS } from '../../../../src/shared/jetstream/stream-api.ts';
-import { subjectMatches } from '../../../../src/shared/subject/subject.ts';
+import { hasEmptyToken, subjectMatches } from '../../../../src/shared/subject/subject.ts';
 import { FakeStore } from './fake-store.ts';
 
 export const ACCOUNT = '$G';
@@ -75,6 +75,7 @@ export class Harness implements Effects {
     payload: Uint8Array,
     ticket: number,
   ): void {
+    if (hasEmptyToken(subject)) return;
     this.sent.push({
       account,
       subject,

@@ -27,7 +27,7 @@ function normal(text: string): string {
 
 function steps(name: string): Step[] {
   return JSON.parse(
-    readFileSync(new URL(`fixtures/recorded-${name}.json`, import.meta.url), 'utf8'),
+    readFileSync(new URL(`fixtures/recorded-${name}.json.txt`, import.meta.url), 'utf8'),
   ) as Step[];
 }
 

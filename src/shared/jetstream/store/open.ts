@@ -1,0 +1,443 @@
+import type { MessageBlock } from './block.ts';
+import type { StreamCipher } from './block-file.ts';
+import { type DroppedStream, manifestKey, removeStreamFiles } from './checkpoint.ts';
+import { LITTLE_ENDIAN } from './checksum.ts';
+import { BlockCache } from './chunk.ts';
+import { type CipherName, masterKey, NONCE_BYTES, unwrapKey, wrapKey } from './cipher.ts';
+import type { DamageReport, Store, StoreFailure } from './contract.ts';
+import { type Disk, DiskError } from './disk.ts';
+import { BodyReader, openBody, readEnvelope } from './envelope.ts';
+import { readSummary, summaryPresence, summaryRows } from './footer.ts';
+import {
+  CACHE_BYTES,
+  CHECKPOINT_LOG_BYTES,
+  INDEX_CACHE_BYTES,
+  LOG_MAX_BYTES,
+  SEGMENT_BYTES,
+} from './limits.ts';
+import { WriteAheadLog } from './log.ts';
+import { LogReader, openSegments } from './log-recovery.ts';
+import { decodeBlocks, decodeManifest, MANIFEST_MAGIC } from './manifest.ts';
+import { Replay } from './replay.ts';
+import { attempt, keyProof, newest, ROOT_PATHS, type Root, readRoot, writeRoot } from './root.ts';
+import type { Compressor, StoreParts } from './shared.ts';
+import { JetStreamStore } from './store.ts';
+import { StoredStream } from './stream.ts';
+
+/**
+ * Opening a store: lock, root, manifests, log.
+ *
+ * Nothing is written before it is known that the directory is a store of this version, with this key, and that nobody else
+ * has it. What is damaged is reported and left where it is; nothing is taken for an orphan and removed, but what says itself
+ * that it was dropped.
+ */
+
+export interface StoreOptions {
+  /** Of a new store; an existing one keeps its own. A multiple of 512. */
+  readonly segmentBytes?: number;
+  readonly logMaxBytes?: number;
+  readonly checkpointBytes?: number;
+  readonly cacheBytes?: number;
+  readonly indexCacheBytes?: number;
+  /** Null: no encryption. */
+  readonly cipher: CipherName | null;
+  /** Configured key; unused without a cipher. */
+  readonly key: string;
+  /** The key before, while keys are changed; empty: none. */
+  readonly previousKey: string;
+}
+
+export interface StoreHost {
+  readonly disk: Disk;
+  /** Fresh random bytes: keys, salts, nonces. */
+  readonly random: (bytes: number) => Uint8Array;
+  readonly compressor: Compressor;
+}
+
+/** Thrown inside, returned by `openStore`. */
+class OpenError extends Error {
+  override readonly name = 'OpenError';
+  readonly failure: StoreFailure;
+
+  constructor(code: StoreFailure['code'], message: string) {
+    super(message);
+    this.failure = { code, message };
+  }
+}
+
+/** Opens the store in the disk's directory, or makes one when that is empty. */
+export function openStore(host: StoreHost, options: StoreOptions): Store | StoreFailure {
+  if (!LITTLE_ENDIAN) return { code: 'format', message: 'the store needs a little-endian machine' };
+  const holder = host.disk.lock();
+  if (holder !== null) return { code: 'locked', message: `the store directory is in use by ${holder}` };
+  try {
+    return new Opening(host, options).run();
+  } catch (error) {
+    host.disk.unlock();
+    if (error instanceof OpenError) return error.failure;
+    if (error instanceof DiskError)
+      return { code: error.code === 'no_space' ? 'no_space' : 'io', message: error.message };
+    throw error;
+  }
+}
+
+/** Whether `openStore` refused. */
+export function isFailure(result: Store | StoreFailure): result is StoreFailure {
+  return 'code' in result;
+}
+
+class Opening {
+  readonly #host: StoreHost;
+  readonly #options: StoreOptions;
+  readonly #reports: DamageReport[] = [];
+  /** Present key first. */
+  readonly #masters: Uint8Array[];
+  readonly #streams = new Map<number, StoredStream>();
+  readonly #positions = new Map<number, number>();
+  readonly #dropped: DroppedStream[] = [];
+  readonly #rewrapped: StoredStream[] = [];
+
+  constructor(host: StoreHost, options: StoreOptions) {
+    this.#host = host;
+    this.#options = options;
+    this.#masters = options.cipher === null ? [] : [masterKey(options.key)];
+    if (options.cipher !== null && options.previousKey !== '')
+      this.#masters.push(masterKey(options.previousKey));
+  }
+
+  run(): JetStreamStore {
+    const { disk } = this.#host;
+    const root = this.#openRoot();
+    disk.makeDirectory('log');
+    disk.makeDirectory('streams');
+    const found = openSegments(disk, root.checkpoint, root.segmentBytes);
+    for (const file of found.unreadable) this.#report(file, 0, 'unreadable log segment, left alone');
+    if (found.gap) this.#report('log', 0, `the log should begin at ${root.checkpoint} and does not`);
+    // The log's parts are needed by streams before it can be opened: reading comes first, then writing behind its end.
+    const parts = this.#parts(root);
+    this.#readManifests(parts, root);
+    const replay = new Replay(this.#streams, this.#positions, this.#dropped, this.#reports, (uid, value) =>
+      this.#created(parts, root, uid, value),
+    );
+    const reader = new LogReader(replay, this.#masters, root.segmentBytes);
+    const end = reader.read(found.segments, root.checkpoint);
+    if (reader.wrongKey) throw new OpenError('key', 'the log was written with another encryption key');
+    replay.finish();
+    const log = this.#openLog(found, end, root);
+    parts.log = log;
+    // A manifest under the key before would be lost with that key.
+    for (const stream of this.#rewrapped) if (stream.dirtyFrom < 0) stream.dirtyFrom = log.written;
+    this.#finishDrops();
+    const checkpointBytes = this.#options.checkpointBytes ?? CHECKPOINT_LOG_BYTES;
+    return new JetStreamStore(parts, root, this.#streams, this.#dropped, checkpointBytes, this.#reports);
+  }
+
+  #report(file: string, bytes: number, message: string, account = '', stream = ''): void {
+    this.#reports.push({ file, account, stream, firstSeq: 0, lastSeq: 0, bytes, message });
+  }
+
+  #parts(root: Root): StoreParts & { log: WriteAheadLog } {
+    const { disk, random, compressor } = this.#host;
+    const options = this.#options;
+    return {
+      disk,
+      random,
+      compressor,
+      log: this.#newLog(root, [], [], root.checkpoint, 0),
+      cache: new BlockCache(options.cacheBytes ?? CACHE_BYTES, options.indexCacheBytes ?? INDEX_CACHE_BYTES),
+      cipher: options.cipher,
+      master: this.#masters[0] ?? new Uint8Array(0),
+      report: (report) => this.#reports.push(report),
+      group: { open: false, first: false },
+      flushQueue: [],
+    };
+  }
+
+  #newLog(
+    root: Root,
+    segments: ConstructorParameters<typeof WriteAheadLog>[3],
+    spares: ConstructorParameters<typeof WriteAheadLog>[4],
+    end: number,
+    nextName: number,
+  ): WriteAheadLog {
+    const options = {
+      segmentBytes: root.segmentBytes,
+      maxBytes: this.#options.logMaxBytes ?? LOG_MAX_BYTES,
+      cipher: this.#options.cipher,
+      master: this.#masters[0] ?? new Uint8Array(0),
+    };
+    return new WriteAheadLog(this.#host.disk, options, this.#host.random, segments, spares, end, nextName);
+  }
+
+  #openLog(found: ReturnType<typeof openSegments>, end: number, root: Root): WriteAheadLog {
+    const log = this.#newLog(
+      root,
+      found.segments,
+      found.spares,
+      Math.max(end, root.checkpoint),
+      found.nextName,
+    );
+    log.open();
+    const failure = log.commit(true);
+    if (failure !== null) throw new OpenError(failure.code, failure.message);
+    return log;
+  }
+
+  #openRoot(): Root {
+    const { disk } = this.#host;
+    const { root, states } = readRoot(disk);
+    if (states.includes('version')) {
+      throw new OpenError(
+        'format',
+        'the store was written by another version of natsd; it was left untouched',
+      );
+    }
+    if (root === null) return this.#newRoot(states.every((state) => state === 'missing'));
+    for (let copy = 0; copy < states.length; copy++) {
+      const state = states[copy]!;
+      if (typeof state === 'string') this.#report(ROOT_PATHS[copy]!, 0, `one copy of the root is ${state}`);
+    }
+    if (this.#options.cipher !== null && root.keyProof.length > 0) {
+      const fits = this.#masters.some((master) => sameBytes(keyProof(master), root.keyProof));
+      if (!fits) throw new OpenError('key', 'the encryption key does not fit the store');
+    }
+    if (this.#options.cipher === null && root.keyProof.length > 0) {
+      throw new OpenError('key', 'the store is encrypted and no key is configured');
+    }
+    root.generation++;
+    root.cipher = this.#options.cipher;
+    root.keyProof = this.#masters[0] === undefined ? new Uint8Array(0) : keyProof(this.#masters[0]);
+    return root;
+  }
+
+  #newRoot(missing: boolean): Root {
+    const { disk } = this.#host;
+    const names = disk.list('').filter((name) => name !== 'lock' && !ROOT_PATHS.includes(name as 'root.a'));
+    if (names.length > 0) {
+      const what = missing ? 'is not a store of natsd' : 'has no readable root';
+      throw new OpenError(
+        'format',
+        `the store directory ${what} and not empty (${names[0]}); it was left untouched`,
+      );
+    }
+    const root: Root = {
+      generation: 1,
+      segmentBytes: this.#options.segmentBytes ?? SEGMENT_BYTES,
+      nextUid: 1,
+      checkpoint: 0,
+      cipher: this.#options.cipher,
+      keyProof: this.#masters[0] === undefined ? new Uint8Array(0) : keyProof(this.#masters[0]),
+    };
+    writeRoot(disk, root);
+    disk.makeDirectory('log');
+    disk.makeDirectory('streams');
+    disk.syncDirectory('');
+    return root;
+  }
+
+  #readManifests(parts: StoreParts, root: Root): void {
+    for (const name of this.#host.disk.list('streams')) {
+      if (name.endsWith('.dropped')) {
+        this.#dropped.push({ directory: `streams/${name}`, position: -1 });
+        continue;
+      }
+      if (!/^\d{8,}$/.test(name)) continue;
+      root.nextUid = Math.max(root.nextUid, Number(name) + 1);
+      this.#readManifest(parts, `streams/${name}`, Number(name));
+    }
+  }
+
+  #readManifest(parts: StoreParts, directory: string, uid: number): void {
+    const paths = [`${directory}/manifest.a`, `${directory}/manifest.b`];
+    const states = paths.map((path) => readEnvelope(this.#host.disk, path, MANIFEST_MAGIC));
+    if (states.includes('version'))
+      throw new OpenError('format', `${directory} was written by another version`);
+    const envelope = newest(states);
+    if (envelope === null) {
+      // Without any the stream is in the log, or the crash came before it was created.
+      const damaged = states.includes('damaged') && !states.includes('missing');
+      if (damaged)
+        this.#report(directory, 0, 'both copies of the manifest are damaged; the stream is left alone');
+      return;
+    }
+    for (let copy = 0; copy < states.length; copy++) {
+      const state = states[copy]!;
+      if (state === 'damaged') this.#report(paths[copy]!, 0, 'one copy of the manifest is damaged');
+    }
+    let body: Uint8Array | null = envelope.body;
+    let current = envelope.encrypted === (this.#options.cipher !== null);
+    if (envelope.encrypted) {
+      body = this.#openManifest(envelope, this.#masters[0], uid);
+      if (body === null) {
+        current = false;
+        body = this.#openManifest(envelope, this.#masters[1], uid);
+      }
+      if (body === null) throw new OpenError('key', `the encryption key does not fit ${directory}`);
+    }
+    const stream = this.#loadStream(parts, new BodyReader(body), directory, uid, envelope.generation);
+    if (!current) this.#rewrapped.push(stream);
+  }
+
+  /** The cipher that was configured then may have been the other one. */
+  #openManifest(
+    envelope: Parameters<typeof openBody>[0],
+    master: Uint8Array | undefined,
+    uid: number,
+  ): Uint8Array | null {
+    if (master === undefined) return null;
+    const key = manifestKey(master, uid);
+    return openBody(envelope, 'chacha20-poly1305', key) ?? openBody(envelope, 'aes-256-gcm', key);
+  }
+
+  #loadStream(
+    parts: StoreParts,
+    reader: BodyReader,
+    directory: string,
+    uid: number,
+    generation: number,
+  ): StoredStream {
+    const manifest = decodeManifest(reader);
+    const { cipher, wrapped } = this.#streamKey(manifest.cipher, manifest.wrappedKey, directory);
+    const stream = new StoredStream(
+      parts,
+      { ...manifest, storage: 'file', firstSeq: 0 },
+      uid,
+      cipher,
+      wrapped,
+    );
+    stream.generation = generation;
+    stream.published = true;
+    for (const [key, value] of manifest.metadata) stream.metadata.set(key, value);
+    stream.consumers.restore(manifest.consumers);
+    const set = stream.messageSet;
+    set.nextBlockNumber = manifest.nextBlockNumber;
+    set.firstSeq = manifest.firstSeq;
+    set.lastSeq = manifest.lastSeq;
+    set.lastMs = manifest.lastMs;
+    set.lastNanos = manifest.lastNanos;
+    const blocks = decodeBlocks(reader, this.#host.disk, directory, uid, cipher);
+    for (const block of blocks) loadBlock(stream, block);
+    this.#removeStrays(directory, blocks, manifest.nextBlockNumber);
+    this.#streams.set(uid, stream);
+    this.#positions.set(uid, manifest.position);
+    return stream;
+  }
+
+  /** Files that a durable manifest stopped naming, and whose removal the crash undid. */
+  #removeStrays(directory: string, blocks: readonly MessageBlock[], nextBlockNumber: number): void {
+    const named = new Set(blocks.map((block) => block.number));
+    for (const name of this.#host.disk.list(directory)) {
+      const number = /^(\d{8,})\.blk$/.exec(name);
+      if (number === null || named.has(Number(number[1])) || Number(number[1]) >= nextBlockNumber) continue;
+      attempt(() => this.#host.disk.unlink(`${directory}/${name}`));
+    }
+  }
+
+  #streamKey(
+    cipher: CipherName | null,
+    wrappedKey: Uint8Array,
+    directory: string,
+  ): { cipher: StreamCipher | null; wrapped: Uint8Array } {
+    if (cipher === null) return { cipher: null, wrapped: wrappedKey };
+    const { random } = this.#host;
+    for (const master of this.#masters) {
+      const key = unwrapKey(cipher, master, wrappedKey);
+      if (key === null) continue;
+      const current = this.#masters[0]!;
+      const wrapped = master === current ? wrappedKey : wrapKey(cipher, current, random(NONCE_BYTES), key);
+      return { cipher: { cipher, key, random }, wrapped };
+    }
+    throw new OpenError('key', `the encryption key does not fit ${directory}`);
+  }
+
+  #created(
+    parts: StoreParts,
+    root: Root,
+    uid: number,
+    value: { spec: StoredStreamSpec; wrappedKey: Uint8Array },
+  ): StoredStream {
+    root.nextUid = Math.max(root.nextUid, uid + 1);
+    const { spec, wrappedKey } = value;
+    const { cipher, wrapped } = this.#createdKey(wrappedKey, uid);
+    const stream = new StoredStream(parts, spec, uid, cipher, wrapped);
+    return stream;
+  }
+
+  /** The record doesn't say which cipher wrapped the key; only one fits. */
+  #createdKey(wrappedKey: Uint8Array, uid: number): { cipher: StreamCipher | null; wrapped: Uint8Array } {
+    if (wrappedKey.length === 0) return { cipher: null, wrapped: wrappedKey };
+    for (const cipher of ['chacha20-poly1305', 'aes-256-gcm'] as const) {
+      for (const master of this.#masters) {
+        if (unwrapKey(cipher, master, wrappedKey) !== null)
+          return this.#streamKey(cipher, wrappedKey, `stream ${uid}`);
+      }
+    }
+    throw new OpenError('key', `the encryption key does not fit stream ${uid}`);
+  }
+
+  #finishDrops(): void {
+    for (const dropped of [...this.#dropped]) {
+      if (dropped.position >= 0) continue;
+      if (attempt(() => removeStreamFiles(this.#host.disk, dropped.directory))) {
+        this.#dropped.splice(this.#dropped.indexOf(dropped), 1);
+      }
+    }
+  }
+}
+
+type StoredStreamSpec = ConstructorParameters<typeof StoredStream>[1];
+
+/** Counts a block's messages into the stream; reads its index only when something was removed since the footer. */
+function loadBlock(stream: StoredStream, block: MessageBlock): void {
+  const set = stream.messageSet;
+  const { table } = set;
+  const file = block.file!;
+  const summary = file.footer === null ? null : readSummary(file);
+  if (summary !== null && summary.span >= block.span) {
+    block.presence = summaryPresence(summary);
+    if (block.removed === null && summary.span === block.span) {
+      const rows = summaryRows(summary, table, true);
+      for (let local = 0; local < summary.subjects; local++) {
+        const first = block.firstSeq + summary.rows[local * 4]!;
+        table.addMany(
+          rows[local]!,
+          first,
+          block.firstSeq + summary.rows[local * 4 + 1]!,
+          summary.rows[local * 4 + 2]!,
+        );
+      }
+      set.adopt(block);
+      return;
+    }
+  }
+  loadIndexed(stream, block);
+}
+
+function loadIndexed(stream: StoredStream, block: MessageBlock): void {
+  const set = stream.messageSet;
+  const index = set.reader.recover(block);
+  let messages = 0;
+  let bytes = 0;
+  for (let sequence = block.nextLive(0); sequence !== 0; sequence = block.nextLive(sequence + 1)) {
+    const size = index.sizes[sequence - block.firstSeq]!;
+    if (size === 0) {
+      block.mark(sequence);
+      set.noteLost(block, sequence);
+      continue;
+    }
+    messages++;
+    bytes += (size & 0x7fff_ffff) >>> 0;
+  }
+  block.messages = messages;
+  block.bytes = bytes;
+  if (messages > 0) set.adopt(block);
+  else if (file(block).exists) set.retired.push({ file: file(block), aside: block.damaged });
+}
+
+function file(block: MessageBlock): NonNullable<MessageBlock['file']> {
+  return block.file!;
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

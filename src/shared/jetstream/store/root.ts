@@ -1,0 +1,100 @@
+import { type CipherName, cipherCode, cipherOfCode, deriveKey } from './cipher.ts';
+import { type Disk, DiskError } from './disk.ts';
+import {
+  BodyReader,
+  BodyWriter,
+  type Envelope,
+  type EnvelopeState,
+  encodeEnvelope,
+  readEnvelope,
+  writeEnvelope,
+} from './envelope.ts';
+
+/**
+ * The root of a store: what has to be known before anything else is read, in two copies. Body: segment bytes, next stream uid,
+ * checkpoint position, cipher, proof of the key.
+ */
+
+export const ROOT_MAGIC = 0x544f524e;
+export const ROOT_PATHS = ['root.a', 'root.b'] as const;
+const PROOF_SALT = new TextEncoder().encode('natsd');
+
+export interface Root {
+  generation: number;
+  segmentBytes: number;
+  /** No stream had this or a higher one. */
+  nextUid: number;
+  /** The log is needed from here on. */
+  checkpoint: number;
+  cipher: CipherName | null;
+  /** Fits only the key that the store's keys are wrapped with. */
+  keyProof: Uint8Array;
+}
+
+/** What proves a master key. */
+export function keyProof(master: Uint8Array): Uint8Array {
+  return deriveKey(master, 'proof', PROOF_SALT);
+}
+
+/** Writes and syncs one copy after the other; throws `DiskError`. */
+export function writeRoot(disk: Disk, root: Root): void {
+  const writer = new BodyWriter();
+  writer.number(root.segmentBytes);
+  writer.number(root.nextUid);
+  writer.number(root.checkpoint);
+  writer.number(cipherCode(root.cipher));
+  writer.bytes(root.keyProof);
+  const bytes = encodeEnvelope(ROOT_MAGIC, root.generation, writer.finish(), null);
+  for (const path of ROOT_PATHS) {
+    const file = writeEnvelope(disk, path, bytes);
+    try {
+      file.sync();
+    } finally {
+      file.close();
+    }
+  }
+}
+
+export interface RootState {
+  root: Root | null;
+  /** Of each copy. */
+  states: EnvelopeState[];
+}
+
+/** Reads both copies; the newer valid one counts. */
+export function readRoot(disk: Disk): RootState {
+  const states = ROOT_PATHS.map((path) => readEnvelope(disk, path, ROOT_MAGIC));
+  const envelope = newest(states);
+  if (envelope === null) return { root: null, states };
+  const reader = new BodyReader(envelope.body);
+  const root: Root = {
+    generation: envelope.generation,
+    segmentBytes: reader.number(),
+    nextUid: reader.number(),
+    checkpoint: reader.number(),
+    cipher: cipherOfCode(reader.number()) ?? null,
+    keyProof: reader.bytes(),
+  };
+  return { root, states };
+}
+
+/** The valid copy of the highest generation, or null. */
+export function newest(states: readonly EnvelopeState[]): Envelope | null {
+  let best: Envelope | null = null;
+  for (const state of states) {
+    if (typeof state === 'string') continue;
+    if (best === null || state.generation > best.generation) best = state;
+  }
+  return best;
+}
+
+/** Runs a clean-up that may be left for another time. @returns whether it worked */
+export function attempt(action: () => void): boolean {
+  try {
+    action();
+    return true;
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error;
+    return false;
+  }
+}

@@ -1,0 +1,314 @@
+import { assert } from '../../base/assert.ts';
+import type { StreamCipher } from './block-file.ts';
+import { Checkpointer, type DroppedStream } from './checkpoint.ts';
+import { Checksum } from './checksum.ts';
+import { KEY_BYTES, NONCE_BYTES, wrapKey } from './cipher.ts';
+import type { DamageReport, Store, StoreFailure, StreamSpec, StreamStore } from './contract.ts';
+import { BodyReader, BodyWriter } from './envelope.ts';
+import { flushStream, wantsFlush } from './flush.ts';
+import { CHECKPOINT_INTERVAL_MS } from './limits.ts';
+import {
+  digestRecord,
+  FLAG_GROUP,
+  paddedBytes,
+  padRecord,
+  RECORD_DROP,
+  RECORD_GROUP_END,
+  RECORD_HEADER_BYTES,
+  RecordFields,
+  recordLength,
+  writeRecordHeader,
+} from './record.ts';
+import { BlockRewrite, wantsRewrite } from './rewrite.ts';
+import { attempt, type Root } from './root.ts';
+import type { StoreParts } from './shared.ts';
+import { StoredStream } from './stream.ts';
+
+/**
+ * The store: streams, the log they share, and the work in the background. Made by `openStore` (open.ts).
+ */
+
+const NO_BYTES = new Uint8Array(0);
+
+const fields = new RecordFields();
+
+export class JetStreamStore implements Store {
+  failure: StoreFailure | null = null;
+  readonly #parts: StoreParts;
+  readonly #root: Root;
+  readonly #byUid: Map<number, StoredStream>;
+  readonly #dropped: DroppedStream[];
+  readonly #checkpointer: Checkpointer;
+  readonly #checkpointBytes: number;
+  readonly #reports: DamageReport[];
+  readonly #checksum = new Checksum();
+  #checkpointMs = -1;
+  #rewrite: BlockRewrite | null = null;
+  #rewriteTurn = 0;
+  #closed = false;
+
+  /** @param reports what opening found; the store adds to it */
+  constructor(
+    parts: StoreParts,
+    root: Root,
+    streams: Map<number, StoredStream>,
+    dropped: DroppedStream[],
+    checkpointBytes: number,
+    reports: DamageReport[],
+  ) {
+    this.#parts = parts;
+    this.#root = root;
+    this.#byUid = streams;
+    this.#dropped = dropped;
+    this.#checkpointBytes = checkpointBytes;
+    this.#reports = reports;
+    this.#checkpointer = new Checkpointer(parts, () => this.#byUid.values(), dropped, root);
+  }
+
+  get stopped(): StoreFailure | null {
+    return this.#parts.log.stopped;
+  }
+
+  get ticket(): number {
+    return this.#parts.log.ticket;
+  }
+
+  get writtenTicket(): number {
+    return this.#parts.log.written;
+  }
+
+  get syncedTicket(): number {
+    return this.#parts.log.synced;
+  }
+
+  streams(): readonly StreamStore[] {
+    return [...this.#byUid.values()];
+  }
+
+  find(account: string, name: string): StreamStore | null {
+    for (const stream of this.#byUid.values()) {
+      if (stream.name === name && stream.account === account) return stream;
+    }
+    return null;
+  }
+
+  createStream(spec: StreamSpec): StreamStore | null {
+    if (this.#closed) return this.#refuse({ code: 'closed', message: 'the store is closed' });
+    if (this.find(spec.account, spec.name) !== null) {
+      return this.#refuse({ code: 'exists', message: `stream ${spec.account}/${spec.name} exists` });
+    }
+    const uid = this.#root.nextUid;
+    const protection = spec.storage === 'file' ? this.#newCipher() : null;
+    const wrapped = protection?.wrapped ?? NO_BYTES;
+    const value = encodeSpec(spec, wrapped);
+    if (spec.storage === 'file') {
+      const failure = this.#parts.log.reserve(recordLength(0, 0, value.length), true);
+      if (failure !== null) return this.#refuse(failure);
+    }
+    this.#root.nextUid++;
+    const stream = new StoredStream(this.#parts, spec, uid, protection?.cipher ?? null, wrapped);
+    stream.stageCreate(value);
+    this.#byUid.set(uid, stream);
+    this.failure = null;
+    return stream;
+  }
+
+  dropStream(stream: StreamStore): boolean {
+    const stored = this.#byUid.get(stream.uid);
+    if (stored === undefined || stored !== stream || this.#closed) {
+      this.#refuse({ code: 'closed', message: `stream ${stream.account}/${stream.name} is gone` });
+      return false;
+    }
+    if (stored.storage === 'file') {
+      const failure = this.#parts.log.reserve(RECORD_HEADER_BYTES, true);
+      if (failure !== null) {
+        this.#refuse(failure);
+        return false;
+      }
+      this.#stage(stored.uid, RECORD_DROP, 0);
+      const position = this.#parts.log.ticket - paddedBytes(RECORD_HEADER_BYTES);
+      this.#dropped.push({ directory: stored.directory, position });
+    }
+    stored.dropped = true;
+    this.#byUid.delete(stored.uid);
+    for (const block of stored.messageSet.blocks) {
+      this.#parts.cache.forget(block);
+      block.file?.close();
+    }
+    for (const { file } of stored.messageSet.retired) file.close();
+    this.failure = null;
+    return true;
+  }
+
+  commit(sync: boolean): StoreFailure | null {
+    const { log } = this.#parts;
+    const failure = log.commit(sync);
+    if (failure !== null) return failure;
+    this.#flushQueued();
+    if (log.crowded && !this.#parts.group.open) this.#checkpointer.finish();
+    return log.stopped;
+  }
+
+  beginGroup(): void {
+    const { group } = this.#parts;
+    assert(!group.open, 'groups do not nest');
+    group.open = true;
+    group.first = true;
+  }
+
+  endGroup(): void {
+    const { group } = this.#parts;
+    assert(group.open, 'no group is open');
+    group.open = false;
+    // Nothing was staged: nothing to end.
+    if (group.first || this.#parts.log.reserve(RECORD_HEADER_BYTES, true) !== null) return;
+    this.#stage(0, RECORD_GROUP_END, FLAG_GROUP);
+  }
+
+  tick(nowMs: number): boolean {
+    if (this.#closed) return false;
+    assert(!this.#parts.group.open, 'no group may be open');
+    const { log } = this.#parts;
+    let more = log.tick();
+    this.#flushQueued();
+    if (this.#checkpointer.active) more = this.#checkpointer.step() || more;
+    else if (this.#checkpointDue(nowMs)) {
+      this.#checkpointMs = nowMs;
+      this.#checkpointer.begin();
+      more = this.#checkpointer.step() || more;
+    }
+    return this.#rewriteStep() || more;
+  }
+
+  takeReports(): DamageReport[] {
+    return this.#reports.splice(0);
+  }
+
+  usage(): { fileBytes: number; memoryBytes: number; logBytes: number } {
+    const { cache, log } = this.#parts;
+    let fileBytes = log.fileBytes;
+    let memoryBytes = cache.chunkBytes + cache.indexBytes + log.buffer.bytes.length;
+    for (const stream of this.#byUid.values()) {
+      memoryBytes += stream.messageSet.unwritten + stream.messageSet.table.memoryBytes;
+      for (const block of stream.messageSet.blocks) fileBytes += block.file?.end ?? 0;
+    }
+    return { fileBytes, memoryBytes, logBytes: log.usedBytes };
+  }
+
+  close(): StoreFailure | null {
+    if (this.#closed) return null;
+    const { log, disk } = this.#parts;
+    this.#rewrite = null;
+    if (log.commit(true) === null) {
+      this.#checkpointer.finish();
+      // A round that was under way may have begun before the last changes.
+      this.#checkpointer.finish();
+    }
+    this.#closed = true;
+    for (const stream of this.#byUid.values()) {
+      stream.dropped = true;
+      for (const block of stream.messageSet.blocks) block.file?.close();
+    }
+    attempt(() => log.close());
+    disk.unlock();
+    return log.stopped;
+  }
+
+  #refuse(failure: StoreFailure): null {
+    this.failure = failure;
+    return null;
+  }
+
+  #newCipher(): { cipher: StreamCipher; wrapped: Uint8Array } | null {
+    const { cipher, master, random } = this.#parts;
+    if (cipher === null) return null;
+    const key = random(KEY_BYTES);
+    return { cipher: { cipher, key, random }, wrapped: wrapKey(cipher, master, random(NONCE_BYTES), key) };
+  }
+
+  #stage(uid: number, type: number, flags: number): void {
+    const { log } = this.#parts;
+    const at = log.stage(RECORD_HEADER_BYTES);
+    fields.uid = uid;
+    fields.type = type;
+    fields.flags = flags;
+    fields.sequence = 0;
+    fields.timestampMs = 0;
+    fields.timestampNanos = 0;
+    fields.ttlSeconds = 0;
+    writeRecordHeader(log.buffer.words, at, RECORD_HEADER_BYTES, fields, 0, 0);
+    padRecord(log.buffer.bytes, at, RECORD_HEADER_BYTES);
+    digestRecord(this.#checksum, log.buffer.words, at, RECORD_HEADER_BYTES);
+    log.finish(at, RECORD_HEADER_BYTES, this.#checksum);
+  }
+
+  /** Write-behind: only of what was written to the log, or a block could be ahead of it after a crash. */
+  #flushQueued(): void {
+    const queue = this.#parts.flushQueue;
+    for (let left = queue.length; left > 0; left--) {
+      const stream = queue.shift()!;
+      stream.flushQueued = false;
+      flushStream(stream, this.#parts, false);
+      if (stream.blocked !== null && wantsFlush(stream) && !stream.dropped) {
+        stream.flushQueued = true;
+        queue.push(stream);
+      }
+    }
+  }
+
+  #checkpointDue(nowMs: number): boolean {
+    const { log } = this.#parts;
+    if (this.#checkpointMs < 0) this.#checkpointMs = nowMs;
+    const behind = log.written - this.#checkpointer.position;
+    if (behind >= this.#checkpointBytes) return true;
+    if (nowMs - this.#checkpointMs < CHECKPOINT_INTERVAL_MS) return false;
+    this.#checkpointMs = nowMs;
+    if (this.#dropped.length > 0) return true;
+    for (const stream of this.#byUid.values()) if (stream.dirtyFrom >= 0) return true;
+    return false;
+  }
+
+  #rewriteStep(): boolean {
+    if (this.#rewrite !== null) {
+      if (this.#rewrite.step()) this.#rewrite = null;
+      return true;
+    }
+    const streams = [...this.#byUid.values()];
+    if (streams.length === 0) return false;
+    this.#rewriteTurn = (this.#rewriteTurn + 1) % streams.length;
+    const stream = streams[this.#rewriteTurn]!;
+    if (stream.stopped !== null || stream.blocked !== null || this.stopped !== null) return false;
+    for (const block of stream.messageSet.blocks) {
+      if (block.erasing && !block.closed) stream.messageSet.close(block);
+      if (!wantsRewrite(stream, block)) continue;
+      this.#rewrite = new BlockRewrite(stream, block, this.#parts);
+      return true;
+    }
+    return false;
+  }
+}
+
+/** A stream's specification as the log keeps it. */
+export function encodeSpec(spec: StreamSpec, wrappedKey: Uint8Array): Uint8Array {
+  const writer = new BodyWriter();
+  writer.text(spec.account);
+  writer.text(spec.name);
+  writer.number(spec.compression ? 1 : 0);
+  writer.number(spec.firstSeq);
+  writer.number(spec.blockBytes);
+  writer.bytes(wrappedKey);
+  return writer.finish();
+}
+
+export function decodeSpec(bytes: Uint8Array): { spec: StreamSpec; wrappedKey: Uint8Array } {
+  const reader = new BodyReader(bytes);
+  const spec: StreamSpec = {
+    account: reader.text(),
+    name: reader.text(),
+    storage: 'file',
+    compression: reader.number() === 1,
+    firstSeq: reader.number(),
+    blockBytes: reader.number(),
+  };
+  return { spec, wrappedKey: reader.bytes() };
+}
