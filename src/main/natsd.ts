@@ -1,18 +1,11 @@
 #!/usr/bin/env node
 import { basename } from 'node:path';
-import v8 from 'node:v8';
 import { MESSAGE_PREFIX, parseCommandLine } from './config/command-line.ts';
 import { checkConfiguration } from './config/load.ts';
 import { readSystemFile } from './config/read-file.ts';
 import { runService } from './service.ts';
 
-/**
- * Entry of the `natsd` command: reads the command line and does what it says.
- *
- * Main accepts many connections but keeps none, so its garbage dies at once: a small young generation saves 2 KB of resident
- * memory for each of many connections. It has to be set before the first thread starts.
- */
-v8.setFlagsFromString('--max-semi-space-size=1');
+/** Entry of the `natsd` command: reads the command line and does what it says. */
 
 const command = parseCommandLine(
   process.argv.slice(2),

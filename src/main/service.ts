@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import type { ServerOptions } from '../shared/base/options.ts';
 import { COMPATIBLE_VERSION, NATSD_VERSION } from '../shared/base/version.ts';
 import type { CommandFlags } from './config/command-line.ts';
@@ -48,6 +49,7 @@ class Service {
     } catch (error) {
       this.#fatal(error);
     }
+    limitYoungGeneration();
     this.#logListening();
     if (portsFileDir !== '') this.#writePortsFile(portsFileDir);
     this.#notifier.ready(`Serving clients on port ${this.#daemon.port}`);
@@ -193,6 +195,15 @@ class Service {
 const LOG_ENVIRONMENT = { pid: process.pid, tag: 'nats-server' };
 /** Payloads beyond this are warned of at the start. */
 const LARGE_PAYLOAD_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Main accepts many connections but keeps none, so its garbage dies at once: a small young generation saves about 2 KB of
+ * resident memory for each of many connections. Not before the threads run: a changed flag makes V8 reject Node's code
+ * cache, and a thread then takes 30 ms longer to start.
+ */
+function limitYoungGeneration(): void {
+  setFlagsFromString('--max-semi-space-size=1');
+}
 
 /** Runs the server until it is told to stop. Ends the process. */
 export async function runService(flags: CommandFlags): Promise<void> {

@@ -49,7 +49,10 @@ describe.each(VARIANTS)('hand-off by %s, %i shard(s)', (method, shards) => {
       Array.from({ length: count }, () => client({ preamble: Buffer.from(`SUB early 1\r\n${message}`) })),
     );
     for (const connection of connections) {
-      await connection.until((frames) => frames.some((frame) => frame.payload === payload), 'its own message');
+      await connection.until(
+        (frames) => frames.some((frame) => frame.payload === payload),
+        'its own message',
+      );
       expect(await connection.sync()).toBe(true);
     }
   });

@@ -35,10 +35,7 @@ export class Embedded {
   static async start(shards: number, config = '', options: EmbedOptions = {}): Promise<Embedded> {
     const { startServer } = await importEmbed();
     const monitoring = /^http/m.test(config) ? '' : 'http: "127.0.0.1:-1"\n';
-    const server = await startServer(
-      `${LOG_NOWHERE}shards: ${shards}\n${monitoring}${config}`,
-      options,
-    );
+    const server = await startServer(`${LOG_NOWHERE}shards: ${shards}\n${monitoring}${config}`, options);
     return new Embedded(server);
   }
 

@@ -6,6 +6,8 @@ import type { Topology } from '../supervise/topology.ts';
 import type { HandOff } from './hand-off.ts';
 import { type Listener, listen } from './listener.ts';
 
+const RATE_WINDOW_MS = 1000;
+
 /**
  * The client listener: accepts, numbers and limits connections, and hands each to the shard that has the fewest.
  *
@@ -20,8 +22,8 @@ export class ClientGate {
   #nextCid: number;
   #batch: HandedConnection[][] = [];
   #batched = 0;
-  /** Accepted in this second, for `connection_rate_limit`. */
-  #rateSecond = 0;
+  /** Window of `connection_rate_limit`: its end (monotonic) and what was accepted in it. */
+  #rateEndMs = 0;
   #rateCount = 0;
 
   constructor(
@@ -100,16 +102,19 @@ export class ClientGate {
 
   #refusal(): HandedConnection['refusal'] {
     const { maxConnections, tls } = this.#options;
+    if (this.#topology.openConnections >= maxConnections) return 'max-connections';
     const rateLimit = tls?.connectionRateLimit ?? 0;
-    if (rateLimit > 0) {
-      const second = Math.floor(Date.now() / 1000);
-      if (second !== this.#rateSecond) {
-        this.#rateSecond = second;
-        this.#rateCount = 0;
-      }
-      if (++this.#rateCount > rateLimit) return 'throttled';
+    return rateLimit > 0 && this.#exceeds(rateLimit) ? 'throttled' : '';
+  }
+
+  /** Counts a handshake in the current window of a second, which the first one after the last window opens. */
+  #exceeds(rateLimit: number): boolean {
+    const nowMs = performance.now();
+    if (nowMs > this.#rateEndMs) {
+      this.#rateEndMs = nowMs + RATE_WINDOW_MS;
+      this.#rateCount = 0;
     }
-    return this.#topology.openConnections >= maxConnections ? 'max-connections' : '';
+    return ++this.#rateCount > rateLimit;
   }
 
   readonly #flush = (): void => {

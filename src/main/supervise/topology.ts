@@ -29,7 +29,7 @@ const RINGS_TOTAL_BYTES = 32 * 1024 * 1024;
 const RING_MAX_BYTES = 1024 * 1024;
 const RING_MIN_BYTES = 128 * 1024;
 /** Garbage of a shard should die young, so that no old-space collection stops it. */
-const YOUNG_GENERATION_MB = 8;
+const YOUNG_GENERATION_MB = 3;
 /** A shard that dies again and again is restarted with growing pauses. */
 const RESTART_DELAY_MS = 100;
 const RESTART_DELAY_MAX_MS = 10_000;

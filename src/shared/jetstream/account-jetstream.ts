@@ -1,9 +1,10 @@
 /** JetStream of one account: its streams, what they use and may use (jetstream-api §8.3), and the counters of its API. */
 import { sendAdvisory } from './advisory.ts';
 import { textBytes } from './effects.ts';
-import { type ApiError, apiError, apiErrorText } from './errors.ts';
+import { ApiError, apiError, apiErrorText } from './errors.ts';
 import { CONFIG_KEY, type JetStream } from './jetstream.ts';
 import { JsonObject } from './json-object.ts';
+import { RestoreSession } from './restore-session.ts';
 import type { StreamStore } from './store/contract.ts';
 import { Stream } from './stream.ts';
 import { type StorageType, type StreamConfig, streamConfigJson } from './stream-config.ts';
@@ -56,6 +57,8 @@ export class AccountJetStream {
   readonly name: string;
   limits: JetStreamLimits;
   readonly streams = new Map<string, Stream>();
+  /** Restores that are under way, by name of the stream. */
+  readonly restores = new Map<string, RestoreSession>();
   memoryBytes = 0;
   storeBytes = 0;
   apiTotal = 0;
@@ -85,7 +88,7 @@ export class AccountJetStream {
   }
 
   #inTier(stream: Stream, replicas: number): boolean {
-    return this.limits.tiers === null || stream.config.replicas === replicas;
+    return this.limits.tiers === null || stream.config.replicas === Math.max(1, replicas);
   }
 
   /** What the streams use that share limits with those of `replicas`; all of them for null. */
@@ -207,11 +210,58 @@ export class AccountJetStream {
     return stream;
   }
 
+  /** Checks whether a stream may be restored, and makes ready to receive it. */
+  beginRestore(submitted: StreamConfig, client: string): RestoreSession | ApiError {
+    const limit = this.#reservationProblem(submitted, null);
+    if (limit !== null) return limit;
+    const config = checkStreamConfig(submitted, this.#context(false));
+    if (config instanceof ApiError) return config;
+    if (config.replicas > 1) return apiError(10074);
+    if (this.streams.has(config.name) || this.restores.has(config.name)) return apiError(10130);
+    // Metadata of a restored stream is what it was, levels included.
+    config.metadata = new Map([...config.metadata, ...submitted.metadata]);
+    const store = this.#makeStore(config);
+    if (store instanceof ApiError) return store;
+    const session = new RestoreSession(this, config, store, client);
+    this.restores.set(config.name, session);
+    return session;
+  }
+
+  /** Makes a stream of a store that was filled by a restore. */
+  finishRestore(config: StreamConfig, store: StreamStore): Stream | ApiError {
+    if (this.streams.has(config.name)) return apiError(10058);
+    if (this.#overlaps(config)) return apiError(10065);
+    const { clock } = this.engine;
+    const createdNs = joinTime(clock.ms, clock.nanos);
+    if (!putConfig(store, config, createdNs))
+      return apiErrorText(10049, store.failure?.message ?? 'store failed');
+    const stream = this.adopt(config, createdNs, store);
+    stream.open();
+    this.#advise(stream, 'CREATED', 'create');
+    return stream;
+  }
+
   /** Makes the store of a stream that passed all checks, and the stream. */
   #make(config: StreamConfig): Stream | ApiError {
+    const { engine } = this;
+    const store = this.#makeStore(config);
+    if (store instanceof ApiError) return store;
+    const createdNs = joinTime(engine.clock.ms, engine.clock.nanos);
+    if (!putConfig(store, config, createdNs)) {
+      const reason = store.failure?.message ?? 'store failed';
+      engine.store.dropStream(store);
+      return apiErrorText(10049, reason);
+    }
+    const stream = this.adopt(config, createdNs, store);
+    stream.open();
+    return stream;
+  }
+
+  #makeStore(config: StreamConfig): StreamStore | ApiError {
     const { engine, name: account } = this;
     const leftover = engine.store.find(account, config.name);
     if (leftover !== null) {
+      if (this.restores.has(config.name)) return apiError(10058);
       // A create that a crash cut short leaves an empty store; one with messages is somebody's data.
       if (leftover.lastSeq > 0)
         return apiErrorText(10049, 'the store of that name has messages but no configuration');
@@ -225,16 +275,7 @@ export class AccountJetStream {
       firstSeq: config.firstSeq,
       blockBytes: 0,
     });
-    if (store === null) return apiErrorText(10049, engine.store.failure?.message ?? 'store failed');
-    const createdNs = joinTime(engine.clock.ms, engine.clock.nanos);
-    if (!putConfig(store, config, createdNs)) {
-      const reason = store.failure?.message ?? 'store failed';
-      engine.store.dropStream(store);
-      return apiErrorText(10049, reason);
-    }
-    const stream = this.adopt(config, createdNs, store);
-    stream.open();
-    return stream;
+    return store ?? apiErrorText(10049, engine.store.failure?.message ?? 'store failed');
   }
 
   /** Takes up a stream whose store is there. It does not listen yet. */

@@ -54,6 +54,13 @@ export interface JetStreamHost {
   readonly random: () => number;
 }
 
+/** Something between requests that has a time limit, such as a snapshot. */
+export interface TimedWork {
+  /** Unix milliseconds. */
+  nextDueMs(): number;
+  tick(): void;
+}
+
 /** Key of a stream's configuration in its store's metadata. */
 export const CONFIG_KEY = 'config';
 
@@ -102,6 +109,7 @@ export class JetStream {
   storeBytes = 0;
   /** API requests that are being worked on or wait for it; kept by the host. */
   inflight = 0;
+  readonly timed = new Set<TimedWork>();
   readonly #accounts = new Map<string, AccountJetStream>();
   readonly #woken = new Set<Stream>();
 
@@ -165,6 +173,7 @@ export class JetStream {
   nextDueMs(): number {
     if (this.#woken.size > 0) return 0;
     let least = Infinity;
+    for (const work of this.timed) least = Math.min(least, work.nextDueMs());
     for (const { streams } of this.#accounts.values()) {
       for (const stream of streams.values()) least = Math.min(least, stream.nextDueMs());
     }
@@ -176,6 +185,7 @@ export class JetStream {
     const woken = [...this.#woken];
     this.#woken.clear();
     for (const stream of woken) if (!stream.closed) stream.tick();
+    for (const work of [...this.timed]) work.tick();
     for (const { streams } of this.#accounts.values()) {
       for (const stream of streams.values()) if (stream.nextDueMs() <= this.clock.ms) stream.tick();
     }

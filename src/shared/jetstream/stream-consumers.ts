@@ -60,3 +60,11 @@ export class StreamReaders implements StreamReader {
     for (const reader of this.#readers) reader.purged();
   }
 }
+
+/** A stream's consumers as a snapshot holds them; whoever manages consumers provides it. */
+export interface ConsumerArchive {
+  /** `{"config":ConsumerConfig,"state":{…}}` of each. */
+  snapshot(): { name: string; json: string }[];
+  /** Makes a consumer of what a snapshot has. */
+  restore(name: string, json: string): void;
+}

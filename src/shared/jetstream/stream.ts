@@ -27,7 +27,7 @@ import { enforceLimits, releaseUnneeded } from './retention.ts';
 import { Schedules } from './schedules.ts';
 import { type PurgeRequest, StoredMessage, type StreamStore, TTL_NEVER } from './store/contract.ts';
 import type { StreamConfig, SubjectTransform } from './stream-config.ts';
-import { type RemovalReason, StreamReaders } from './stream-consumers.ts';
+import { type ConsumerArchive, type RemovalReason, StreamReaders } from './stream-consumers.ts';
 import { durationMs, NANOS_PER_SECOND } from './time.ts';
 
 /** A transform of a checked configuration; null when it changes nothing. */
@@ -69,6 +69,10 @@ export class Stream {
   readonly direct: DirectGet;
   /** The stream as it is, for the checks of a message by itself. */
   readonly view: PublishView;
+  /** Set by whoever manages consumers. */
+  consumerArchive: ConsumerArchive | null = null;
+  /** State of a consumer for the store's checkpoints; set by whoever manages consumers. */
+  consumerSnapshot: ((key: string) => Uint8Array | null) | null = null;
   /** Id of the last stored message, empty when it had none. */
   lastMsgId = '';
   /** `{"stream":"S",` and perhaps the domain: what every acknowledgement begins with. */
@@ -98,6 +102,7 @@ export class Stream {
     this.direct = new DirectGet(this);
     this.view = new PublishView(this);
     this.#compile();
+    store.setSnapshotSource((key) => this.origins.snapshot(key) ?? this.consumerSnapshot?.(key) ?? null);
   }
 
   get engine(): JetStream {

@@ -104,12 +104,13 @@ export class Admission {
   }
 
   #refuse(connection: ClientConnection, refusal: 'max-connections' | 'throttled'): void {
-    const { session } = this.#shard;
+    const { session, options } = this.#shard;
+    // With the handshake first nothing was to come in clear, and yet the error does, as in nats-server.
+    if (options.tls?.handshakeFirstMs !== 0) session.login.sendInfo(connection);
     if (refusal === 'throttled') {
       session.errorAndClose(connection, ERR.connectionThrottling, CLOSE_REASON.maximumConnectionsExceeded);
       return;
     }
-    session.login.sendInfo(connection);
     this.#shard.log('error', `${connection.label} - maximum connections exceeded`);
     session.errorAndClose(
       connection,

@@ -107,7 +107,8 @@ export class ClientConnection implements Subscriber, ParserClient {
   writingBytes = 0;
   writingParts: OutputPart[] | null = null;
   writeStartedAtMs = 0;
-  bytesWrittenAtStart = 0;
+  /** What the kernel had taken before the write under way, or before its last retry. */
+  takenAtStart = 0;
   slow = false;
   closeReason: CloseReason | null = null;
   // Statistics

@@ -64,12 +64,17 @@ export class Output {
   /** The socket has taken everything. */
   completed(connection: ClientConnection): void {
     if (!connection.writing || connection.stream.writableLength > 0) return;
+    const chunks = connection.writingParts?.length ?? 0;
+    const bytes = connection.writingBytes;
     this.#finish(connection);
     if (connection.closed) return;
     if (connection.slow) {
       connection.slow = false;
-      const took = Date.now() - connection.writeStartedAtMs;
-      this.#shard.log('info', `${connection.label} - Slow Consumer Recovered: Flush took ${took}ms`);
+      const seconds = ((Date.now() - connection.writeStartedAtMs) / 1000).toFixed(3);
+      this.#shard.log(
+        'info',
+        `${connection.label} - Slow Consumer Recovered: Flush took ${seconds}s with ${chunks} chunks of ${bytes} total bytes.`,
+      );
     }
     if (connection.outbox.pendingBytes > 0) this.flush(connection);
     if (connection.pendingBytes > this.#shard.options.maxPendingBytes * STALL_SHARE) return;
@@ -120,6 +125,9 @@ export class Output {
     connection.writingParts = parts;
     connection.writingBytes = bytes;
     connection.writeStartedAtMs = Date.now();
+    // What the kernel took at once belongs to this write too.
+    const { taken, queued } = progressOf(connection);
+    connection.takenAtStart = taken - Math.max(bytes - queued, 0);
     this.#writing.add(connection);
     this.#sweep ??= setTimeout(this.#checkDeadlines, DEADLINE_SWEEP_MS);
   }
@@ -156,26 +164,46 @@ export class Output {
 
   #deadlineExceeded(connection: ClientConnection, nowMs: number): void {
     const { writeTimeout, writeDeadlineMs } = this.#shard.options;
-    const written =
-      connection.stream.bytesWritten - connection.bytesWrittenAtStart - connection.stream.writableLength;
     if (connection.gated) {
       this.#shard.close(connection, CLOSE_REASON.slowConsumerWriteDeadline);
       return;
     }
-    if (!connection.slow) {
-      this.#shard.countSlowConsumer(connection);
-      const chunks = connection.writingParts?.length ?? 0;
-      this.#shard.log(
-        'info',
-        `${connection.label} - Slow Consumer Detected: WriteDeadline of ${writeDeadlineMs / 1000}s exceeded with ${chunks} chunks of ${connection.pendingBytes} total bytes.`,
-      );
-    }
-    if (writeTimeout === 'retry' && written > 0) {
+    this.#shard.countSlowConsumer(connection);
+    const state = connection.slow ? 'State' : 'Detected';
+    const chunks = connection.writingParts?.length ?? 0;
+    this.#shard.log(
+      'info',
+      `${connection.label} - Slow Consumer ${state}: WriteDeadline of ${durationText(writeDeadlineMs)} exceeded with ${chunks} chunks of ${connection.writingBytes} total bytes.`,
+    );
+    const { taken } = progressOf(connection);
+    if (writeTimeout === 'retry' && taken > connection.takenAtStart) {
       connection.slow = true;
       connection.writeStartedAtMs = nowMs;
-      connection.bytesWrittenAtStart += written;
+      connection.takenAtStart = taken;
       return;
     }
     this.#shard.close(connection, CLOSE_REASON.slowConsumerWriteDeadline);
   }
+}
+
+/** The parts of a stream that know how far the kernel has come; TLS lies on top of the handle that does. */
+interface StreamHandle {
+  bytesWritten: number;
+  writeQueueSize: number;
+  _parent?: StreamHandle;
+}
+
+/** Bytes of a connection that the kernel has ever taken, and those that Node holds back: encrypted ones for TLS. */
+function progressOf(connection: ClientConnection): { taken: number; queued: number } {
+  const { _handle: handle } = connection.stream as unknown as { _handle: StreamHandle | null };
+  const socket = handle?._parent ?? handle;
+  if (socket == null) return { taken: 0, queued: 0 };
+  return { taken: socket.bytesWritten - socket.writeQueueSize, queued: socket.writeQueueSize };
+}
+
+/** A deadline as nats-server prints it: `10s`, `250ms`, `2m0s`. */
+function durationText(durationMs: number): string {
+  if (durationMs < 1000) return `${durationMs}ms`;
+  const minutes = Math.floor(durationMs / 60_000);
+  return `${minutes === 0 ? '' : `${minutes}m`}${(durationMs % 60_000) / 1000}s`;
 }

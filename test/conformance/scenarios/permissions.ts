@@ -82,11 +82,7 @@ export const permissions: Scenario[] = [
     'strings',
     subscribes(['s.a', 's.>', 's.*', 's', '>', '*', 's.a.b'], ['s.a']),
   ),
-  permission(
-    'subscribe allow as list',
-    'lists',
-    subscribes(['s.a', 's.b', 's.b.c', 's.b.*', 's.*']),
-  ),
+  permission('subscribe allow as list', 'lists', subscribes(['s.a', 's.b', 's.b.c', 's.b.*', 's.*'])),
   permission(
     'subscribe allow and deny',
     'deny',

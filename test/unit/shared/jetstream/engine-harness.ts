@@ -13,6 +13,7 @@ import {
   InboundMessage,
 } from '../../../../src/shared/jetstream/effects.ts';
 import { JetStream, type JetStreamOptions } from '../../../../src/shared/jetstream/jetstream.ts';
+import { SNAPSHOT_ENDPOINTS } from '../../../../src/shared/jetstream/snapshot-api.ts';
 import { STREAM_ENDPOINTS } from '../../../../src/shared/jetstream/stream-api.ts';
 import { hasEmptyToken, subjectMatches } from '../../../../src/shared/subject/subject.ts';
 import { FakeStore } from './fake-store.ts';
@@ -64,6 +65,7 @@ export class Harness implements Effects {
     this.api = new Api(this.engine);
     this.api.add(ACCOUNT_ENDPOINTS);
     this.api.add(STREAM_ENDPOINTS);
+    this.api.add(SNAPSHOT_ENDPOINTS);
     this.engine.recover();
   }
 

@@ -1,0 +1,194 @@
+/**
+ * Receiving a snapshot (jetstream-streams §9.3): chunks are unpacked as they come, and the messages go into a new store
+ * with the sequences and times they had. The stream appears when the end is there; until then only its store exists, and
+ * goes again when something is wrong.
+ */
+
+import { textOfWire, wireText } from '../subject/wire-text.ts';
+import type { AccountJetStream } from './account-jetstream.ts';
+import { sendAdvisory } from './advisory.ts';
+import {
+  EMPTY_BYTES,
+  type EngineSubscription,
+  type InboundMessage,
+  NO_TICKET,
+  textBytes,
+} from './effects.ts';
+import { ApiError, apiErrorText } from './errors.ts';
+import type { TimedWork } from './jetstream.ts';
+import { JsonObject } from './json-object.ts';
+import { parseTtl } from './message-ttl.ts';
+import { randomId } from './names.ts';
+import { errorJson } from './pub-ack.ts';
+import { readPublishHeaders } from './publish-headers.ts';
+import { S2Decoder, S2Error } from './s2.ts';
+import {
+  type ArchiveEntry,
+  ArchiveError,
+  ArchiveReader,
+  CONSUMER_PREFIX,
+  STATE_ENTRY,
+} from './snapshot-archive.ts';
+import { MessageDraft, type StreamStore } from './store/contract.ts';
+import { Stream } from './stream.ts';
+import type { StreamConfig } from './stream-config.ts';
+import { addStreamInfo, PLAIN_INFO } from './stream-info.ts';
+import { joinTime, splitTime } from './time.ts';
+
+const STALLED_MS = 5000;
+const draft = new MessageDraft();
+
+/** Last sequence and number of messages that the archive's own state promises. */
+interface PromisedState {
+  lastSeq: number;
+  firstSeq: number;
+}
+
+export class RestoreSession implements EngineSubscription, TimedWork {
+  readonly account: string;
+  readonly subject: string;
+  readonly queue = null;
+  readonly #owner: AccountJetStream;
+  readonly #config: StreamConfig;
+  readonly #store: StreamStore;
+  readonly #client: string;
+  readonly #startNs: bigint;
+  readonly #decoder = new S2Decoder();
+  readonly #reader = new ArchiveReader();
+  readonly #consumers: { name: string; json: string }[] = [];
+  #promised: PromisedState = { firstSeq: 0, lastSeq: 0 };
+  #problem = '';
+  #bytes = 0;
+  #lastChunkMs: number;
+
+  /** @param store made for the restore, empty */
+  constructor(owner: AccountJetStream, config: StreamConfig, store: StreamStore, client: string) {
+    const { engine } = owner;
+    this.#owner = owner;
+    this.#config = config;
+    this.#store = store;
+    this.#client = client;
+    this.account = owner.name;
+    this.subject = `$JS.SNAPSHOT.RESTORE.${wireText(config.name)}.${randomId(22, engine.random)}`;
+    this.#startNs = joinTime(engine.clock.ms, engine.clock.nanos);
+    this.#lastChunkMs = engine.clock.ms;
+    engine.effects.subscribe(this);
+    engine.timed.add(this);
+  }
+
+  nextDueMs(): number {
+    return this.#lastChunkMs + STALLED_MS;
+  }
+
+  tick(): void {
+    if (this.#owner.engine.clock.ms < this.nextDueMs()) return;
+    this.#finish(apiErrorText(10062, 'stalled'));
+  }
+
+  /** A chunk, or the end of them. */
+  receive(message: InboundMessage): void {
+    const { engine } = this.#owner;
+    this.#lastChunkMs = engine.clock.ms;
+    const chunk = message.payload();
+    if (chunk.length === 0) {
+      const outcome = this.#complete();
+      this.#finish(outcome);
+      if (message.reply !== '') this.#reply(message.reply, outcome);
+      return;
+    }
+    this.#bytes += chunk.length;
+    if (this.#problem === '') this.#take(chunk);
+    if (message.reply !== '')
+      engine.effects.send(this.account, message.reply, '', EMPTY_BYTES, EMPTY_BYTES, NO_TICKET);
+  }
+
+  #take(chunk: Uint8Array): void {
+    try {
+      for (const entry of this.#reader.push(this.#decoder.push(chunk))) this.#restore(entry);
+    } catch (error) {
+      if (!(error instanceof S2Error || error instanceof ArchiveError)) throw error;
+      this.#problem = error.message;
+    }
+  }
+
+  #restore(entry: ArchiveEntry): void {
+    if (entry.sequence === 0 && entry.name === STATE_ENTRY) {
+      this.#promised = promisedState(entry.payload);
+      if (this.#promised.firstSeq > 1) {
+        const { ms, nanos } = this.#owner.engine.clock;
+        this.#store.skip(this.#promised.firstSeq - 1, ms, nanos);
+      }
+      return;
+    }
+    if (entry.sequence === 0 && entry.name.startsWith(CONSUMER_PREFIX)) {
+      const name = textOfWire(entry.name.slice(CONSUMER_PREFIX.length));
+      this.#consumers.push({ name, json: Buffer.from(entry.payload).toString('utf8') });
+      return;
+    }
+    const { ms, nanos } = splitTime(entry.timeNs);
+    draft.setSubject(entry.name);
+    draft.setHeaders(entry.headers);
+    draft.setPayload(entry.payload);
+    draft.timestampMs = ms;
+    draft.timestampNanos = nanos;
+    draft.sequence = entry.sequence;
+    const ttl = this.#config.allowMsgTtl
+      ? readPublishHeaders(entry.headers, 0, entry.headers.length)['Nats-TTL']
+      : null;
+    draft.ttlSeconds = ttl === null ? 0 : parseTtl(ttl);
+    if (this.#store.append(draft) < 0) throw new ArchiveError(this.#store.failure?.message ?? 'store failed');
+  }
+
+  /** Makes a stream of what was received. */
+  #complete(): Stream | ApiError {
+    if (this.#problem === '' && !(this.#decoder.isComplete && this.#reader.ended))
+      this.#problem = this.#bytes === 0 ? 'EOF' : 'unexpected EOF';
+    if (this.#problem !== '') return apiErrorText(10062, this.#problem);
+    const { clock } = this.#owner.engine;
+    if (this.#promised.lastSeq > this.#store.lastSeq)
+      this.#store.skip(this.#promised.lastSeq, clock.ms, clock.nanos);
+    const made = this.#owner.finishRestore(this.#config, this.#store);
+    if (made instanceof ApiError)
+      return apiErrorText(10062, `error adding stream: ${made.description} (${made.errCode})`);
+    for (const { name, json } of this.#consumers) made.consumerArchive?.restore(name, json);
+    return made;
+  }
+
+  #finish(outcome: Stream | ApiError): void {
+    const { engine } = this.#owner;
+    engine.effects.unsubscribe(this);
+    engine.timed.delete(this);
+    this.#owner.restores.delete(this.#config.name);
+    if (outcome instanceof ApiError) engine.store.dropStream(this.#store);
+    const { name } = this.#config;
+    sendAdvisory(this.#owner, `STREAM.RESTORE_COMPLETE.${name}`, 'restore_complete', (json) => {
+      json.string('stream', name).time('start', this.#startNs);
+      json.time('end', joinTime(engine.clock.ms, engine.clock.nanos)).integer('bytes', this.#bytes);
+      return this.#client === '' ? json : json.raw('client', this.#client);
+    });
+  }
+
+  #reply(reply: string, outcome: Stream | ApiError): void {
+    const { engine } = this.#owner;
+    const json = new JsonObject().string('type', 'io.nats.jetstream.api.v1.stream_create_response');
+    if (outcome instanceof Stream) addStreamInfo(json, outcome, PLAIN_INFO);
+    else json.raw('error', errorJson(outcome));
+    const bytes = textBytes(json.end());
+    engine.effects.send(this.account, reply, '', EMPTY_BYTES, bytes, engine.store.ticket);
+  }
+}
+
+/** What the archive says of its sequences. @throws ArchiveError */
+function promisedState(payload: Uint8Array): PromisedState {
+  try {
+    const state = JSON.parse(Buffer.from(payload).toString('utf8')) as Record<string, unknown>;
+    const { first_seq: firstSeq, last_seq: lastSeq, messages } = state;
+    const counts = [firstSeq, lastSeq, messages].every(
+      (count) => Number.isSafeInteger(count) && (count as number) >= 0,
+    );
+    if (counts) return { firstSeq: firstSeq as number, lastSeq: lastSeq as number };
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  throw new ArchiveError('invalid stream state');
+}

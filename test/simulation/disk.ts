@@ -1,0 +1,325 @@
+import type { Prng } from '../../src/shared/base/prng.ts';
+import {
+  type Disk,
+  DiskError,
+  type DiskFile,
+  type PendingSync,
+} from '../../src/shared/jetstream/store/disk.ts';
+
+/**
+ * A disk in memory that can crash, fill up and fail.
+ *
+ * What was written and not synced is a list of writes beside the durable bytes of each file. A crash keeps the durable bytes, and of
+ * each unsynced write all, nothing, or some of its sectors, one of them possibly cut in the middle. Changes of names are
+ * durable in order: a crash keeps a prefix of those that no directory sync covered.
+ */
+
+const SECTOR_BYTES = 512;
+
+/** Thrown at the chosen call: the machine is gone. Not a `DiskError`, so nothing in the store may catch it. */
+export class MachineCrash extends Error {
+  override readonly name = 'MachineCrash';
+}
+
+interface Inode {
+  live: Uint8Array;
+  size: number;
+  durable: Uint8Array;
+  unsynced: { position: number; bytes: Uint8Array; truncate: boolean }[];
+}
+
+type Names = Map<string, Inode | 'directory'>;
+
+interface NameChange {
+  apply: (names: Names) => void;
+}
+
+export class SimulatedDisk implements Disk {
+  names: Names = new Map([['', 'directory']]);
+  /** Calls until the crash; -1: never. */
+  crashAfter = -1;
+  /** Bytes all files together may have. */
+  capacityBytes = Number.POSITIVE_INFINITY;
+  /** Syncs of paths that match fail. */
+  failSync: RegExp | null = null;
+  /** Reads of paths that match fail. */
+  failRead: RegExp | null = null;
+  calls = 0;
+  #durableNames: Names = new Map([['', 'directory']]);
+  #changes: NameChange[] = [];
+  #locked = false;
+
+  lock(): string | null {
+    if (this.#locked) return 'process 1';
+    this.#locked = true;
+    return null;
+  }
+
+  unlock(): void {
+    this.#locked = false;
+  }
+
+  makeDirectory(path: string): void {
+    let parent = '';
+    for (const part of path.split('/')) {
+      parent = parent === '' ? part : `${parent}/${part}`;
+      if (this.names.has(parent)) continue;
+      this.#step();
+      const name = parent;
+      this.#change((names) => names.set(name, 'directory'));
+    }
+  }
+
+  list(path: string): string[] {
+    const prefix = path === '' ? '' : `${path}/`;
+    return [...this.names.keys()]
+      .filter((name) => name !== '' && name.startsWith(prefix) && !name.slice(prefix.length).includes('/'))
+      .map((name) => name.slice(prefix.length))
+      .sort();
+  }
+
+  open(path: string, create: boolean): DiskFile {
+    this.#step();
+    let inode = this.names.get(path);
+    if (inode === undefined) {
+      if (!create) throw new DiskError('not_found', `open ${path}: not found`);
+      const fresh: Inode = { live: new Uint8Array(0), size: 0, durable: new Uint8Array(0), unsynced: [] };
+      this.#change((names) => names.set(path, fresh));
+      inode = fresh;
+    }
+    if (inode === 'directory') throw new DiskError('io', `open ${path}: is a directory`);
+    return new SimulatedFile(this, path, inode);
+  }
+
+  rename(from: string, to: string): void {
+    this.#step();
+    if (!this.names.has(from)) throw new DiskError('not_found', `rename ${from}: not found`);
+    this.#change((names) => {
+      for (const [name, inode] of [...names]) {
+        if (name !== from && !name.startsWith(`${from}/`)) continue;
+        names.delete(name);
+        names.set(to + name.slice(from.length), inode);
+      }
+    });
+  }
+
+  unlink(path: string): void {
+    this.#step();
+    if (!this.names.has(path)) throw new DiskError('not_found', `remove ${path}: not found`);
+    this.#change((names) => names.delete(path));
+  }
+
+  removeDirectory(path: string): void {
+    this.#step();
+    if (this.list(path).length > 0) throw new DiskError('io', `remove ${path}: not empty`);
+    this.#change((names) => names.delete(path));
+  }
+
+  syncDirectory(path: string): void {
+    this.#step();
+    if (this.names.get(path) !== 'directory') throw new DiskError('not_found', `sync ${path}: not found`);
+    for (const change of this.#changes) change.apply(this.#durableNames);
+    this.#changes = [];
+  }
+
+  freeBytes(): number {
+    return Number.isFinite(this.capacityBytes) ? this.capacityBytes - this.usedBytes() : 1e12;
+  }
+
+  usedBytes(): number {
+    let bytes = 0;
+    for (const inode of this.names.values()) if (inode !== 'directory') bytes += inode.size;
+    return bytes;
+  }
+
+  /** Bytes of a file, to look at or to damage; writing to them changes the durable ones too. */
+  content(path: string): Uint8Array {
+    const inode = this.names.get(path);
+    if (inode === undefined || inode === 'directory') throw new Error(`no file ${path}`);
+    return inode.live.subarray(0, inode.size);
+  }
+
+  /** Paths of all files. */
+  files(): string[] {
+    return [...this.names].filter(([, inode]) => inode !== 'directory').map(([name]) => name);
+  }
+
+  /** A copy of everything as a reader sees it now, all of it durable: what a clean power-off leaves. */
+  copy(): SimulatedDisk {
+    const disk = new SimulatedDisk();
+    for (const [name, inode] of this.names) {
+      const copied = inode === 'directory' ? inode : inodeOf(inode.live.slice(0, inode.size));
+      disk.names.set(name, copied);
+      disk.#durableNames.set(name, copied);
+    }
+    return disk;
+  }
+
+  /** What is there after the machine lost power now. */
+  crashed(random: Prng): SimulatedDisk {
+    const disk = new SimulatedDisk();
+    const names: Names = new Map(this.#durableNames);
+    const kept = random.below(this.#changes.length + 1);
+    for (const change of this.#changes.slice(0, kept)) change.apply(names);
+    for (const [name, inode] of names) {
+      const survived = inode === 'directory' ? inode : inodeOf(survivor(inode, random));
+      disk.names.set(name, survived);
+      disk.#durableNames.set(name, survived);
+    }
+    return disk;
+  }
+
+  /** Counts a call, and crashes at the chosen one. */
+  step(): void {
+    this.#step();
+  }
+
+  #step(): void {
+    this.calls++;
+    if (this.crashAfter >= 0 && this.crashAfter-- === 0) throw new MachineCrash(`at call ${this.calls}`);
+  }
+
+  #change(apply: (names: Names) => void): void {
+    apply(this.names);
+    this.#changes.push({ apply });
+  }
+}
+
+function inodeOf(bytes: Uint8Array): Inode {
+  return { live: bytes, size: bytes.length, durable: bytes, unsynced: [] };
+}
+
+function survivor(inode: Inode, random: Prng): Uint8Array {
+  let bytes = inode.durable.slice();
+  for (const write of inode.unsynced) {
+    const fate = random.below(4);
+    if (write.truncate) {
+      if (fate < 2) bytes = resized(bytes, write.position);
+      continue;
+    }
+    if (fate === 0) continue;
+    for (let from = 0; from < write.bytes.length; ) {
+      const sectorEnd = SECTOR_BYTES - ((write.position + from) % SECTOR_BYTES);
+      let count = Math.min(sectorEnd, write.bytes.length - from);
+      const next = from + count;
+      if (fate === 1 || random.below(2) === 0) {
+        if (fate === 3 && random.below(4) === 0) count = random.below(count + 1);
+        const end = write.position + from + count;
+        if (end > bytes.length) bytes = resized(bytes, end);
+        bytes.set(write.bytes.subarray(from, from + count), write.position + from);
+      }
+      from = next;
+    }
+  }
+  return bytes;
+}
+
+function resized(bytes: Uint8Array, length: number): Uint8Array {
+  const result = new Uint8Array(length);
+  result.set(bytes.subarray(0, length));
+  return result;
+}
+
+class SimulatedFile implements DiskFile {
+  readonly path: string;
+  readonly #disk: SimulatedDisk;
+  readonly #inode: Inode;
+  #failed = false;
+
+  constructor(disk: SimulatedDisk, path: string, inode: Inode) {
+    this.#disk = disk;
+    this.path = path;
+    this.#inode = inode;
+  }
+
+  size(): number {
+    return this.#inode.size;
+  }
+
+  read(target: Uint8Array, offset: number, length: number, position: number): number {
+    if (this.#disk.failRead?.test(this.path))
+      throw new DiskError('io', `read ${this.path}: input/output error`);
+    const count = Math.max(0, Math.min(length, this.#inode.size - position));
+    target.set(this.#inode.live.subarray(position, position + count), offset);
+    return count;
+  }
+
+  write(source: Uint8Array, offset: number, length: number, position: number): void {
+    const inode = this.#inode;
+    const growth = Math.max(0, position + length - inode.size);
+    if (growth > 0 && this.#disk.usedBytes() + growth > this.#disk.capacityBytes) {
+      throw new DiskError('no_space', `write ${this.path}: no space left on device`);
+    }
+    const bytes = source.slice(offset, offset + length);
+    // A crash at this call has the write among the unsynced ones.
+    inode.unsynced.push({ position, bytes, truncate: false });
+    this.#disk.step();
+    if (position + length > inode.live.length) {
+      inode.live = resized(inode.live, Math.max(position + length, inode.live.length * 2));
+    }
+    inode.live.set(bytes, position);
+    inode.size = Math.max(inode.size, position + length);
+  }
+
+  truncate(length: number): void {
+    const inode = this.#inode;
+    inode.unsynced.push({ position: length, bytes: new Uint8Array(0), truncate: true });
+    this.#disk.step();
+    inode.live = resized(inode.live, length);
+    inode.size = length;
+  }
+
+  sync(): void {
+    this.#disk.step();
+    if (this.#failed || this.#disk.failSync?.test(this.path)) {
+      this.#failed = true;
+      throw new DiskError('io', `sync ${this.path}: input/output error`);
+    }
+    const inode = this.#inode;
+    inode.durable = inode.live.slice(0, inode.size);
+    inode.unsynced = [];
+  }
+
+  startSync(): PendingSync {
+    let polls = 0;
+    const covered = this.#inode.unsynced.length;
+    return {
+      poll: () => {
+        if (polls++ === 0) return false;
+        this.#finishSync(covered);
+        return true;
+      },
+    };
+  }
+
+  close(): void {
+    // Nothing is held.
+  }
+
+  /** What was written before the sync began becomes durable; it may be over already. */
+  #finishSync(covered: number): void {
+    const later = this.#inode.unsynced.slice(covered);
+    if (later.length === 0) {
+      this.sync();
+      return;
+    }
+    this.#disk.step();
+    if (this.#disk.failSync?.test(this.path))
+      throw new DiskError('io', `sync ${this.path}: input/output error`);
+    const inode = this.#inode;
+    for (const write of inode.unsynced.splice(0, covered)) {
+      if (write.truncate) {
+        inode.durable = resized(inode.durable, write.position);
+        continue;
+      }
+      const end = write.position + write.bytes.length;
+      if (end > inode.durable.length) inode.durable = resized(inode.durable, end);
+      inode.durable.set(write.bytes, write.position);
+    }
+  }
+}
+
+/** Random bytes from a seed, for keys and nonces. */
+export function seededBytes(random: Prng): (bytes: number) => Uint8Array {
+  return (bytes) => Uint8Array.from({ length: bytes }, () => random.below(256));
+}
