@@ -91,8 +91,8 @@ class Service {
     const address = host.includes(':') ? `[${host}]` : host;
     this.#logger.notice(`Listening for client connections on ${address}:${this.#daemon.port}`);
     if (tls !== null) {
-      if (allowNonTls) this.#logger.warn('TLS available but not required for client connections');
-      else this.#logger.notice('TLS required for client connections');
+      const isOptional = allowNonTls && tls.handshakeFirstMs !== 0;
+      this.#logger.notice(`TLS ${isOptional ? 'available' : 'required'} for client connections`);
       if (tls.handshakeFirstMs === 0)
         this.#logger.warn('Clients that are not using "TLS Handshake First" option will fail to connect');
     }

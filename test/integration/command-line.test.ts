@@ -22,16 +22,20 @@ function configFile(name: string, text: string): string {
 const LOOPBACK = ['-a', '127.0.0.1', '-p', '-1'];
 
 describe('answers and exits', () => {
-  test.each(['-v', '--v', '--version', '-version', 'version', 'VERSION'])(
-    '%s prints the version',
-    async (flag) => {
-      expect(await runServer([flag])).toEqual({
-        code: 0,
-        stdout: expect.stringMatching(/^nats-server: v2\.15\.\d+\n$/),
-        stderr: '',
-      });
-    },
-  );
+  test.each([
+    '-v',
+    '--v',
+    '--version',
+    '-version',
+    'version',
+    'VERSION',
+  ])('%s prints the version', async (flag) => {
+    expect(await runServer([flag])).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^nats-server: v2\.15\.\d+\n$/),
+      stderr: '',
+    });
+  });
 
   test.each(['-h', '--help', 'help', 'HELP'])('%s prints the usage', async (flag) => {
     const { code, stdout, stderr } = await runServer([flag]);

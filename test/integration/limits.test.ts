@@ -33,7 +33,9 @@ describe.each([1, 3])('limits, %i shard(s)', (shards) => {
     return connection;
   }
 
-  async function closedReason(cid: unknown): Promise<string | undefined> {
+  /** The reason of a connection that is the `count`th to be closed, or an earlier one. */
+  async function closedReason(cid: unknown, count = 1): Promise<string | undefined> {
+    await daemon.closeReasons(count);
     const connz = await daemon.monitoring('/connz?state=closed');
     return (connz.connections as ClosedConnection[]).find((connection) => connection.cid === cid)?.reason;
   }
@@ -58,7 +60,7 @@ describe.each([1, 3])('limits, %i shard(s)', (shards) => {
         await refused.untilClosed();
         expect(refused.texts.at(-1)).toBe("-ERR 'maximum account active connections exceeded'");
         const { client_id } = await refused.info();
-        expect(await closedReason(client_id)).toBe('Maximum Account Connections Exceeded');
+        expect(await closedReason(client_id, n + 1)).toBe('Maximum Account Connections Exceeded');
       }
       expect(await (await client(b)).sync()).toBe(true);
       await inside.shift()?.end();

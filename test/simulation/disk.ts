@@ -190,7 +190,7 @@ function inodeOf(bytes: Uint8Array): Inode {
 }
 
 function survivor(inode: Inode, random: Prng): Uint8Array {
-  let bytes = inode.durable.slice();
+  let bytes: Uint8Array = inode.durable.slice();
   for (const write of inode.unsynced) {
     const fate = random.below(4);
     if (write.truncate) {

@@ -29,6 +29,12 @@ export class Embedded {
       this.lines.push(text);
       this.changed.notify();
     };
+    const { closedConnections } = server.daemon;
+    const add = closedConnections.add.bind(closedConnections);
+    closedConnections.add = (snapshot) => {
+      add(snapshot);
+      this.changed.notify();
+    };
   }
 
   /** Starts a server with `shards` threads; monitoring, where the configuration has none, is on a random port. */
@@ -51,6 +57,16 @@ export class Embedded {
       () => `${pattern} in the log: ${JSON.stringify(this.lines.slice(from))}`,
     );
     return find() + 1;
+  }
+
+  /** Waits until so many connections have been reported as closed; answers their reasons, oldest first. */
+  async closeReasons(count: number): Promise<string[]> {
+    const closed = () => [...this.server.daemon.closedConnections];
+    await this.changed.until(
+      () => closed().length >= count,
+      () => `${count} closed connections, not ${closed().length}`,
+    );
+    return closed().map(({ closeReason }) => closeReason);
   }
 
   /** Ends a shard's thread and waits until another has taken its place. */

@@ -5,7 +5,7 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls';
 import { type Frame, FrameReader, frameText } from './server-frames.ts';
 import { Signal } from './waiting.ts';
 
@@ -21,6 +21,8 @@ export interface RawClientOptions {
   transport?: 'tcp' | 'tls' | 'tls-first';
   ca?: string;
   certificate?: ClientCertificate | null;
+  /** What the client is willing to do in TLS: versions, ciphers. */
+  tls?: Pick<ConnectionOptions, 'minVersion' | 'maxVersion' | 'ciphers'>;
   /** Sent as soon as the TCP connection stands, before anything else (PROXY protocol). */
   preamble?: Buffer;
 }
@@ -71,7 +73,7 @@ export class RawClient {
   }
 
   /** Starts TLS on the open connection and waits for the handshake's end or the close. */
-  async upgrade(options: Pick<RawClientOptions, 'ca' | 'certificate' | 'host'>): Promise<void> {
+  async upgrade(options: Pick<RawClientOptions, 'ca' | 'certificate' | 'host' | 'tls'>): Promise<void> {
     this.detach();
     const secure = startTls(this.socket, options);
     this.socket = secure;
@@ -204,11 +206,15 @@ export class RawClient {
   }
 }
 
-function startTls(socket: Socket, options: Pick<RawClientOptions, 'ca' | 'certificate' | 'host'>): TLSSocket {
+function startTls(
+  socket: Socket,
+  options: Pick<RawClientOptions, 'ca' | 'certificate' | 'host' | 'tls'>,
+): TLSSocket {
   return connectTls({
     socket,
     servername: 'localhost',
     ...(options.ca === undefined ? {} : { ca: options.ca }),
     ...(options.certificate ?? {}),
+    ...options.tls,
   });
 }

@@ -218,12 +218,14 @@ describe('names', () => {
     expect(violations(namingViolations)).toEqual([]);
   });
 
-  test.each(['src/shared/utils.ts', 'src/shared/helpers/x.ts', 'src/main/string-utils.ts', 'src/util.ts'])(
-    '%s is noticed',
-    (path) => {
-      expect(namingViolations(path, 'const x = 1;')).toHaveLength(1);
-    },
-  );
+  test.each([
+    'src/shared/utils.ts',
+    'src/shared/helpers/x.ts',
+    'src/main/string-utils.ts',
+    'src/util.ts',
+  ])('%s is noticed', (path) => {
+    expect(namingViolations(path, 'const x = 1;')).toHaveLength(1);
+  });
 
   test('a file that only passes on is noticed, one that also does something is not', () => {
     const passing = "export * from './a.ts';\nexport { b } from './b.ts';\n";

@@ -42,6 +42,9 @@ export const UNLIMITED: JetStreamTierLimits = {
   maxBytesRequired: false,
 };
 
+/** Metadata of a store that is being filled by a restore. */
+const RESTORING_KEY = 'restoring';
+
 /** A sum over an account's streams or those of a tier. */
 export interface JetStreamUsage {
   memoryBytes: number;
@@ -219,9 +222,10 @@ export class AccountJetStream {
     if (config.replicas > 1) return apiError(10074);
     if (this.streams.has(config.name) || this.restores.has(config.name)) return apiError(10130);
     // Metadata of a restored stream is what it was, levels included.
-    config.metadata = new Map([...config.metadata, ...submitted.metadata]);
+    config.metadata = new Map(submitted.metadata);
     const store = this.#makeStore(config);
     if (store instanceof ApiError) return store;
+    store.putMetadata(RESTORING_KEY, textBytes('restoring'));
     const session = new RestoreSession(this, config, store, client);
     this.restores.set(config.name, session);
     return session;
@@ -233,7 +237,7 @@ export class AccountJetStream {
     if (this.#overlaps(config)) return apiError(10065);
     const { clock } = this.engine;
     const createdNs = joinTime(clock.ms, clock.nanos);
-    if (!putConfig(store, config, createdNs))
+    if (!putConfig(store, config, createdNs) || !store.putMetadata(RESTORING_KEY, null))
       return apiErrorText(10049, store.failure?.message ?? 'store failed');
     const stream = this.adopt(config, createdNs, store);
     stream.open();
@@ -262,8 +266,8 @@ export class AccountJetStream {
     const leftover = engine.store.find(account, config.name);
     if (leftover !== null) {
       if (this.restores.has(config.name)) return apiError(10058);
-      // A create that a crash cut short leaves an empty store; one with messages is somebody's data.
-      if (leftover.lastSeq > 0)
+      // A create or restore that a crash cut short leaves a store nobody was promised; other messages are somebody's data.
+      if (leftover.lastSeq > 0 && leftover.getMetadata(RESTORING_KEY) === null)
         return apiErrorText(10049, 'the store of that name has messages but no configuration');
       engine.store.dropStream(leftover);
     }

@@ -114,7 +114,7 @@ export class RestoreSession implements EngineSubscription, TimedWork {
   #restore(entry: ArchiveEntry): void {
     if (entry.sequence === 0 && entry.name === STATE_ENTRY) {
       this.#promised = promisedState(entry.payload);
-      if (this.#promised.firstSeq > 1) {
+      if (this.#promised.firstSeq - 1 > this.#store.lastSeq) {
         const { ms, nanos } = this.#owner.engine.clock;
         this.#store.skip(this.#promised.firstSeq - 1, ms, nanos);
       }

@@ -78,10 +78,16 @@ export class Admission {
 
   /** The stream failed. */
   failed(connection: ClientConnection, error: NodeJS.ErrnoException): void {
-    if (connection.stage === STAGE_TLS_HANDSHAKE) this.#handshakeFailed(connection, error.message);
+    if (connection.stage === STAGE_TLS_HANDSHAKE) this.#handshakeFailed(connection, describeError(error));
     else if (error.syscall === 'write' || error.code === 'EPIPE') {
       this.#shard.close(connection, CLOSE_REASON.writeError);
     } else this.#shard.close(connection, CLOSE_REASON.readError);
+  }
+
+  /** The peer closed its side. */
+  left(connection: ClientConnection): void {
+    if (connection.stage === STAGE_TLS_HANDSHAKE) this.#handshakeFailed(connection, 'EOF');
+    else this.#shard.close(connection, CLOSE_REASON.clientClosed);
   }
 
   /** Closes the socket of a connection that has ended: gently, so that what is still queued arrives. */
@@ -284,18 +290,23 @@ function onError(this: OwnedStream, error: NodeJS.ErrnoException): void {
 
 function onEnd(this: OwnedStream): void {
   const connection = this[CONNECTION];
-  connection.shard.close(connection, CLOSE_REASON.clientClosed);
+  connection.shard.admission.left(connection);
   this.destroy();
 }
 
 function onClose(this: OwnedStream): void {
   const connection = this[CONNECTION];
-  connection.shard.close(connection, CLOSE_REASON.clientClosed);
+  connection.shard.admission.left(connection);
 }
 
 function onDrain(this: OwnedStream): void {
   const connection = this[CONNECTION];
   connection.shard.output.completed(connection);
+}
+
+/** OpenSSL's own messages name its source files and end in a line break: its reason alone says what is wrong. */
+function describeError(error: Error & { reason?: string }): string {
+  return error.reason === undefined ? error.message : `tls: ${error.reason}`;
 }
 
 /** @throws when certificates, keys or cipher names don't fit together (the configuration checks that first) */

@@ -129,7 +129,7 @@ export class Output {
     const { taken, queued } = progressOf(connection);
     connection.takenAtStart = taken - Math.max(bytes - queued, 0);
     this.#writing.add(connection);
-    this.#sweep ??= setTimeout(this.#checkDeadlines, DEADLINE_SWEEP_MS);
+    if (this.#sweep === null) this.#sweep = setTimeout(this.#checkDeadlines, DEADLINE_SWEEP_MS);
   }
 
   #finish(connection: ClientConnection): void {

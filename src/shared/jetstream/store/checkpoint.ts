@@ -46,7 +46,7 @@ export interface DroppedStream {
   position: number;
 }
 
-const MANIFEST_NAMES = { first: 'manifest.a', second: 'manifest.b' } as const;
+const MANIFEST_NAMES = ['manifest.a', 'manifest.b'] as const;
 
 export class Checkpointer {
   readonly #parts: StoreParts;
@@ -204,7 +204,9 @@ export class Checkpointer {
     }
     job.manifest?.close();
     job.manifest = null;
-    job.manifest = writeEnvelope(disk, `${directory}/${MANIFEST_NAMES[phase]}`, job.envelope);
+    const order = job.stream.weakCopy === 1 ? 1 : 0;
+    const name = MANIFEST_NAMES[phase === 'first' ? order : 1 - order]!;
+    job.manifest = writeEnvelope(disk, `${directory}/${name}`, job.envelope);
     job.phase = phase;
     if (this.#waiting) job.manifest.sync();
     else job.syncs.push(job.manifest.startSync());
@@ -213,6 +215,7 @@ export class Checkpointer {
   #done(job: Job): void {
     const { disk, report } = this.#parts;
     const { stream } = job;
+    stream.weakCopy = -1;
     job.manifest?.close();
     job.manifest = null;
     if (!stream.published) {
@@ -241,6 +244,8 @@ export class Checkpointer {
     stream.messageSet.retired.push(...job.retired);
     for (const file of job.files) file.dirty = true;
     stream.dirtyFrom = job.dirtyFrom;
+    // The first copy may be torn now, or newer than the second.
+    if (job.phase !== 'blocks' && stream.weakCopy < 0) stream.weakCopy = 0;
   }
 
   /** Runs a step of a job; a failure ends the job, and a failed sync the stream. */

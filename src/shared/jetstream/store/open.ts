@@ -19,7 +19,7 @@ import { WriteAheadLog } from './log.ts';
 import { LogReader, openSegments } from './log-recovery.ts';
 import { decodeBlocks, decodeManifest, MANIFEST_MAGIC } from './manifest.ts';
 import { Replay } from './replay.ts';
-import { attempt, keyProof, newest, ROOT_PATHS, type Root, readRoot, writeRoot } from './root.ts';
+import { attempt, keyProof, newest, ROOT_PATHS, type Root, readRoot, weakCopy, writeRoot } from './root.ts';
 import type { Compressor, StoreParts } from './shared.ts';
 import { JetStreamStore } from './store.ts';
 import { StoredStream } from './stream.ts';
@@ -193,10 +193,7 @@ class Opening {
       );
     }
     if (root === null) return this.#newRoot(states.every((state) => state === 'missing'));
-    for (let copy = 0; copy < states.length; copy++) {
-      const state = states[copy]!;
-      if (typeof state === 'string') this.#report(ROOT_PATHS[copy]!, 0, `one copy of the root is ${state}`);
-    }
+    root.weakCopy = weakCopy(states);
     if (this.#options.cipher !== null && root.keyProof.length > 0) {
       const fits = this.#masters.some((master) => sameBytes(keyProof(master), root.keyProof));
       if (!fits) throw new OpenError('key', 'the encryption key does not fit the store');
@@ -224,6 +221,7 @@ class Opening {
       generation: 1,
       segmentBytes: this.#options.segmentBytes ?? SEGMENT_BYTES,
       nextUid: 1,
+      weakCopy: -1,
       checkpoint: 0,
       cipher: this.#options.cipher,
       keyProof: this.#masters[0] === undefined ? new Uint8Array(0) : keyProof(this.#masters[0]),
@@ -243,11 +241,11 @@ class Opening {
       }
       if (!/^\d{8,}$/.test(name)) continue;
       root.nextUid = Math.max(root.nextUid, Number(name) + 1);
-      this.#readManifest(parts, `streams/${name}`, Number(name));
+      this.#readManifest(parts, root, `streams/${name}`, Number(name));
     }
   }
 
-  #readManifest(parts: StoreParts, directory: string, uid: number): void {
+  #readManifest(parts: StoreParts, root: Root, directory: string, uid: number): void {
     const paths = [`${directory}/manifest.a`, `${directory}/manifest.b`];
     const states = paths.map((path) => readEnvelope(this.#host.disk, path, MANIFEST_MAGIC));
     if (states.includes('version'))
@@ -259,10 +257,6 @@ class Opening {
       if (damaged)
         this.#report(directory, 0, 'both copies of the manifest are damaged; the stream is left alone');
       return;
-    }
-    for (let copy = 0; copy < states.length; copy++) {
-      const state = states[copy]!;
-      if (state === 'damaged') this.#report(paths[copy]!, 0, 'one copy of the manifest is damaged');
     }
     let body: Uint8Array | null = envelope.body;
     let current = envelope.encrypted === (this.#options.cipher !== null);
@@ -276,6 +270,9 @@ class Opening {
     }
     const stream = this.#loadStream(parts, new BodyReader(body), directory, uid, envelope.generation);
     if (!current) this.#rewrapped.push(stream);
+    stream.weakCopy = weakCopy(states);
+    // Until both copies are whole and the same, the log must serve the older one too.
+    if (stream.weakCopy >= 0) stream.dirtyFrom = root.checkpoint;
   }
 
   /** The cipher that was configured then may have been the other one. */

@@ -42,6 +42,7 @@ export class Replay implements LogVisitor {
   readonly #reports: DamageReport[];
   readonly #create: (uid: number, value: { spec: StreamSpec; wrappedKey: Uint8Array }) => StoredStream;
   readonly #gone = new Set<number>();
+  readonly #unknown = new Set<number>();
   readonly #lastMessage = new Map<number, number>();
   readonly #holes: { position: number; bytes: number }[] = [];
   #group: GroupRecord[] | null = null;
@@ -96,6 +97,18 @@ export class Replay implements LogVisitor {
   /** To be called at the log's end. */
   finish(): void {
     this.#endGroup(this.#groupDamaged);
+    for (const uid of this.#unknown) {
+      const message = `records of stream ${uid}, which is not there`;
+      this.#reports.push({
+        file: 'log',
+        account: '',
+        stream: '',
+        firstSeq: 0,
+        lastSeq: 0,
+        bytes: 0,
+        message,
+      });
+    }
     for (const [uid, stream] of this.#streams) {
       const last = Math.max(this.#lastMessage.get(uid) ?? 0, this.#positions.get(uid) ?? 0);
       let records = 0;
@@ -130,17 +143,9 @@ export class Replay implements LogVisitor {
       return;
     }
     if (stream === undefined) {
-      this.#gone.add(uid);
-      const message = `records of stream ${uid}, which is not there`;
-      this.#reports.push({
-        file: 'log',
-        account: '',
-        stream: '',
-        firstSeq: 0,
-        lastSeq: 0,
-        bytes: 0,
-        message,
-      });
+      // Dropped, and its files are gone already, if the drop follows.
+      if (type === RECORD_DROP) this.#unknown.delete(uid);
+      else this.#unknown.add(uid);
       return;
     }
     if (type === RECORD_DROP) {

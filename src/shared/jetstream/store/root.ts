@@ -27,6 +27,8 @@ export interface Root {
   /** The log is needed from here on. */
   checkpoint: number;
   cipher: CipherName | null;
+  /** Copy to be written first, for it is damaged or old; -1: both are alike. */
+  weakCopy: number;
   /** Fits only the key that the store's keys are wrapped with. */
   keyProof: Uint8Array;
 }
@@ -45,7 +47,8 @@ export function writeRoot(disk: Disk, root: Root): void {
   writer.number(cipherCode(root.cipher));
   writer.bytes(root.keyProof);
   const bytes = encodeEnvelope(ROOT_MAGIC, root.generation, writer.finish(), null);
-  for (const path of ROOT_PATHS) {
+  const paths = root.weakCopy === 1 ? [ROOT_PATHS[1], ROOT_PATHS[0]] : ROOT_PATHS;
+  for (const path of paths) {
     const file = writeEnvelope(disk, path, bytes);
     try {
       file.sync();
@@ -53,6 +56,7 @@ export function writeRoot(disk: Disk, root: Root): void {
       file.close();
     }
   }
+  root.weakCopy = -1;
 }
 
 export interface RootState {
@@ -74,6 +78,7 @@ export function readRoot(disk: Disk): RootState {
     checkpoint: reader.number(),
     cipher: cipherOfCode(reader.number()) ?? null,
     keyProof: reader.bytes(),
+    weakCopy: -1,
   };
   return { root, states };
 }
@@ -86,6 +91,13 @@ export function newest(states: readonly EnvelopeState[]): Envelope | null {
     if (best === null || state.generation > best.generation) best = state;
   }
   return best;
+}
+
+/** Which of two copies is damaged, missing or older than the other; -1: neither. A crash while writing leaves one such. */
+export function weakCopy(states: readonly EnvelopeState[]): number {
+  const [a, b] = states.map((state) => (typeof state === 'string' ? -1 : state.generation));
+  if (a === b) return -1;
+  return a! < b! ? 0 : 1;
 }
 
 /** Runs a clean-up that may be left for another time. @returns whether it worked */

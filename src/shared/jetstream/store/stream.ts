@@ -119,6 +119,8 @@ export class StoredStream implements StreamStore {
   /** Position of the oldest change that no durable manifest has; -1: none. */
   dirtyFrom = -1;
   generation = 0;
+  /** Copy of the manifest to be written first, for it is damaged or old; -1: both are alike. */
+  weakCopy = -1;
   /** The manifest's files exist. */
   published = false;
   dropped = false;

@@ -47,12 +47,13 @@ describe('durations', () => {
 });
 
 describe('times', () => {
-  test.each(['2026-11-20T12:17:33Z', '2026-11-20T12:17:33.9Z', '2026-11-20T12:17:33.000001Z'])(
-    '%s',
-    (text) => {
-      expect(formatTime(timeMs(text))).toBe(text);
-    },
-  );
+  test.each([
+    '2026-11-20T12:17:33Z',
+    '2026-11-20T12:17:33.9Z',
+    '2026-11-20T12:17:33.000001Z',
+  ])('%s', (text) => {
+    expect(formatTime(timeMs(text))).toBe(text);
+  });
 
   test('no time is the zero time', () => {
     expect(formatTime(0)).toBe('0001-01-01T00:00:00Z');

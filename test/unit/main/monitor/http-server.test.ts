@@ -97,19 +97,23 @@ describe('paths', () => {
     expect(logger.lines).toEqual([`notice Starting http monitor on 127.0.0.1:${monitor.httpPort}`]);
   });
 
-  test.each(['/nope', '/varz/', '/connz/x', '/routez', '/expvarz', '/accountz'])(
-    '%s is not found',
-    async (path) => {
-      const { get } = await start();
-      const answer = await get(path);
-      expect(answer).toMatchObject({ status: 404, body: '404 page not found\n' });
-      expect(answer.headers).toMatchObject({
-        'content-type': 'text/plain; charset=utf-8',
-        'x-content-type-options': 'nosniff',
-      });
-      expect(answer.headers).not.toHaveProperty('access-control-allow-origin');
-    },
-  );
+  test.each([
+    '/nope',
+    '/varz/',
+    '/connz/x',
+    '/routez',
+    '/expvarz',
+    '/accountz',
+  ])('%s is not found', async (path) => {
+    const { get } = await start();
+    const answer = await get(path);
+    expect(answer).toMatchObject({ status: 404, body: '404 page not found\n' });
+    expect(answer.headers).toMatchObject({
+      'content-type': 'text/plain; charset=utf-8',
+      'x-content-type-options': 'nosniff',
+    });
+    expect(answer.headers).not.toHaveProperty('access-control-allow-origin');
+  });
 
   test.each([
     ['//varz', '/varz'],

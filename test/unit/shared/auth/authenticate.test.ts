@@ -206,12 +206,14 @@ describe('a token', () => {
     expect(login(by, { authToken: 'tok', user: 'any' })).toEqual(accepted('', 'token'));
   });
 
-  test.each<Partial<Credentials>>([{}, { user: 'tok' }, { pass: 'tok' }, { authToken: 'x' }])(
-    'is not in %j',
-    (credentials) => {
-      expect(login(by, credentials)).toEqual(failed);
-    },
-  );
+  test.each<Partial<Credentials>>([
+    {},
+    { user: 'tok' },
+    { pass: 'tok' },
+    { authToken: 'x' },
+  ])('is not in %j', (credentials) => {
+    expect(login(by, credentials)).toEqual(failed);
+  });
 
   test('may be a hash, and bound to a proxy', () => {
     const hashed = policy({ authorization: { token: HASH } });

@@ -50,12 +50,17 @@ test('what is encoded is decoded, and no single character may differ', () => {
   );
 });
 
-test.each(['', 'N', 'n'.repeat(56), 'N'.repeat(55), 'N'.repeat(57), '!'.repeat(56), '\u0130'.repeat(56)])(
-  '%j is no key',
-  (text) => {
-    expect(decodeNkey(text)).toBeNull();
-  },
-);
+test.each([
+  '',
+  'N',
+  'n'.repeat(56),
+  'N'.repeat(55),
+  'N'.repeat(57),
+  '!'.repeat(56),
+  '\u0130'.repeat(56),
+])('%j is no key', (text) => {
+  expect(decodeNkey(text)).toBeNull();
+});
 
 test('raw keys of another length are a programming error', () => {
   expect(() => encodeNkey('server', new Uint8Array(31))).toThrow('31 bytes');

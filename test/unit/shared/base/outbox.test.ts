@@ -67,21 +67,27 @@ describe('appending', () => {
     expect(owner.dirty).toBe(2);
   });
 
-  test.each([0, 1, 191, 192, 193, 4096, OUTPUT_CHUNK_BYTES, OUTPUT_CHUNK_BYTES * 3 + 17])(
-    'a piece of %i bytes',
-    (size) => {
-      const { outbox, pool } = setUp();
-      const text = 'abcdefghijk'.repeat(size / 11 + 1).slice(0, size);
-      outbox.appendLatin1('<');
-      outbox.append(latin1Bytes(`xx${text}yy`), 2, 2 + size);
-      outbox.appendLatin1(`>${text}`);
-      expect(outbox.pendingBytes).toBe(size * 2 + 2);
-      const parts = outbox.takeParts();
-      expect(textOf(parts)).toBe(`<${text}>${text}`);
-      outbox.recycle(parts);
-      expect(pool.out.size).toBe(0);
-    },
-  );
+  test.each([
+    0,
+    1,
+    191,
+    192,
+    193,
+    4096,
+    OUTPUT_CHUNK_BYTES,
+    OUTPUT_CHUNK_BYTES * 3 + 17,
+  ])('a piece of %i bytes', (size) => {
+    const { outbox, pool } = setUp();
+    const text = 'abcdefghijk'.repeat(size / 11 + 1).slice(0, size);
+    outbox.appendLatin1('<');
+    outbox.append(latin1Bytes(`xx${text}yy`), 2, 2 + size);
+    outbox.appendLatin1(`>${text}`);
+    expect(outbox.pendingBytes).toBe(size * 2 + 2);
+    const parts = outbox.takeParts();
+    expect(textOf(parts)).toBe(`<${text}>${text}`);
+    outbox.recycle(parts);
+    expect(pool.out.size).toBe(0);
+  });
 
   test('the owner hears of each part that is complete', () => {
     const { outbox, owner } = setUp();

@@ -79,33 +79,41 @@ describe('messages', () => {
     wire = new Wire();
   });
 
-  test.each([0, 1, 2, 3, 4, 100, 4096, MAX_RECORD_BYTES - 80, MAX_RECORD_BYTES, MAX_RECORD_BYTES * 10])(
-    'arrive byte for byte, %i bytes of payload',
-    (size) => {
-      const expected: string[] = [];
-      for (const reply of ['', '_INBOX.1']) {
-        for (const headers of [undefined, '', 'NATS/1.0\r\n\r\n']) {
-          for (const queues of [[], ['q'], ['q1', 'queue two', '\xff']]) {
-            const message = {
-              subject: `foo.\xfe${size % 7}`,
-              reply,
-              ...(headers === undefined ? {} : { headers }),
-              payload: `${size}\r\n\0`.repeat(size).slice(0, size),
-            };
-            const plain = queues.length !== 1;
-            const frame = frameOf(message);
-            const groups = queues.map(groupNamed);
-            if (!wire.from.hasRoomFor(1, frame, groups)) expect(wire.move()).toEqual(expected.splice(0));
-            expect(wire.from.hasRoomFor(1, frame, groups)).toBe(true);
-            wire.from.sendMessage(1, 3, frame, plain, groups, queues.length);
-            expected.push(arrival(message, plain, queues, queues.length, 3));
-          }
+  test.each([
+    0,
+    1,
+    2,
+    3,
+    4,
+    100,
+    4096,
+    MAX_RECORD_BYTES - 80,
+    MAX_RECORD_BYTES,
+    MAX_RECORD_BYTES * 10,
+  ])('arrive byte for byte, %i bytes of payload', (size) => {
+    const expected: string[] = [];
+    for (const reply of ['', '_INBOX.1']) {
+      for (const headers of [undefined, '', 'NATS/1.0\r\n\r\n']) {
+        for (const queues of [[], ['q'], ['q1', 'queue two', '\xff']]) {
+          const message = {
+            subject: `foo.\xfe${size % 7}`,
+            reply,
+            ...(headers === undefined ? {} : { headers }),
+            payload: `${size}\r\n\0`.repeat(size).slice(0, size),
+          };
+          const plain = queues.length !== 1;
+          const frame = frameOf(message);
+          const groups = queues.map(groupNamed);
+          if (!wire.from.hasRoomFor(1, frame, groups)) expect(wire.move()).toEqual(expected.splice(0));
+          expect(wire.from.hasRoomFor(1, frame, groups)).toBe(true);
+          wire.from.sendMessage(1, 3, frame, plain, groups, queues.length);
+          expected.push(arrival(message, plain, queues, queues.length, 3));
         }
       }
-      expect(wire.move()).toEqual(expected);
-      expect(wire.sinks[2]!.arrived).toEqual([]);
-    },
-  );
+    }
+    expect(wire.move()).toEqual(expected);
+    expect(wire.sinks[2]!.arrived).toEqual([]);
+  });
 
   test('every length around the longest that a ring record takes, ring and side way in order', () => {
     const expected: string[] = [];

@@ -127,8 +127,8 @@ export class FakeStreamStore implements StreamStore {
     this.live.push({
       sequence,
       subject,
-      headers: draft.headerBytes.slice(draft.headerStart, draft.headerEnd),
-      payload: draft.payloadBytes.slice(draft.payloadStart, draft.payloadEnd),
+      headers: Uint8Array.from(draft.headerBytes.subarray(draft.headerStart, draft.headerEnd)),
+      payload: Uint8Array.from(draft.payloadBytes.subarray(draft.payloadStart, draft.payloadEnd)),
       timestampMs: draft.timestampMs,
       timestampNanos: draft.timestampNanos,
       ttlSeconds: draft.ttlSeconds,

@@ -38,11 +38,10 @@ function answers(harness: Harness, step: Step): string[] {
 
 describe.each(['config', 'update', 'publish', 'direct', 'fast', 'schedule'])('recorded: %s', (name) => {
   const harness = new Harness();
-  test.each(steps(name).map((step, index) => ({ index, step })))(
-    '$index $step.subject $step.payload',
-    ({ step }) => {
-      if (step.subject === undefined) harness.advance(step.sleepMs!);
-      else expect(answers(harness, step)).toEqual(step.replies!.map((reply) => normal(reply.join(''))));
-    },
-  );
+  test.each(steps(name).map((step, index) => ({ index, step })))('$index $step.subject $step.payload', ({
+    step,
+  }) => {
+    if (step.subject === undefined) harness.advance(step.sleepMs!);
+    else expect(answers(harness, step)).toEqual(step.replies!.map((reply) => normal(reply.join(''))));
+  });
 });

@@ -68,12 +68,20 @@ describe('validity', () => {
     expect(isValidLiteralSubject(subject)).toBe(valid);
   });
 
-  test.each(['a b', 'a\tb', 'a\rb', 'a\nb', 'a\fb', ' ', 'a. .b', '', 'a..b', '>.a'])(
-    'no subject: %j',
-    (subject) => {
-      expect(isValidSubject(subject)).toBe(false);
-    },
-  );
+  test.each([
+    'a b',
+    'a\tb',
+    'a\rb',
+    'a\nb',
+    'a\fb',
+    ' ',
+    'a. .b',
+    '',
+    'a..b',
+    '>.a',
+  ])('no subject: %j', (subject) => {
+    expect(isValidSubject(subject)).toBe(false);
+  });
 
   test.each(['a', 'a.*.>', 'a\x0bb', '\xe9'])('a subject: %j', (subject) => {
     expect(isValidSubject(subject)).toBe(true);

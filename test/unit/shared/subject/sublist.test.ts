@@ -39,14 +39,17 @@ describe('matching', () => {
     expect(plain(list, 'foo.>')).toEqual(['>', 'foo.*', 'foo.>']);
   });
 
-  test.each(['', '.', 'foo.', '.foo', 'foo..bar'])(
-    'finds nothing for %j, which has an empty token',
-    (subject) => {
-      const list = listOf('>', 'foo.>', '*', 'foo.*.bar');
-      expect(list.match(subject)).toEqual({ plain: [], queues: null });
-      expect(list.hasInterest(subject)).toBe(false);
-    },
-  );
+  test.each([
+    '',
+    '.',
+    'foo.',
+    '.foo',
+    'foo..bar',
+  ])('finds nothing for %j, which has an empty token', (subject) => {
+    const list = listOf('>', 'foo.>', '*', 'foo.*.bar');
+    expect(list.match(subject)).toEqual({ plain: [], queues: null });
+    expect(list.hasInterest(subject)).toBe(false);
+  });
 
   test('joins the members of a queue across patterns', () => {
     const list = new Sublist<SublistItem>();
