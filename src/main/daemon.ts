@@ -151,15 +151,18 @@ export class Daemon {
     };
   }
 
-  /** Takes over reloaded options. What can't be reloaded was refused before (config/reload). */
-  reconfigure(options: ServerOptions): void {
+  /**
+   * Takes over reloaded options. What can't be reloaded was refused before (config/reload). Resolves when every connection
+   * lives by them.
+   */
+  async reconfigure(options: ServerOptions): Promise<void> {
     this.options = options;
     this.configLoadedAtMs = Date.now();
     this.identity = announce(this.identity, options, this.port);
     this.logger.setLevels(options.log);
     this.#gate?.reconfigure(options);
-    this.topology.reconfigure(options, this.identity);
     if (options.tls !== null) this.#monitor?.setTls(options.tls);
+    await this.topology.reconfigure(options, this.identity);
     this.#enforceMaxConnections();
   }
 
@@ -227,6 +230,7 @@ export class Daemon {
   /** `max_connections` shrank below what is open: random clients go. */
   #enforceMaxConnections(): void {
     let excess = this.#openConnections() - Math.max(this.options.maxConnections, 0);
+    if (excess > 0) this.logger.notice(`Closed ${excess} connections to fall within max_connections`);
     for (let shard = 0; shard < this.topology.shardCount && excess > 0; shard++) {
       const count = Math.min(excess, this.topology.connectionsOf(shard));
       if (count > 0) this.topology.send(shard, { kind: 'close-clients', count, reason: 'max-connections' });

@@ -24,6 +24,8 @@ class Service {
   readonly #daemon: Daemon;
   readonly #notifier: Notifier;
   #options: ServerOptions;
+  /** Ends with the last reload asked for: they are done one after the other. */
+  #reloads: Promise<void> = Promise.resolve();
 
   constructor(flags: CommandFlags, options: ServerOptions, logger: SwitchLogger, notifier: Notifier) {
     this.#flags = flags;
@@ -39,7 +41,9 @@ class Service {
     trapSignals(this.#logger, {
       shutdown: () => this.#shutdown(),
       reopenLog: () => this.#logger.reopen(),
-      reload: () => void this.#reload(),
+      reload: () => {
+        this.#reloads = this.#reloads.then(() => this.#reload());
+      },
       lameDuck: () => this.#lameDuck(),
       isLameDuck: () => this.#daemon.lameDuck,
     });
@@ -170,7 +174,7 @@ class Service {
     }
     const before = this.#options;
     this.#options = options;
-    this.#daemon.reconfigure(options);
+    await this.#daemon.reconfigure(options);
     this.#replaceFiles(before, options);
     for (const { text } of diff.changes) this.#logger.notice(text);
     for (const notice of loaded.notices) this.#logger.warn(notice);

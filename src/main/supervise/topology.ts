@@ -185,12 +185,14 @@ export class Topology {
     return handle?.alive === true ? handle.counters[COUNTERS.connections]! : 0;
   }
 
-  /** New options for all shards, and for those that are started later. */
-  reconfigure(options: ServerOptions, identity: ServerIdentity): void {
+  /** New options for all shards, and for those that are started later. Resolves when all of them act on them. */
+  async reconfigure(options: ServerOptions, identity: ServerIdentity): Promise<void> {
     this.#options = options;
     this.#identity = identity;
     this.accounts.add(options.accounts);
-    this.broadcast({ kind: 'options', options, identity, accountIndexes: this.accounts.byName });
+    const accountIndexes = this.accounts.byName;
+    await this.ask((request) => ({ kind: 'options', request, options, identity, accountIndexes }));
+    await this.ask((request) => ({ kind: 'enforce-account-limits', request }));
   }
 
   /** The listeners are bound: INFO can say where. */

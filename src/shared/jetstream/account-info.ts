@@ -1,7 +1,8 @@
 /** `$JS.API.INFO` (jetstream-api §3.1). */
 import { API_LEVEL } from '../base/version.ts';
 import type { AccountJetStream, JetStreamTierLimits, JetStreamUsage } from './account-jetstream.ts';
-import type { Endpoints } from './api.ts';
+import { type Endpoints, isEmptyBody, type SystemEndpoint } from './api.ts';
+import { apiError } from './errors.ts';
 import { JsonObject } from './json-object.ts';
 
 const NO_LIMITS: JetStreamTierLimits = {
@@ -66,7 +67,23 @@ export function addAccountInfo(json: JsonObject, account: AccountJetStream): voi
   if (limits.tiers !== null) json.raw('tiers', tiersJson(account));
 }
 
+/** Removes everything an account has stored, also of an account that is no longer configured. jetstream-api §3.4 */
+const purgeAccount: SystemEndpoint = {
+  type: 'account_purge_response',
+  names: 1,
+  handleSystem: (engine, [name = ''], body) => {
+    if (!isEmptyBody(body)) return apiError(10038);
+    const account = engine.account(name);
+    for (const stream of [...(account?.streams.values() ?? [])]) account?.deleteStream(stream);
+    for (const store of [...engine.store.streams()])
+      if (store.account === name) engine.store.dropStream(store);
+    account?.offline.clear();
+    return (json) => json.bool('initiated', true);
+  },
+};
+
 export const ACCOUNT_ENDPOINTS: Endpoints = {
+  'ACCOUNT.PURGE': purgeAccount,
   INFO: {
     type: 'account_info_response',
     names: 0,

@@ -62,6 +62,8 @@ export class AccountJetStream {
   readonly streams = new Map<string, Stream>();
   /** Restores that are under way, by name of the stream. */
   readonly restores = new Map<string, RestoreSession>();
+  /** Streams that need a later server, and why they are not served. */
+  readonly offline = new Map<string, string>();
   memoryBytes = 0;
   storeBytes = 0;
   apiTotal = 0;
@@ -203,6 +205,8 @@ export class AccountJetStream {
     const config = checkStreamConfig(submitted, this.#context(pedantic));
     if ('errCode' in config) return config;
     if (config.replicas > 1) return apiError(10074);
+    const offline = this.offline.get(config.name);
+    if (offline !== undefined) return apiErrorText(10194, offline);
     if (existing !== undefined)
       return isSameStreamConfig(existing.config, config) ? existing : apiError(10058);
     if (this.#overlaps(config)) return apiError(10065);
@@ -308,7 +312,11 @@ export class AccountJetStream {
     const config = updateStreamConfig(stream.config, checked);
     if ('errCode' in config) return config;
     if (this.#overlaps(config)) return apiError(10065);
-    const problem = this.#reservationProblem(config, stream.config) ?? setUpProblem(config);
+    const problem =
+      this.#reservationProblem(config, stream.config) ??
+      setUpProblem(config) ??
+      stream.consumers?.configProblem(config) ??
+      null;
     if (problem !== null) return problem;
     if (!putConfig(stream.store, config, stream.createdNs))
       return apiErrorText(10069, stream.store.failure?.message ?? 'store failed');
@@ -320,6 +328,7 @@ export class AccountJetStream {
   deleteStream(stream: Stream): ApiError | null {
     if (!this.engine.store.dropStream(stream.store))
       return apiErrorText(10050, this.engine.store.failure?.message ?? 'store failed');
+    stream.consumers?.streamDeleted();
     stream.close();
     this.streams.delete(stream.name);
     this.#advise(stream, 'DELETED', 'delete');

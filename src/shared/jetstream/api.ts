@@ -58,12 +58,22 @@ export interface Endpoint {
   handle(call: ApiCall): ApiError | ReplyBody | null;
 }
 
+/** An endpoint that only the system account has. */
+export interface SystemEndpoint {
+  readonly type: string;
+  readonly names: number;
+  handleSystem(engine: JetStream, names: readonly string[], body: Uint8Array): ApiError | ReplyBody;
+}
+
 /** Endpoints by their own tokens, such as `STREAM.INFO`. */
-export type Endpoints = Readonly<Record<string, Endpoint>>;
+export type Endpoints = Readonly<Record<string, Endpoint | SystemEndpoint>>;
 
 /** The stream a call is about. */
 export function streamOf(call: ApiCall): Stream | ApiError {
-  return call.account.streams.get(call.names[0] ?? '') ?? apiError(10059);
+  const name = call.names[0] ?? '';
+  const reason = call.account.offline.get(name);
+  if (reason !== undefined) return apiErrorText(10194, reason);
+  return call.account.streams.get(name) ?? apiError(10059);
 }
 
 /** Decodes the body of a call into `target`. @returns null, or the error to answer with */
@@ -97,7 +107,7 @@ export function isEmptyBody(body: Uint8Array): boolean {
 
 export class Api {
   readonly #engine: JetStream;
-  readonly #endpoints = new Map<string, Endpoint>();
+  readonly #endpoints = new Map<string, Endpoint | SystemEndpoint>();
 
   constructor(engine: JetStream) {
     this.#engine = engine;
@@ -118,6 +128,7 @@ export class Api {
     const found = tokens === null ? null : this.#find(tokens);
     if (found === null) return false;
     const { endpoint, names } = found;
+    if ('handleSystem' in endpoint) return this.#requestSystem(endpoint, names, request);
     const account = this.#engine.account(request.account);
     const type = this.#typeFor(endpoint, request, tokens!);
     const result = this.#carryOut(endpoint, account, names, request);
@@ -146,7 +157,20 @@ export class Api {
     return ours && tokens[2] === 'API' ? tokens.slice(3) : null;
   }
 
-  #find(tokens: readonly string[]): { endpoint: Endpoint; names: string[] } | null {
+  /** Carries out what only operators may; others get no answer. */
+  #requestSystem(endpoint: SystemEndpoint, names: string[], request: ApiRequest): boolean {
+    const { effects, options, store } = this.#engine;
+    if (options.systemAccount === '' || request.account !== options.systemAccount) return true;
+    const result = needsHigherLevel(request.headers)
+      ? apiError(10185)
+      : endpoint.handleSystem(this.#engine, names, request.body);
+    const text = textBytes(this.#replyText(endpoint.type, null, result));
+    if (request.reply !== '')
+      effects.send(request.account, request.reply, '', EMPTY_BYTES, text, store.ticket);
+    return true;
+  }
+
+  #find(tokens: readonly string[]): { endpoint: Endpoint | SystemEndpoint; names: string[] } | null {
     for (let own = Math.min(3, tokens.length); own > 0; own--) {
       const endpoint = this.#endpoints.get(tokens.slice(0, own).join('.'));
       if (endpoint === undefined || tokens.length !== own + endpoint.names) continue;
@@ -173,11 +197,11 @@ export class Api {
     return endpoint.handle({ engine: this.#engine, account, request, names });
   }
 
-  #replyText(type: string, endpoint: Endpoint, result: ApiError | ReplyBody): string {
+  #replyText(type: string, endpoint: Endpoint | null, result: ApiError | ReplyBody): string {
     const json = new JsonObject().string('type', TYPE_PREFIX + type);
     if (result instanceof ApiError) {
       json.raw('error', errorJson(result));
-      endpoint.zeroFields?.(json);
+      endpoint?.zeroFields?.(json);
     } else result(json);
     return json.end();
   }

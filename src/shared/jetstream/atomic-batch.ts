@@ -14,7 +14,7 @@ import { type ApiError, apiError } from './errors.ts';
 import { MAX_BATCH_ID_CHARACTERS } from './limits.ts';
 import { ackText, batchMembers } from './pub-ack.ts';
 import type { Publication } from './publication.ts';
-import { acknowledge, refuse, storePublication } from './publish.ts';
+import { acknowledge, type PublishOutcome, refuse, storePublication } from './publish.ts';
 import { admissionProblem, publicationProblem, sizeProblem } from './publish-check.ts';
 import { PublishView } from './publish-view.ts';
 import type { Stream } from './stream.ts';
@@ -143,25 +143,28 @@ export class AtomicBatches {
       if (problem !== null) return problem;
       view.add(message);
     }
-    const sequence = this.#store(messages);
-    if (sequence > 0)
-      acknowledge(stream, reply, ackText(stream, sequence, batchMembers(batch.id, messages.length)));
-    return null;
+    const outcome = this.#store(messages);
+    if (outcome.sequence > 0)
+      acknowledge(stream, reply, ackText(stream, outcome.sequence, batchMembers(batch.id, messages.length)));
+    return outcome.error;
   }
 
-  /** Stores checked messages as one change. @returns the last sequence, or 0 when the store failed */
-  #store(messages: readonly Publication[]): number {
+  /** Stores checked messages as one change; when the store fails on the way, those before are taken back. */
+  #store(messages: readonly Publication[]): PublishOutcome {
     const stream = this.#stream;
     const { store } = stream.engine;
-    let sequence = 0;
+    const first = stream.store.lastSeq + 1;
+    let outcome: PublishOutcome = { sequence: 0, duplicate: false, error: null };
     store.beginGroup();
     for (const message of messages) {
-      const outcome = storePublication(stream, message);
-      sequence = outcome.sequence;
-      if (sequence === 0) break;
+      outcome = storePublication(stream, message);
+      if (outcome.sequence > 0) continue;
+      for (let seq = first; seq <= stream.store.lastSeq; seq++) stream.remove(seq, false, 'deleted');
+      stream.settle();
+      break;
     }
     store.endGroup();
-    return sequence;
+    return outcome;
   }
 
   #close(batch: Batch): void {

@@ -5,7 +5,9 @@
  * `clock` before each step and calls `tick` at `nextDueMs`. Nothing here waits, reads a clock or draws a number by itself,
  * so a run can be repeated from its inputs.
  */
+import { API_LEVEL } from '../base/version.ts';
 import { AccountJetStream, type JetStreamLimits } from './account-jetstream.ts';
+import { REQUIRED_LEVEL_KEY } from './api-level.ts';
 import type { Effects } from './effects.ts';
 import { decodeJson, fieldReaders, readTime } from './json-fields.ts';
 import { jsonString } from './json-object.ts';
@@ -159,7 +161,15 @@ export class JetStream {
       if (stored === null) {
         const path = `${store.account} > ${store.name}`;
         this.effects.warn(`JetStream stream '${path}' has no readable configuration, it stays as it is`);
-      } else account.adopt(stored.config, stored.createdNs, store);
+        continue;
+      }
+      const level = Number(stored.config.metadata.get(REQUIRED_LEVEL_KEY) ?? '0');
+      if (level > API_LEVEL)
+        account.offline.set(
+          store.name,
+          `unsupported - required API level: ${level}, current API level: ${API_LEVEL}`,
+        );
+      else account.adopt(stored.config, stored.createdNs, store);
     }
     for (const account of this.#accounts.values()) account.openAll();
   }

@@ -28,6 +28,7 @@ export function batchMembers(id: string, count: number): string {
   return `,"batch":${jsonString(id)},"count":${count}`;
 }
 
+/** Without the domain, unlike an acknowledgement. */
 export function refusalText(stream: Stream, error: ApiError): string {
-  return `{"error":${errorJson(error)},${stream.ackPrefix.slice(1)}"seq":0}`;
+  return `{"error":${errorJson(error)},"stream":${jsonString(stream.name)},"seq":0}`;
 }

@@ -83,7 +83,7 @@ export function publishOne(stream: Stream, publication: Publication): PublishOut
 
 /** Stores a message that passed its checks, and does what follows from it. */
 export function storePublication(stream: Stream, p: Publication): PublishOutcome {
-  const sequence = p.unwanted ? skip(stream) : append(stream, p);
+  const sequence = p.unwanted ? skip(stream, p.sequence) : append(stream, p);
   if (sequence < 0) return storeFailure(stream);
   const id = p.headers['Nats-Msg-Id'];
   stream.lastMsgId = id ?? '';
@@ -96,9 +96,10 @@ export function storePublication(stream: Stream, p: Publication): PublishOutcome
   return { sequence, duplicate: false, error: null };
 }
 
-function skip(stream: Stream): number {
+/** Uses up a sequence; 0 is the next one. */
+function skip(stream: Stream, wanted: number): number {
   const { ms, nanos } = stream.engine.clock;
-  const sequence = stream.store.lastSeq + 1;
+  const sequence = wanted === 0 ? stream.store.lastSeq + 1 : wanted;
   return stream.store.skip(sequence, ms, nanos) ? sequence : -1;
 }
 

@@ -32,7 +32,7 @@ import {
 import { MessageDraft, type StreamStore } from './store/contract.ts';
 import { Stream } from './stream.ts';
 import type { StreamConfig } from './stream-config.ts';
-import { addStreamInfo, PLAIN_INFO } from './stream-info.ts';
+import { addStreamInfo, CREATED_INFO } from './stream-info.ts';
 import { joinTime, splitTime } from './time.ts';
 
 const STALLED_MS = 5000;
@@ -150,7 +150,7 @@ export class RestoreSession implements EngineSubscription, TimedWork {
     const made = this.#owner.finishRestore(this.#config, this.#store);
     if (made instanceof ApiError)
       return apiErrorText(10062, `error adding stream: ${made.description} (${made.errCode})`);
-    for (const { name, json } of this.#consumers) made.consumerArchive?.restore(name, json);
+    for (const { name, json } of this.#consumers) made.consumers?.restore(name, json);
     return made;
   }
 
@@ -171,7 +171,7 @@ export class RestoreSession implements EngineSubscription, TimedWork {
   #reply(reply: string, outcome: Stream | ApiError): void {
     const { engine } = this.#owner;
     const json = new JsonObject().string('type', 'io.nats.jetstream.api.v1.stream_create_response');
-    if (outcome instanceof Stream) addStreamInfo(json, outcome, PLAIN_INFO);
+    if (outcome instanceof Stream) addStreamInfo(json, outcome, CREATED_INFO);
     else json.raw('error', errorJson(outcome));
     const bytes = textBytes(json.end());
     engine.effects.send(this.account, reply, '', EMPTY_BYTES, bytes, engine.store.ticket);

@@ -13,13 +13,13 @@ import {
 import { findMessage } from './direct-get.ts';
 import { ApiError, apiError, apiErrorText } from './errors.ts';
 import { type FieldReaders, fieldReaders, readBool, readInteger, readString } from './json-fields.ts';
-import { compareBytes, JsonObject, jsonArray, jsonString } from './json-object.ts';
+import { compareBytes, JsonObject, jsonArray, jsonString, jsonStringMap } from './json-object.ts';
 import { LIST_PAGE, NAMES_PAGE, SUBJECTS_PAGE } from './limits.ts';
 import { emptyMessageRequest, MESSAGE_REQUEST_READERS } from './message-request.ts';
 import { StoredMessage } from './store/contract.ts';
 import type { Stream } from './stream.ts';
 import { emptyStreamConfig, STREAM_CONFIG_READERS, type StreamConfig } from './stream-config.ts';
-import { addStreamInfo, LISTED_INFO, PLAIN_INFO } from './stream-info.ts';
+import { addStreamInfo, CREATED_INFO, LISTED_INFO, UPDATED_INFO } from './stream-info.ts';
 import { joinTime } from './time.ts';
 
 interface StreamConfigRequest extends StreamConfig {
@@ -61,7 +61,7 @@ const create: Endpoint = {
     const stream = createStream(call);
     if (stream instanceof ApiError) return stream;
     return (json) => {
-      addStreamInfo(json, stream, PLAIN_INFO);
+      addStreamInfo(json, stream, CREATED_INFO);
       json.bool('did_create', true);
     };
   },
@@ -82,7 +82,7 @@ const update: Endpoint = {
   names: 1,
   handle: (call) => {
     const stream = updateStream(call);
-    return stream instanceof ApiError ? stream : (json) => addStreamInfo(json, stream, PLAIN_INFO);
+    return stream instanceof ApiError ? stream : (json) => addStreamInfo(json, stream, UPDATED_INFO);
   },
 };
 
@@ -154,6 +154,7 @@ const list: Endpoint = {
         return info.end();
       });
       addPage(json, page.total, page.offset, LIST_PAGE).raw('streams', jsonArray(infos));
+      if (call.account.offline.size > 0) json.raw('offline', jsonStringMap(call.account.offline));
     };
   },
 };
@@ -199,6 +200,7 @@ const info: Endpoint = {
       else addPage(json, 0, 0, 0);
       addStreamInfo(json, stream, {
         shownMetadata: true,
+        domain: true,
         cluster: true,
         deletedDetails: request.deletedDetails,
         subjects: page.subjects,

@@ -3,6 +3,9 @@
  * them what happened to its messages; with interest and workqueue retention it asks them what may go.
  */
 
+import type { ApiError } from './errors.ts';
+import type { StreamConfig } from './stream-config.ts';
+
 /** Why a message is gone. */
 export type RemovalReason = 'deleted' | 'limits';
 
@@ -61,10 +64,18 @@ export class StreamReaders implements StreamReader {
   }
 }
 
-/** A stream's consumers as a snapshot holds them; whoever manages consumers provides it. */
-export interface ConsumerArchive {
-  /** `{"config":ConsumerConfig,"state":{…}}` of each. */
-  snapshot(): { name: string; json: string }[];
+/** What a stream asks of whoever manages its consumers. */
+export interface ConsumerManager {
+  /** The consumers as a snapshot holds them: `{"config":ConsumerConfig,"state":{…}}` of each. */
+  archive(): { name: string; json: string }[];
   /** Makes a consumer of what a snapshot has. */
   restore(name: string, json: string): void;
+  /** State for the store's checkpoints, by the key that was logged; null for a key that isn't theirs. */
+  stateOf(key: string): Uint8Array | null;
+  /** Why the stream may not have this configuration: 10069 when its limits are below those of a consumer. */
+  configProblem(config: StreamConfig): ApiError | null;
+  /** The stream has another configuration. */
+  streamUpdated(): void;
+  /** The stream was deleted; consumers end, and tell so, before it does. */
+  streamDeleted(): void;
 }

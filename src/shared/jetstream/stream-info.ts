@@ -12,6 +12,8 @@ const MAX_DELETED = 1_000_000;
 export interface StreamInfoRequest {
   /** With the metadata that tells of this server; lists and snapshots go without. */
   readonly shownMetadata: boolean;
+  /** With `domain`, when there is one. */
+  readonly domain: boolean;
   /** With `cluster`. */
   readonly cluster: boolean;
   /** List the deleted sequences. */
@@ -20,15 +22,20 @@ export interface StreamInfoRequest {
   readonly subjects: readonly (readonly [string, number])[] | null;
 }
 
-/** A stream alone, as it is shown in replies to create and update. */
-export const PLAIN_INFO: StreamInfoRequest = {
+/** A stream as it is shown in replies to create and restore. */
+export const CREATED_INFO: StreamInfoRequest = {
   shownMetadata: true,
+  domain: false,
   cluster: false,
   deletedDetails: false,
   subjects: null,
 };
 
-export const LISTED_INFO: StreamInfoRequest = { ...PLAIN_INFO, shownMetadata: false };
+/** In replies to update. */
+export const UPDATED_INFO: StreamInfoRequest = { ...CREATED_INFO, domain: true };
+
+/** In lists. */
+export const LISTED_INFO: StreamInfoRequest = { ...UPDATED_INFO, shownMetadata: false };
 
 function deletedSequences(stream: Stream): string[] {
   const ranges = stream.store.deletedRanges();
@@ -78,8 +85,8 @@ export function addStreamInfo(json: JsonObject, stream: Stream, request: StreamI
   json
     .raw('config', streamConfigJson(config, metadata))
     .time('created', stream.createdNs)
-    .raw('state', streamStateJson(stream, request))
-    .stringUnlessEmpty('domain', engine.options.domain);
+    .raw('state', streamStateJson(stream, request));
+  if (request.domain) json.stringUnlessEmpty('domain', engine.options.domain);
   if (request.cluster)
     json.raw('cluster', new JsonObject().string('leader', engine.options.serverName).end());
   stream.origins.addInfo(json);

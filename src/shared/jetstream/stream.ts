@@ -20,6 +20,7 @@ import { type EngineSubscription, type InboundMessage, NO_TICKET } from './effec
 import { ExpiryQueue } from './expiry-queue.ts';
 import { FastBatches } from './fast-batch.ts';
 import type { JetStream } from './jetstream.ts';
+import { jsonString } from './json-object.ts';
 import { StreamOrigins } from './mirrors-sources.ts';
 import { receive, storeMarker } from './publish.ts';
 import { PublishView } from './publish-view.ts';
@@ -27,7 +28,7 @@ import { enforceLimits, releaseUnneeded } from './retention.ts';
 import { Schedules } from './schedules.ts';
 import { type PurgeRequest, StoredMessage, type StreamStore, TTL_NEVER } from './store/contract.ts';
 import type { StreamConfig, SubjectTransform } from './stream-config.ts';
-import { type ConsumerArchive, type RemovalReason, StreamReaders } from './stream-consumers.ts';
+import { type ConsumerManager, type RemovalReason, StreamReaders } from './stream-consumers.ts';
 import { durationMs, NANOS_PER_SECOND } from './time.ts';
 
 /** A transform of a checked configuration; null when it changes nothing. */
@@ -70,9 +71,7 @@ export class Stream {
   /** The stream as it is, for the checks of a message by itself. */
   readonly view: PublishView;
   /** Set by whoever manages consumers. */
-  consumerArchive: ConsumerArchive | null = null;
-  /** State of a consumer for the store's checkpoints; set by whoever manages consumers. */
-  consumerSnapshot: ((key: string) => Uint8Array | null) | null = null;
+  consumers: ConsumerManager | null = null;
   /** Id of the last stored message, empty when it had none. */
   lastMsgId = '';
   /** `{"stream":"S",` and perhaps the domain: what every acknowledgement begins with. */
@@ -93,7 +92,7 @@ export class Stream {
     this.#config = config;
     this.createdNs = createdNs;
     this.store = store;
-    this.ackPrefix = `{"stream":${JSON.stringify(config.name)},${account.engine.domainMember}`;
+    this.ackPrefix = `{"stream":${jsonString(config.name)},${account.engine.domainMember}`;
     this.dedupe = new DedupeWindow(durationMs(config.duplicateWindowNs));
     this.atomicBatches = new AtomicBatches(this);
     this.fastBatches = new FastBatches(this);
@@ -102,7 +101,7 @@ export class Stream {
     this.direct = new DirectGet(this);
     this.view = new PublishView(this);
     this.#compile();
-    store.setSnapshotSource((key) => this.origins.snapshot(key) ?? this.consumerSnapshot?.(key) ?? null);
+    store.setSnapshotSource((key) => this.origins.snapshot(key) ?? this.consumers?.stateOf(key) ?? null);
   }
 
   get engine(): JetStream {
@@ -177,6 +176,7 @@ export class Stream {
     this.origins.update();
     enforceLimits(this);
     if (old.retention !== config.retention) releaseUnneeded(this);
+    this.consumers?.streamUpdated();
     this.settle();
   }
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type X509Certificate } from 'node:crypto';
 import type net from 'node:net';
 import tls from 'node:tls';
 import type { TlsOptions } from '../../shared/base/options.ts';
@@ -272,6 +272,24 @@ export class Admission {
     this.#readPlain(connection, secure);
   }
 
+  /** The list of pinned certificates changed: connections without one of them end, those without TLS too. */
+  dropUnpinned(pinnedCerts: readonly string[]): void {
+    if (pinnedCerts.length === 0) return;
+    let dropped = 0;
+    for (const connection of [...this.#shard.connections.values()]) {
+      const { stream, stage } = connection;
+      // A handshake under way ends with the check anyway.
+      if (stage === STAGE_TLS_HANDSHAKE) continue;
+      const certificate = stream instanceof tls.TLSSocket ? stream.getPeerX509Certificate() : undefined;
+      if (certificate !== undefined && isPinned(certificate, pinnedCerts)) continue;
+      this.#shard.close(connection, CLOSE_REASON.tlsHandshakeFailure);
+      dropped++;
+    }
+    if (dropped > 0) {
+      this.#shard.log('info', `Disconnect ${dropped} clients due to pinned certs reload`);
+    }
+  }
+
   #handshakeFailed(connection: ClientConnection, reason: string): void {
     if (connection.closed) return;
     this.#shard.log('error', `${connection.label} - TLS handshake error: ${reason}`);
@@ -337,11 +355,14 @@ function peerProblem(secure: tls.TLSSocket, options: TlsOptions): string {
     if (certificate === undefined) return "tls: client didn't provide a certificate";
     const problem = options.verify ? verifyError(secure) : null;
     if (problem !== null) return `tls: failed to verify certificate: ${problem.message}`;
-    if (options.pinnedCerts.length > 0) {
-      const spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
-      const digest = createHash('sha256').update(spki).digest('hex');
-      if (!options.pinnedCerts.includes(digest)) return 'certificate not pinned';
+    if (options.pinnedCerts.length > 0 && !isPinned(certificate, options.pinnedCerts)) {
+      return 'certificate not pinned';
     }
   }
   return '';
+}
+
+function isPinned({ publicKey }: X509Certificate, pinnedCerts: readonly string[]): boolean {
+  const spki = publicKey.export({ type: 'spki', format: 'der' });
+  return pinnedCerts.includes(createHash('sha256').update(spki).digest('hex'));
 }

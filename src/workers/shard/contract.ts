@@ -75,10 +75,14 @@ export type ToShard =
   | { kind: 'connections'; list: HandedConnection[] }
   | {
       kind: 'options';
+      /** Answered with an empty reply once every connection has been looked at. */
+      request: number;
       options: ServerOptions;
       identity: ServerIdentity;
       accountIndexes: Record<string, number>;
     }
+  /** Answered like `options`. */
+  | { kind: 'enforce-account-limits'; request: number }
   | { kind: 'identity'; identity: ServerIdentity }
   | { kind: 'lame-duck' }
   | { kind: 'close-clients'; count: number; reason: 'shutdown' | 'max-connections' }
@@ -96,7 +100,7 @@ export type FromShard =
   | { kind: 'log'; level: ShardLogLevel; text: string }
   | { kind: 'closed'; snapshot: ConnectionSnapshot }
   | { kind: 'bcrypt'; request: number; password: string; hash: string }
-  | { kind: 'reply'; request: number; result: ShardReply }
+  | { kind: 'reply'; request: number; result: ShardReply | null }
   | { kind: 'stopped' };
 
 export type ShardReply = ConnectionAnswer | SubscriptionAnswer;

@@ -29,6 +29,7 @@ import type { ClientSession } from './client-session.ts';
 import type { ClientConnection } from './connection.ts';
 import { isTraced, traceConnect } from './protocol-trace.ts';
 import type { Shard } from './shard.ts';
+import { effectiveMaxSubscriptions } from './subscribe-checks.ts';
 
 /**
  * INFO, CONNECT, authentication and binding to an account (client-protocol.md §2–§4, §11; auth-accounts.md §2–§5).
@@ -234,11 +235,7 @@ export class Login {
     const violation = connectViolation(connection.connect, !shard.options.noHeaderSupport);
     if (violation !== null) return this.#session.errorAndClose(connection, violation.error, violation.reason);
     if (!this.#register(connection, account)) {
-      return this.#session.errorAndClose(
-        connection,
-        ERR.maximumAccountConnectionsExceeded,
-        CLOSE_REASON.maximumAccountConnectionsExceeded,
-      );
+      return this.#accountFull(connection, account);
     }
     this.#setPermissions(connection, permissions);
     this.#setMode(connection);
@@ -343,6 +340,23 @@ export class Login {
     this.#session.dropForbiddenSubscriptions(connection);
   }
 
+  /** Closes the connection if the account's limits, lowered by a reload, have no place for it or for what it has. */
+  enforceLimits(connection: ClientConnection): void {
+    if (this.#leavesFullAccount(connection)) {
+      this.#accountFull(connection, connection.account);
+      return;
+    }
+    // Unlike a SUB too many, which is refused alone.
+    const limit = effectiveMaxSubscriptions(connection, this.#shard.options.maxSubscriptions);
+    if (limit <= 0 || connection.subscriptionCount <= limit) return;
+    this.#shard.log('error', `${connection.label} - maximum subscriptions exceeded`);
+    this.#session.errorAndClose(
+      connection,
+      ERR.maximumSubscriptionsExceeded,
+      CLOSE_REASON.maximumSubscriptionsExceeded,
+    );
+  }
+
   // Accounts
 
   /** Counts the connection in the account, over all shards. @returns false when the account has no room */
@@ -364,6 +378,38 @@ export class Login {
     if (!connection.registered) return;
     connection.registered = false;
     this.#countInAccount(connection.account, -1);
+  }
+
+  /**
+   * After a reload the account may have more connections than it is allowed. All shards look at the same time, so each gives
+   * up a place only while it sees too many taken: in the end exactly as many are left as allowed.
+   */
+  #leavesFullAccount(connection: ClientConnection): boolean {
+    if (!connection.registered) return false;
+    const { accountConnections, ownAccountConnections } = this.#shard;
+    const { index, limits } = connection.account;
+    if (limits.maxConnections < 0) return false;
+    for (;;) {
+      const count = Atomics.load(accountConnections, index);
+      if (count <= limits.maxConnections) return false;
+      if (Atomics.compareExchange(accountConnections, index, count, count - 1) !== count) continue;
+      ownAccountConnections[index]!--;
+      connection.registered = false;
+      return true;
+    }
+  }
+
+  #accountFull(connection: ClientConnection, account: Account): number {
+    const user = connection.userLabel === '' ? '' : ` - ${connection.userLabel}`;
+    this.#shard.log(
+      'error',
+      `${connection.label} - maximum account active connections exceeded - Account:${account.name}${user}`,
+    );
+    return this.#session.errorAndClose(
+      connection,
+      ERR.maximumAccountConnectionsExceeded,
+      CLOSE_REASON.maximumAccountConnectionsExceeded,
+    );
   }
 
   /** @returns connections of the account over all shards */

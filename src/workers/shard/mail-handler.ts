@@ -11,6 +11,11 @@ export function handleMail(shard: Shard, message: ToShard): void {
       return;
     case 'options':
       shard.reload(message.options, message.identity, message.accountIndexes);
+      shard.post({ kind: 'reply', request: message.request, result: null });
+      return;
+    case 'enforce-account-limits':
+      shard.enforceAccountLimits();
+      shard.post({ kind: 'reply', request: message.request, result: null });
       return;
     case 'identity':
       shard.identity = message.identity;

@@ -26,6 +26,7 @@ import {
   type ShardStart,
   type ThreadLinkMemory,
 } from './contract.ts';
+import { EarlyInterest } from './early-interest.ts';
 import { Input } from './input.ts';
 import { Output } from './output.ts';
 import { snapshotConnection } from './snapshots.ts';
@@ -63,6 +64,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   readonly counters: Float64Array;
   readonly accountConnections: Int32Array;
   readonly ownAccountConnections: Int32Array;
+  readonly #earlyInterest = new EarlyInterest();
   readonly #links: ThreadLinks | null;
   readonly #doorbell: Doorbell;
   readonly #post: (message: FromShard) => void;
@@ -133,6 +135,9 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
         account = new Account(accountIndexes[name]!, name, limits, announcer, !options.disableSublistCache);
         this.accountsByName.set(name, account);
         this.accounts[account.index] = account;
+        for (const { thread, subject, queue, weight, filter } of this.#earlyInterest.take(account.index)) {
+          account.setThreadInterest(thread, subject, queue, weight, filter);
+        }
       }
       account.limits = limits;
       const compiled = mappings.length === 0 ? null : MappingSet.compile(mappings, '');
@@ -146,11 +151,20 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   /** A reload: options are taken over, and every connection is looked at again in their light. */
   reload(options: ServerOptions, identity: ServerIdentity, accountIndexes: Record<string, number>): void {
+    const pinned = this.options.tls?.pinnedCerts.join() ?? '';
     this.applyOptions(options, identity, accountIndexes);
+    if (options.tls !== null && options.tls.pinnedCerts.join() !== pinned) {
+      this.admission.dropUnpinned(options.tls.pinnedCerts);
+    }
     for (const connection of [...this.connections.values()]) {
       this.session.login.reauthenticate(connection);
       if (!connection.closed) this.session.login.refresh(connection);
     }
+  }
+
+  /** The end of a reload, when all threads have let go those who had to leave: accounts may still be too full. */
+  enforceAccountLimits(): void {
+    for (const connection of [...this.connections.values()]) this.session.login.enforceLimits(connection);
   }
 
   newPermissionSet(permissions: ConstructorParameters<typeof PermissionSet>[0]): PermissionSet {
@@ -306,6 +320,9 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   threadLost(thread: number): void {
     this.#links?.setLink(thread, null);
     for (const account of this.accounts) account?.dropThread(thread);
+    this.#earlyInterest.dropThread(thread);
+    // Nobody will ever say that its ring has room.
+    this.#roomFreed = true;
     this.beginTurn();
   }
 
@@ -327,7 +344,10 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     weight: number,
     filter: string,
   ): void {
-    this.accounts[accountIndex]?.setThreadInterest(thread, subject, queue, weight, filter);
+    const account = this.accounts[accountIndex];
+    if (account === undefined) {
+      this.#earlyInterest.hold(accountIndex, { thread, subject, queue, weight, filter });
+    } else account.setThreadInterest(thread, subject, queue, weight, filter);
   }
 
   messageArrived(
@@ -409,6 +429,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
       const [connection] = all.splice(this.random.below(all.length), 1);
       if (reason === 'shutdown') this.close(connection!, CLOSE_REASON.serverShutdown);
       else {
+        this.log('error', `${connection!.label} - maximum connections exceeded`);
         this.session.errorAndClose(
           connection!,
           ERR.maximumConnectionsExceeded,

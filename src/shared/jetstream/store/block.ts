@@ -51,6 +51,12 @@ export class BlockIndex {
     }
     this.length = length;
   }
+
+  /** Forgets the entries from `length` on. */
+  cut(length: number): void {
+    this.length = length;
+    for (let i = 0; i < length; i++) if (this.nextSame[i]! >= length) this.nextSame[i] = 0;
+  }
 }
 
 function enlarge(from: Uint32Array, capacity: number): Uint32Array {

@@ -25,7 +25,7 @@ import { SECTOR_BYTES } from './limits.ts';
  * A position (the log sequence number) is a byte count that never goes back: segment k covers
  * [start, start + segment bytes), the next one starts where it ends. What is left of a segment behind its last frame is
  * told by "end of the log before" in the next one's header, so frames from before a crash that were cut off stay cut off.
- * The checksum of a record is salted with its position: what a reused segment still holds is invalid there.
+ * The checksum of a record is salted with its position and the segment's salt: what a reused segment still holds is invalid there.
  */
 
 export const LOG_VERSION = 1;
@@ -62,13 +62,21 @@ export function alignSector(position: number): number {
   return rest === 0 ? position : position + SECTOR_BYTES - rest;
 }
 
-/** Salt of the record at a log position, low word; the high one is `recordSaltHi`. */
+/** Salt of the record at a log position, low word. */
 export function recordSaltLo(position: number): number {
   return lowWord(position);
 }
 
-export function recordSaltHi(position: number): number {
-  return highWord(position) ^ LOG_SALT;
+/**
+ * High word. @param saltWord of the segment: a position that a crash took out of the log is written again, maybe in the same
+ * file, and what is left there of the first time must not fit
+ */
+export function recordSaltHi(position: number, saltWord: number): number {
+  return highWord(position) ^ LOG_SALT ^ saltWord;
+}
+
+export function saltWordOf(salt: Uint8Array): number {
+  return new Int32Array(salt.slice(0, 4).buffer)[0]!;
 }
 
 function putPosition(words: Int32Array, at: number, position: number): void {
@@ -140,7 +148,7 @@ export function writeFrameHeader(
   words[7] = saltWord;
   checksum.begin();
   checksum.update(words, 0, 8);
-  checksum.seal(recordSaltLo(position), recordSaltHi(position));
+  checksum.seal(recordSaltLo(position), recordSaltHi(position, saltWord));
   words[8] = checksum.sealedLo;
   words[9] = checksum.sealedHi;
 }
@@ -157,6 +165,7 @@ export function readFrameHeader(
   at: number,
   end: number,
   position: number,
+  saltWord: number,
   into: FrameHeader,
 ): boolean {
   const w = at >>> 2;
@@ -166,7 +175,7 @@ export function readFrameHeader(
   if (bodyBytes < 0 || at + FRAME_HEADER_BYTES + bodyBytes > end) return false;
   checksum.begin();
   checksum.update(words, w, w + 8);
-  checksum.seal(recordSaltLo(position), recordSaltHi(position));
+  checksum.seal(recordSaltLo(position), recordSaltHi(position, saltWord));
   if (words[w + 8] !== checksum.sealedLo || words[w + 9] !== checksum.sealedHi) return false;
   into.bodyBytes = bodyBytes;
   into.position = position;

@@ -14,6 +14,7 @@ import {
   recordSaltLo,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
+  saltWordOf,
 } from './log-layout.ts';
 import {
   checkRecord,
@@ -119,6 +120,7 @@ export class LogReader {
   readonly #buffer: WordBuffer;
   #file: DiskFile | null = null;
   #header: SegmentHeader | null = null;
+  #saltWord = 0;
   #length = 0;
   #key: Uint8Array | null = null;
   #synced = 0;
@@ -177,6 +179,7 @@ export class LogReader {
     }
     bytes.fill(0, this.#length);
     this.#header = decodeSegmentHeader(bytes);
+    this.#saltWord = this.#header === null ? 0 : saltWordOf(this.#header.salt);
     this.#key = null;
   }
 
@@ -202,7 +205,9 @@ export class LogReader {
       this.#load(segment);
       let found = false;
       for (let at = SEGMENT_HEADER_BYTES; at < this.#length; ) {
-        if (!readFrameHeader(this.#buffer.words, at, this.#length, segment.start + at, frame)) {
+        if (
+          !readFrameHeader(this.#buffer.words, at, this.#length, segment.start + at, this.#saltWord, frame)
+        ) {
           at += SECTOR_BYTES;
           continue;
         }
@@ -221,7 +226,7 @@ export class LogReader {
     const { words } = this.#buffer;
     let at = SEGMENT_HEADER_BYTES;
     while (at < limit && at < this.#length) {
-      if (readFrameHeader(words, at, this.#length, start + at, frame)) {
+      if (readFrameHeader(words, at, this.#length, start + at, this.#saltWord, frame)) {
         const bodyEnd = at + FRAME_HEADER_BYTES + frame.bodyBytes;
         const end = frame.encrypted ? this.#decrypt(at, bodyEnd) : bodyEnd;
         const stop = this.#readRecords(at + FRAME_HEADER_BYTES, Math.min(end, limit));
@@ -240,7 +245,10 @@ export class LogReader {
   #nextFrame(from: number, limit: number): number {
     const end = Math.min(limit, this.#length);
     for (let at = from; at < end; at += SECTOR_BYTES) {
-      if (readFrameHeader(this.#buffer.words, at, this.#length, this.#header!.start + at, frame)) return at;
+      if (
+        readFrameHeader(this.#buffer.words, at, this.#length, this.#header!.start + at, this.#saltWord, frame)
+      )
+        return at;
     }
     return end;
   }
@@ -265,7 +273,16 @@ export class LogReader {
       // The tag may be what is damaged; a record that fits proves the key.
       const { words } = this.#buffer;
       const position = header.start + from;
-      if (checkRecord(checksum, words, from, bodyEnd, recordSaltLo(position), recordSaltHi(position)) > 0) {
+      if (
+        checkRecord(
+          checksum,
+          words,
+          from,
+          bodyEnd,
+          recordSaltLo(position),
+          recordSaltHi(position, this.#saltWord),
+        ) > 0
+      ) {
         this.#key = key;
         return bodyEnd - TAG_BYTES;
       }
@@ -281,7 +298,14 @@ export class LogReader {
     let at = from;
     while (at < end) {
       const position = start + at;
-      const length = checkRecord(checksum, words, at, end, recordSaltLo(position), recordSaltHi(position));
+      const length = checkRecord(
+        checksum,
+        words,
+        at,
+        end,
+        recordSaltLo(position),
+        recordSaltHi(position, this.#saltWord),
+      );
       if (length > 0) {
         this.#visitor.record(bytes, words, at, position);
         at += paddedBytes(length);
@@ -305,7 +329,7 @@ export class LogReader {
         at,
         end,
         recordSaltLo(position),
-        recordSaltHi(position),
+        recordSaltHi(position, this.#saltWord),
       );
       if (found > 0) return at;
     }
@@ -320,7 +344,14 @@ export class LogReader {
     let at = from;
     while (at < end) {
       const position = start + at;
-      const length = checkRecord(checksum, words, at, end, recordSaltLo(position), recordSaltHi(position));
+      const length = checkRecord(
+        checksum,
+        words,
+        at,
+        end,
+        recordSaltLo(position),
+        recordSaltHi(position, this.#saltWord),
+      );
       if (length === 0) {
         at += 8;
         continue;

@@ -13,6 +13,7 @@ import {
   recordSaltLo,
   SALT_BYTES,
   SEGMENT_HEADER_BYTES,
+  saltWordOf,
   writeFrameHeader,
 } from './log-layout.ts';
 import { paddedBytes, storeChecksum, WordBuffer } from './record.ts';
@@ -183,7 +184,7 @@ export class WriteAheadLog {
   /** Completes the record at `at`, whose lanes are in `checksum`. */
   finish(at: number, length: number, checksum: Checksum): void {
     const position = this.#frame + at;
-    checksum.seal(recordSaltLo(position), recordSaltHi(position));
+    checksum.seal(recordSaltLo(position), recordSaltHi(position, this.#saltWord));
     storeChecksum(this.buffer.words, at, checksum);
     this.ticket = position + paddedBytes(length);
   }
@@ -292,7 +293,7 @@ export class WriteAheadLog {
     bytes.fill(0, end, padded);
     const segment = this.#segments[this.#segments.length - 1]!;
     const empty = end === FRAME_HEADER_BYTES;
-    if (!empty) this.#unsynced.add(segment.file);
+    this.#unsynced.add(segment.file);
     segment.file.write(bytes, 0, padded, this.#frame - segment.start);
     this.#frame += padded;
     this.#used = FRAME_HEADER_BYTES;
@@ -316,7 +317,7 @@ export class WriteAheadLog {
     );
     this.#unsynced.add(file);
     this.#key = cipher === null ? null : deriveKey(this.#options.master, 'log', salt);
-    this.#saltWord = new Int32Array(salt.slice(0, 4).buffer)[0]!;
+    this.#saltWord = saltWordOf(salt);
     this.#segments.push({ file, start });
     this.#frame = start + SEGMENT_HEADER_BYTES;
     this.#segmentEnd = start + size;

@@ -243,7 +243,7 @@ export class StreamMessages {
       if (block.messages === 0) this.#retire(block);
       else {
         block.lastSeq = sequence;
-        index.length = block.span;
+        index.cut(block.span);
       }
     }
     this.lastSeq = sequence;

@@ -14,6 +14,8 @@ import {
 } from '../../../../src/shared/jetstream/effects.ts';
 import { JetStream, type JetStreamOptions } from '../../../../src/shared/jetstream/jetstream.ts';
 import { SNAPSHOT_ENDPOINTS } from '../../../../src/shared/jetstream/snapshot-api.ts';
+import type { Store } from '../../../../src/shared/jetstream/store/contract.ts';
+import type { Stream } from '../../../../src/shared/jetstream/stream.ts';
 import { STREAM_ENDPOINTS } from '../../../../src/shared/jetstream/stream-api.ts';
 import { hasEmptyToken, subjectMatches } from '../../../../src/shared/subject/subject.ts';
 import { FakeStore } from './fake-store.ts';
@@ -42,8 +44,8 @@ const OPTIONS: JetStreamOptions = {
   batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutNs: 10_000_000_000n },
 };
 
-export class Harness implements Effects {
-  readonly store: FakeStore;
+export class Harness<S extends Store = FakeStore> implements Effects {
+  readonly store: S;
   readonly clock = { ms: 1_800_000_000_000, nanos: 0 };
   readonly engine: JetStream;
   readonly api: Api;
@@ -54,12 +56,12 @@ export class Harness implements Effects {
   readonly #subscriptions: EngineSubscription[] = [];
   #inboxes = 0;
 
-  constructor(options: Partial<JetStreamOptions> = {}, store = new FakeStore()) {
+  constructor(options: Partial<JetStreamOptions> = {}, store?: S) {
     const prng = new Prng(7);
-    this.store = store;
+    this.store = store ?? (new FakeStore() as Store as S);
     this.engine = new JetStream(
       { ...OPTIONS, ...options },
-      { store, effects: this, clock: this.clock, random: () => prng.unit() },
+      { store: this.store, effects: this, clock: this.clock, random: () => prng.unit() },
     );
     this.engine.enableAccount(ACCOUNT, { limits: UNLIMITED, tiers: null });
     this.api = new Api(this.engine);
@@ -157,4 +159,33 @@ export class Harness implements Effects {
     this.clock.ms = end;
     this.engine.tick();
   }
+
+  /** Makes a stream; it has to succeed. */
+  create(name: string, config: Record<string, unknown> = {}): Stream {
+    const { error } = this.ask(`STREAM.CREATE.${name}`, { name, ...config });
+    const stream = this.engine.account(ACCOUNT)?.streams.get(name);
+    if (error !== undefined || stream === undefined) throw new Error(JSON.stringify(error));
+    return stream;
+  }
+
+  /** The state in a stream's info. */
+  state(name: string): Record<string, unknown> {
+    return this.ask(`STREAM.INFO.${name}`).state as Record<string, unknown>;
+  }
+
+  /** A message by its sequence, its parts as text; null when there is none. */
+  message(name: string, seq: number): ReadMessage | null {
+    const found = this.ask(`STREAM.MSG.GET.${name}`, { seq }).message as Record<string, string> | undefined;
+    if (found === undefined) return null;
+    const text = (base64 = '') => Buffer.from(base64, 'base64').toString('latin1');
+    return { subject: found.subject!, headers: text(found.hdrs), data: text(found.data), time: found.time! };
+  }
+}
+
+/** What MSG.GET says of a message. */
+export interface ReadMessage {
+  subject: string;
+  headers: string;
+  data: string;
+  time: string;
 }

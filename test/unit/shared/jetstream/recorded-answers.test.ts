@@ -1,10 +1,17 @@
 /**
- * Requests and the answers nats-server 2.15.1 gave to them, byte for byte: the engine has to give the same. Times differ
- * from run to run, so they are compared as "some time".
+ * Requests and the answers nats-server 2.15.1 gave to them, byte for byte: the engine has to give the same, over the plain
+ * store of the tests and over the real one. Times differ from run to run, so they are compared as "some time".
  */
-import { readFileSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, assert, beforeAll, describe, expect, test } from 'vitest';
+import type { Store } from '../../../../src/shared/jetstream/store/contract.ts';
+import { isFailure, openStore } from '../../../../src/shared/jetstream/store/open.ts';
+import { poolCompressor } from '../../../../src/workers/persistence/compressor.ts';
+import { FileDisk } from '../../../../src/workers/persistence/file-disk.ts';
 import { Harness } from './engine-harness.ts';
+import { FakeStore } from './fake-store.ts';
 
 interface Step {
   subject?: string;
@@ -31,17 +38,44 @@ function steps(name: string): Step[] {
   ) as Step[];
 }
 
-function answers(harness: Harness, step: Step): string[] {
+function answers(harness: Harness<Store>, step: Step): string[] {
   const replies = harness.request(step.subject!, step.payload, step.headers, step.suffix);
   return replies.map(({ headers, payload }) => normal(headers + payload));
 }
 
-describe.each(['config', 'update', 'publish', 'direct', 'fast', 'schedule'])('recorded: %s', (name) => {
-  const harness = new Harness();
-  test.each(steps(name).map((step, index) => ({ index, step })))('$index $step.subject $step.payload', ({
-    step,
-  }) => {
-    if (step.subject === undefined) harness.advance(step.sleepMs!);
-    else expect(answers(harness, step)).toEqual(step.replies!.map((reply) => normal(reply.join(''))));
+function fileStore(directory: string): Store {
+  const host = {
+    disk: new FileDisk(directory),
+    random: (bytes: number) => new Uint8Array(bytes),
+    compressor: poolCompressor,
+  };
+  const store = openStore(host, { cipher: null, key: '', previousKey: '' });
+  assert(!isFailure(store));
+  return store;
+}
+
+const RECORDINGS = ['config', 'update', 'publish', 'direct', 'fast', 'schedule'];
+
+describe.each(['plain', 'file'])('on the %s store', (kind) => {
+  describe.each(RECORDINGS)('recorded: %s', (name) => {
+    let harness: Harness<Store>;
+    let directory = '';
+
+    beforeAll(() => {
+      directory = mkdtempSync(join(tmpdir(), 'natsd-recorded-'));
+      harness = new Harness({}, kind === 'plain' ? new FakeStore() : fileStore(directory));
+    });
+
+    afterAll(() => {
+      harness.store.close();
+      rmSync(directory, { recursive: true });
+    });
+
+    test.each(steps(name).map((step, index) => ({ index, step })))('$index $step.subject $step.payload', ({
+      step,
+    }) => {
+      if (step.subject === undefined) harness.advance(step.sleepMs!);
+      else expect(answers(harness, step)).toEqual(step.replies!.map((reply) => normal(reply.join(''))));
+    });
   });
 });
