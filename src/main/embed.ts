@@ -7,6 +7,8 @@ import { readSystemFile } from './config/read-file.ts';
 import { Daemon } from './daemon.ts';
 import type { HandOffMethod } from './listen/hand-off.ts';
 import { createLogger } from './log/create-logger.ts';
+import type { LogLevel } from './log/logger.ts';
+import { SwitchLogger } from './log/switch-logger.ts';
 
 /**
  * natsd inside another program, a test for instance:
@@ -26,6 +28,19 @@ export interface EmbeddedServer {
   stop(): Promise<void>;
 }
 
+export { StartError } from './daemon.ts';
+
+/** Keeps what a server says of itself out of its host's output; with debug or trace on, everything is wanted. */
+class ErrorsOnly extends SwitchLogger {
+  override notice(text: string): void {
+    if (this.isDebug) super.notice(text);
+  }
+
+  override write(level: LogLevel, text: string): void {
+    if (level !== 'notice' || this.isDebug) super.write(level, text);
+  }
+}
+
 /** The configuration is wrong; the message has one line for each finding. */
 export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError';
@@ -42,12 +57,14 @@ export async function startServer(
 ): Promise<EmbeddedServer> {
   const directory = mkdtempSync(join(tmpdir(), 'natsd-'));
   const configFile = join(directory, 'server.conf');
-  writeFileSync(configFile, `host: "127.0.0.1"\nport: -1\n${config}\n`);
+  // On the first line, so that the lines of findings are those of the text.
+  writeFileSync(configFile, `host: "127.0.0.1", port: -1, ${config}\n`);
   const flags: CommandFlags = { ...noFlags(), configFile };
   const loaded = loadOptions(flags, process.env, readSystemFile);
   rmSync(directory, { recursive: true });
-  if ('errors' in loaded) throw new ConfigurationError(loaded.errors.join('\n'));
-  const logger = await createLogger(loaded.options.log, { pid: process.pid });
+  if ('errors' in loaded)
+    throw new ConfigurationError(loaded.errors.join('\n').replaceAll(configFile, 'config'));
+  const logger = new ErrorsOnly(await createLogger(loaded.options.log, { pid: process.pid }));
   const daemon = new Daemon(loaded.options, logger, handOff);
   await daemon.start();
   return {

@@ -1,18 +1,13 @@
-/** The page at `/`: links to the endpoints, in nats-server's order and with its relative targets. */
+/**
+ * The page at `/`: links to the endpoints that exist, in nats-server's order and with its relative targets. The others of
+ * nats-server's (jsz, accountz, accstatz, routez, leafz, gatewayz, raftz, debug/vars) come with their features.
+ */
 
 const LINKS: readonly [string, string][] = [
   ['General', 'varz'],
-  ['JetStream', 'jsz'],
   ['Connections', 'connz'],
-  ['Accounts', 'accountz'],
-  ['Account Stats', 'accstatz'],
   ['Subscriptions', 'subsz'],
-  ['Routes', 'routez'],
-  ['LeafNodes', 'leafz'],
-  ['Gateways', 'gatewayz'],
-  ['Raft Groups', 'raftz'],
   ['Health Probe', 'healthz'],
-  ['Expvar', 'debug/vars'],
 ];
 const HELP_URL = 'https://docs.nats.io/running-a-nats-service/nats_admin/monitoring';
 

@@ -1,7 +1,7 @@
 /**
  * Sleep and wake-up of threads that feed each other through rings.
  *
- * Problem. Waking a sleeping thread costs about 25 µs and a system call, so only a sleeper may be rung; but a thread
+ * Problem. Waking a sleeping thread costs several microseconds and a system call, so only a sleeper may be rung; but a thread
  * that falls asleep just as the last record is published must not sleep on it. And the sleeper's event loop must go on
  * (sockets), so it cannot block: `Atomics.waitAsync` lets it sleep for both.
  *

@@ -136,7 +136,6 @@ export class Input {
     if (held?.payload != null && --held.payload.references === 0) held.payload.release();
     connection.held = null;
     // A buffer being filled isn't given back: the socket may still be reading into it.
-
     connection.filling = null;
   }
 

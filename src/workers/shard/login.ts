@@ -26,7 +26,7 @@ import { CLOSE_REASON, ERR } from '../../shared/protocol/nats/errors.ts';
 import { type InfoFields, infoLine } from '../../shared/protocol/nats/info.ts';
 import { PARSE_CLOSED, PARSE_MORE, PARSE_PAUSED } from '../../shared/protocol/nats/parser.ts';
 import type { ClientSession } from './client-session.ts';
-import type { ClientConnection } from './connection.ts';
+import { type ClientConnection, STAGE_PROTOCOL } from './connection.ts';
 import { isTraced, traceConnect } from './protocol-trace.ts';
 import type { Shard } from './shard.ts';
 import { effectiveMaxSubscriptions } from './subscribe-checks.ts';
@@ -137,8 +137,8 @@ export class Login {
   /** INFO is out: from now on the client has so long to authenticate, or else is pinged. */
   awaitConnect(connection: ClientConnection): void {
     const { keepalive } = this.#session;
-    if (this.#shard.authRequired) {
-      connection.gated = true;
+    connection.gated = this.#shard.authRequired;
+    if (connection.gated) {
       keepalive.awaitAuthentication(connection, this.#shard.options.authorization.timeoutMs);
       return;
     }
@@ -295,8 +295,12 @@ export class Login {
    * leads to another account.
    */
   reauthenticate(connection: ClientConnection): void {
-    if (connection.gated) {
+    if (connection.stage !== STAGE_PROTOCOL) {
       connection.gated = this.#shard.authRequired;
+      return;
+    }
+    if (connection.gated) {
+      if (!this.#shard.authRequired) this.awaitConnect(connection);
       return;
     }
     const result = this.#authenticate(connection);

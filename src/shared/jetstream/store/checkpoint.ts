@@ -29,8 +29,6 @@ import type { StoredStream } from './stream.ts';
 
 interface Job {
   stream: StoredStream;
-  /** What `dirtyFrom` was, to be put back on failure. */
-  dirtyFrom: number;
   envelope: Uint8Array;
   files: BlockFile[];
   retired: { file: BlockFile; aside: boolean }[];
@@ -44,6 +42,8 @@ export interface DroppedStream {
   directory: string;
   /** Of the drop's record. */
   position: number;
+  /** While the files are there, the log is needed from here on. */
+  neededFrom: number;
 }
 
 const MANIFEST_NAMES = ['manifest.a', 'manifest.b'] as const;
@@ -147,7 +147,6 @@ export class Checkpointer {
     stream.generation++;
     const job: Job = {
       stream,
-      dirtyFrom: stream.dirtyFrom,
       envelope: encodeEnvelope(MANIFEST_MAGIC, stream.generation, body, protection),
       files: set.blocks.map((block) => block.file!).filter((file) => file.dirty),
       retired: set.retired,
@@ -156,6 +155,7 @@ export class Checkpointer {
       manifest: null,
     };
     set.retired = [];
+    stream.writingFrom = stream.dirtyFrom;
     stream.dirtyFrom = -1;
     this.#jobs.push(job);
     this.#guard(job, () => {
@@ -216,6 +216,7 @@ export class Checkpointer {
     const { disk, report } = this.#parts;
     const { stream } = job;
     stream.weakCopy = -1;
+    stream.writingFrom = -1;
     job.manifest?.close();
     job.manifest = null;
     if (!stream.published) {
@@ -243,7 +244,8 @@ export class Checkpointer {
     job.manifest?.close();
     stream.messageSet.retired.push(...job.retired);
     for (const file of job.files) file.dirty = true;
-    stream.dirtyFrom = job.dirtyFrom;
+    stream.dirtyFrom = stream.writingFrom;
+    stream.writingFrom = -1;
     // The first copy may be torn now, or newer than the second.
     if (job.phase !== 'blocks' && stream.weakCopy < 0) stream.weakCopy = 0;
   }
@@ -271,11 +273,12 @@ export class Checkpointer {
     if (log.stopped !== null) return;
     let position = log.synced;
     for (const stream of this.#streams()) {
-      if (stream.storage === 'file' && stream.dirtyFrom >= 0) position = Math.min(position, stream.dirtyFrom);
+      const needed = stream.neededFrom;
+      if (needed >= 0) position = Math.min(position, needed);
     }
     try {
       this.#removeDropped();
-      for (const dropped of this.#dropped) position = Math.min(position, dropped.position);
+      for (const dropped of this.#dropped) position = Math.min(position, dropped.neededFrom);
       if (position <= this.#root.checkpoint) return;
       this.#root.checkpoint = position;
       this.#root.generation++;

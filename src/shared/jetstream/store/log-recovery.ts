@@ -125,6 +125,7 @@ export class LogReader {
   #key: Uint8Array | null = null;
   #synced = 0;
   #wrongKey = false;
+  #checkpoint = 0;
 
   /** @param masters keys to try, the present one first; empty without encryption */
   constructor(visitor: LogVisitor, masters: readonly Uint8Array[], segmentBytes: number) {
@@ -141,12 +142,14 @@ export class LogReader {
 
   /** Visits every record from `checkpoint` on. @returns where the log ends */
   read(segments: readonly LogSegment[], checkpoint: number): number {
+    this.#checkpoint = checkpoint;
     this.#synced = this.#syncedUpTo(segments);
     let end = checkpoint;
     for (let i = 0; i < segments.length; i++) {
       const segment = segments[i]!;
       const limit = this.#limitOf(segments, i);
-      if (limit <= segment.start) break;
+      // Begun, and then cut off whole by a crash.
+      if (limit <= segment.start) continue;
       this.#load(segment);
       const stop = this.#readSegment(Math.min(limit - segment.start, this.#segmentBytes));
       end = Math.max(end, segment.start + Math.abs(stop));
@@ -371,6 +374,8 @@ export class LogReader {
   #reportLost(from: number, end: number): void {
     const { words } = this.#buffer;
     const position = this.#header!.start + from;
+    // Nobody needs it any more; and a mark that was lost there is no damage.
+    if (position < this.#checkpoint) return;
     const length = plausibleRecord(words, from, end);
     const sound = length > 0 && from + paddedBytes(length) === end;
     this.#visitor.lost(

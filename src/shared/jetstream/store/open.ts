@@ -236,7 +236,11 @@ class Opening {
   #readManifests(parts: StoreParts, root: Root): void {
     for (const name of this.#host.disk.list('streams')) {
       if (name.endsWith('.dropped')) {
-        this.#dropped.push({ directory: `streams/${name}`, position: -1 });
+        this.#dropped.push({
+          directory: `streams/${name}`,
+          position: -1,
+          neededFrom: Number.POSITIVE_INFINITY,
+        });
         continue;
       }
       if (!/^\d{8,}$/.test(name)) continue;

@@ -152,7 +152,8 @@ export class Replay implements LogVisitor {
       stream.dropped = true;
       this.#streams.delete(uid);
       this.#gone.add(uid);
-      this.#dropped.push({ directory: stream.directory, position });
+      const neededFrom = stream.neededFrom < 0 ? position : stream.neededFrom;
+      this.#dropped.push({ directory: stream.directory, position, neededFrom });
       return;
     }
     if (type === RECORD_MESSAGE) this.#lastMessage.set(uid, position);

@@ -127,7 +127,8 @@ export class JetStreamStore implements Store {
       }
       this.#stage(stored.uid, RECORD_DROP, 0);
       const position = this.#parts.log.ticket - paddedBytes(RECORD_HEADER_BYTES);
-      this.#dropped.push({ directory: stored.directory, position });
+      const neededFrom = stored.neededFrom < 0 ? position : stored.neededFrom;
+      this.#dropped.push({ directory: stored.directory, position, neededFrom });
     }
     stored.dropped = true;
     this.#byUid.delete(stored.uid);

@@ -118,6 +118,8 @@ export class StoredStream implements StreamStore {
   compression: boolean;
   /** Position of the oldest change that no durable manifest has; -1: none. */
   dirtyFrom = -1;
+  /** What `dirtyFrom` was before the snapshot of a manifest that is being written; -1: none is. */
+  writingFrom = -1;
   generation = 0;
   /** Copy of the manifest to be written first, for it is damaged or old; -1: both are alike. */
   weakCopy = -1;
@@ -164,6 +166,11 @@ export class StoredStream implements StreamStore {
   newBlockFile(number: number, firstSeq: number, extents: boolean): BlockFile {
     const path = blockPath(this.directory, number);
     return new BlockFile(this.#parts.disk, path, this.uid, number, firstSeq, extents, this.cipher, false);
+  }
+
+  /** Position from which the stream needs the log; -1: it doesn't. */
+  get neededFrom(): number {
+    return this.writingFrom >= 0 ? this.writingFrom : this.dirtyFrom;
   }
 
   // --- state -------------------------------------------------------------------------------------------------------
