@@ -60,7 +60,8 @@ class Service {
     this.#notifier.startWatchdog(() => this.#daemon.isAlive());
     await this.#daemon.stopped();
     this.#notifier.stopping('Stopped');
-    if (portsFileDir !== '') this.#removePortsFile(portsFileDir);
+    // A reload may have moved it.
+    if (this.#options.portsFileDir !== '') this.#removePortsFile(this.#options.portsFileDir);
     this.#notifier.close();
     this.#logger.flushSync();
     await this.#logger.close();

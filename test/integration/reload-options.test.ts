@@ -582,21 +582,25 @@ test('ports_file_dir moves the ports file', async () => {
   for (const name of [first, second]) mkdirSync(name);
   const configure = (target: string): void =>
     writeFileSync(configFile, `listen: "127.0.0.1:-1"\nports_file_dir: "${target}"\n`);
-  const portsFile = async (target: string): Promise<void> => {
-    const there = (): boolean => readdirSync(target).some((name) => name.endsWith('.ports'));
+  const until = async (target: string, isThere: boolean): Promise<void> => {
     const watcher = watch(target);
-    while (!there()) await once(watcher, 'change');
-    watcher.close();
+    try {
+      while (readdirSync(target).some((name) => name.endsWith('.ports')) !== isThere) {
+        await once(watcher, 'change');
+      }
+    } finally {
+      watcher.close();
+    }
   };
   configure(first);
   const { file, args } = serverUnderTest();
   const child = spawn(file, [...args, '-c', configFile], { stdio: 'ignore' });
   try {
-    await portsFile(first);
+    await until(first, true);
     configure(second);
     child.kill('SIGHUP');
-    await portsFile(second);
-    while (readdirSync(first).length > 0) await once(watch(first), 'change');
+    await until(second, true);
+    await until(first, false);
     child.kill('SIGTERM');
     await once(child, 'exit');
     expect(readdirSync(second)).toEqual([]);

@@ -81,6 +81,7 @@ export class ModelStream {
     const doomed = this.matching(null).filter((candidate) => candidate > sequence);
     for (const candidate of doomed) this.messages.delete(candidate);
     this.lastSeq = sequence;
+    this.lastMs = this.messages.get(sequence)?.timestampMs ?? this.lastMs;
     this.settle();
     return doomed.length;
   }

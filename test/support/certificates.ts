@@ -1,13 +1,13 @@
 /**
- * Certificates for TLS tests, made once per machine with the openssl command and kept in the temporary directory.
+ * Certificates for TLS tests, made once per machine and kept in the temporary directory.
  *
  * Several test processes may ask at once: each makes its set in a directory of its own and renames it into place; the
  * first rename wins and the others use that set.
  */
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { type MadeCertificate, makeCertificate } from './make-certificate.ts';
 
 export interface CertificatePair {
   certFile: string;
@@ -27,9 +27,8 @@ export interface Certificates {
   stranger: CertificatePair;
 }
 
-const VALID_DAYS = '3650';
 /** Part of the directory's name: raise it when the set changes. */
-const SET_VERSION = 1;
+const SET_VERSION = 2;
 
 /** The certificate set, made on first use. */
 export function certificates(): Certificates {
@@ -52,40 +51,25 @@ export function certificates(): Certificates {
 
 function make(home: string): void {
   const work = mkdtempSync(`${home}-`);
-  authority(work, 'ca');
-  authority(work, 'other');
-  signed(work, 'server', 'ca', 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1');
-  signed(work, 'client', 'ca', 'subjectAltName=email:derek@example.com');
-  signed(work, 'stranger', 'other', 'subjectAltName=email:stranger@example.com');
+  const save = (name: string, made: MadeCertificate): MadeCertificate => {
+    writeFileSync(join(work, `${name}.pem`), made.cert);
+    writeFileSync(join(work, `${name}.key`), made.key);
+    return made;
+  };
+  const ca = save('ca', makeCertificate({ commonName: 'ca', isAuthority: true }));
+  const other = save('other', makeCertificate({ commonName: 'other', isAuthority: true }));
+  save(
+    'server',
+    makeCertificate({ commonName: 'server', issuer: ca, dns: ['localhost'], ips: ['127.0.0.1', '::1'] }),
+  );
+  save('client', makeCertificate({ commonName: 'client', issuer: ca, emails: ['derek@example.com'] }));
+  save(
+    'stranger',
+    makeCertificate({ commonName: 'stranger', issuer: other, emails: ['stranger@example.com'] }),
+  );
   try {
     renameSync(work, home);
   } catch {
     rmSync(work, { recursive: true, force: true });
   }
-}
-
-function openssl(directory: string, args: string[]): void {
-  execFileSync('openssl', args, { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] });
-}
-
-const EC_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-
-function authority(directory: string, name: string): void {
-  const subject = ['-subj', `/O=natsd test/CN=${name}`];
-  openssl(directory, [
-    ...['req', '-x509', ...EC_KEY, ...subject, '-days', VALID_DAYS],
-    ...['-keyout', `${name}.key`, '-out', `${name}.pem`],
-  ]);
-}
-
-function signed(directory: string, name: string, issuer: string, extension: string): void {
-  writeFileSync(join(directory, `${name}.ext`), `${extension}\n`);
-  openssl(directory, [
-    ...['req', '-new', ...EC_KEY, '-subj', `/O=natsd test/CN=${name}`],
-    ...['-keyout', `${name}.key`, '-out', `${name}.csr`],
-  ]);
-  openssl(directory, [
-    ...['x509', '-req', '-in', `${name}.csr`, '-CA', `${issuer}.pem`, '-CAkey', `${issuer}.key`],
-    ...['-CAcreateserial', '-days', VALID_DAYS, '-extfile', `${name}.ext`, '-out', `${name}.pem`],
-  ]);
 }

@@ -124,7 +124,6 @@ export class LogReader {
   #length = 0;
   #key: Uint8Array | null = null;
   #synced = 0;
-  #wrongKey = false;
   #checkpoint = 0;
 
   /** @param masters keys to try, the present one first; empty without encryption */
@@ -133,11 +132,6 @@ export class LogReader {
     this.#masters = masters;
     this.#segmentBytes = segmentBytes;
     this.#buffer = new WordBuffer(segmentBytes);
-  }
-
-  /** A frame was encrypted with a key nobody has. */
-  get wrongKey(): boolean {
-    return this.#wrongKey;
   }
 
   /** Visits every record from `checkpoint` on. @returns where the log ends */
@@ -269,28 +263,12 @@ export class LogReader {
       this.#key === null ? this.#masters.map((master) => deriveKey(master, 'log', header.salt)) : [this.#key];
     for (const key of candidates) {
       const right = decryptInto(cipher, key, nonce, sealed, 0, sealed.length, bytes, from);
-      if (right || this.#key !== null) {
-        this.#key = key;
-        return bodyEnd - TAG_BYTES;
-      }
       // The tag may be what is damaged; a record that fits proves the key.
-      const { words } = this.#buffer;
-      const position = header.start + from;
-      if (
-        checkRecord(
-          checksum,
-          words,
-          from,
-          bodyEnd,
-          recordSaltLo(position),
-          recordSaltHi(position, this.#saltWord),
-        ) > 0
-      ) {
+      if (right || this.#nextRecord(from, bodyEnd - TAG_BYTES) < bodyEnd - TAG_BYTES) {
         this.#key = key;
-        return bodyEnd - TAG_BYTES;
+        break;
       }
     }
-    this.#wrongKey = true;
     return bodyEnd - TAG_BYTES;
   }
 

@@ -248,10 +248,8 @@ export class StreamMessages {
     }
     this.lastSeq = sequence;
     this.#memo = null;
-    const last = this.blocks[this.blocks.length - 1];
     if (this.messages === 0) this.firstSeq = sequence + 1;
-    this.lastMs = last?.lastMs ?? 0;
-    this.lastNanos = last?.lastNanos ?? 0;
+    this.#readLastTime();
     return removed;
   }
 
@@ -545,6 +543,17 @@ export class StreamMessages {
     block.chunks = [];
     block.messages = 0;
     block.closed = true;
+  }
+
+  /** After a truncation; stays as it is when the last sequence has no message. */
+  #readLastTime(): void {
+    const block = this.find(this.lastSeq);
+    if (block === null || !block.isLive(this.lastSeq)) return;
+    const index = this.reader.index(block);
+    const chunk = this.reader.locate(block, index.offsets[this.lastSeq - block.firstSeq]!);
+    if (chunk === null) return;
+    this.lastMs = recordMs(chunk.buffer.words, this.reader.at);
+    this.lastNanos = recordNanos(chunk.buffer.words, this.reader.at);
   }
 
   #readFirst(): void {

@@ -121,7 +121,6 @@ class Opening {
     );
     const reader = new LogReader(replay, this.#masters, root.segmentBytes);
     const end = reader.read(found.segments, root.checkpoint);
-    if (reader.wrongKey) throw new OpenError('key', 'the log was written with another encryption key');
     replay.finish();
     const log = this.#openLog(found, end, root);
     parts.log = log;

@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeCertificate, makeKey } from '../../../support/make-certificate.ts';
 
 /** Self-signed certificates and keys in a temporary directory, and a key that fits none of them. */
 export interface Certificates {
@@ -9,7 +10,7 @@ export interface Certificates {
   cert: string;
   key: string;
   /** Of another key type. */
-  rsaKey: string;
+  ecKey: string;
   /** Of the same type as `key`, and not `cert`'s. */
   otherKey: string;
   junk: string;
@@ -19,18 +20,18 @@ export interface Certificates {
 export function makeCertificates(): Certificates {
   const directory = mkdtempSync(join(tmpdir(), 'natsd-config-'));
   const path = (name: string) => join(directory, name);
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'ignore' });
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const subject = ['-days', '30', '-subj', '/CN=localhost'];
-  openssl('req', '-x509', ...curve, '-keyout', path('key.pem'), '-out', path('cert.pem'), ...subject);
-  openssl('req', '-x509', ...curve, '-keyout', path('other.pem'), '-out', path('other-cert.pem'), ...subject);
-  openssl('genrsa', '-out', path('rsa.pem'), '2048');
+  const own = makeCertificate({ commonName: 'localhost', validDays: 30 });
+  writeFileSync(path('cert.pem'), own.cert);
+  writeFileSync(path('key.pem'), own.key);
+  writeFileSync(path('other.pem'), makeKey());
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  writeFileSync(path('ec.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
   writeFileSync(path('junk.pem'), 'junk\n');
   return {
     directory,
     cert: path('cert.pem'),
     key: path('key.pem'),
-    rsaKey: path('rsa.pem'),
+    ecKey: path('ec.pem'),
     otherKey: path('other.pem'),
     junk: path('junk.pem'),
     remove: () => rmSync(directory, { recursive: true }),

@@ -478,7 +478,7 @@ describe('tls', () => {
     ['tls { key_file: "x.pem" }', "1:0: missing 'cert_file' in TLS configuration"],
     ['tls { cert_file: "x", key_file: "y" }', `1:0: ${pairError}: open x: no such file or directory`],
     [
-      `tls { cert_file: "${pem.cert}", key_file: "${pem.rsaKey}" }`,
+      `tls { cert_file: "${pem.cert}", key_file: "${pem.ecKey}" }`,
       `1:0: ${pairError}: tls: private key type does not match public key type`,
     ],
     [

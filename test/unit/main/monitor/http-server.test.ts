@@ -1,13 +1,10 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { type AddressInfo, connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type Monitor, MonitorStartError, startMonitor } from '../../../../src/main/monitor/http-server.ts';
 import type { MonitorOptions, ServerOptions, TlsOptions } from '../../../../src/shared/base/options.ts';
+import { makeCertificate } from '../../../support/make-certificate.ts';
 import { RecordingLogger } from '../recording-logger.ts';
 import { SampleSource, sampleOptions } from './sample-source.ts';
 
@@ -153,9 +150,7 @@ describe('paths', () => {
     const { headers, body } = await get('/');
     expect(headers['content-type']).toBe('text/html; charset=utf-8');
     const links = [...body.matchAll(/href=\.\/(\S+?)>/g)].map((match) => match[1]);
-    expect(links.join(' ')).toBe(
-      'varz connz subsz healthz',
-    );
+    expect(links.join(' ')).toBe('varz connz subsz healthz');
   });
 });
 
@@ -240,29 +235,11 @@ describe('start', () => {
 
 describe('https', () => {
   function makeTls(): TlsOptions {
-    const directory = mkdtempSync(join(tmpdir(), 'natsd-monitor-'));
-    const [keyFile, certFile] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
-    execFileSync(
-      'openssl',
-      [
-        'req',
-        '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:prime256v1',
-        '-nodes',
-        '-days',
-        '30',
-      ].concat(['-keyout', keyFile, '-out', certFile, '-subj', '/CN=localhost']),
-      { stdio: 'ignore' },
-    );
-    const [key, cert] = [readFileSync(keyFile, 'utf8'), readFileSync(certFile, 'utf8')];
-    rmSync(directory, { recursive: true });
+    const { cert, key } = makeCertificate({ commonName: 'localhost', validDays: 30 });
     return {
-      certs: [{ cert, key, certFile, keyFile }],
+      certs: [{ cert, key, certFile: 'cert.pem', keyFile: 'key.pem' }],
       ca: cert,
-      caFile: certFile,
+      caFile: 'cert.pem',
       verify: true,
       timeoutMs: 2000,
       ciphers: '',
