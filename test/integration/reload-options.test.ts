@@ -2,7 +2,6 @@
  * A reload of every option that a running server can change, seen from clients: those that are there and those that come.
  * "Reloaded" is logged when all threads and all connections live by the new options, so a test may go on from there.
  */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   copyFileSync,
@@ -573,39 +572,4 @@ describe.each(shardCounts())('reload, %i shard(s)', (shards) => {
     expect(await connection.sync(`PUB x 1000\r\n${'x'.repeat(1000)}\r\n`)).toBe(true);
     expect((await monitoring('/varz')).max_payload).toBe(1000);
   });
-});
-
-test('ports_file_dir moves the ports file', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'natsd-test-'));
-  const [first, second] = [join(directory, 'first'), join(directory, 'second')];
-  const configFile = join(directory, 'server.conf');
-  for (const name of [first, second]) mkdirSync(name);
-  const configure = (target: string): void =>
-    writeFileSync(configFile, `listen: "127.0.0.1:-1"\nports_file_dir: "${target}"\n`);
-  const until = async (target: string, isThere: boolean): Promise<void> => {
-    const watcher = watch(target);
-    try {
-      while (readdirSync(target).some((name) => name.endsWith('.ports')) !== isThere) {
-        await once(watcher, 'change');
-      }
-    } finally {
-      watcher.close();
-    }
-  };
-  configure(first);
-  const { file, args } = serverUnderTest();
-  const child = spawn(file, [...args, '-c', configFile], { stdio: 'ignore' });
-  try {
-    await until(first, true);
-    configure(second);
-    child.kill('SIGHUP');
-    await until(second, true);
-    await until(first, false);
-    child.kill('SIGTERM');
-    await once(child, 'exit');
-    expect(readdirSync(second)).toEqual([]);
-  } finally {
-    child.kill('SIGKILL');
-    rmSync(directory, { recursive: true, force: true });
-  }
 });

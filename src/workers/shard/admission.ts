@@ -104,6 +104,10 @@ export class Admission {
       clearTimeout(timer);
       output.abandon(connection);
     });
+    // Behind a write under way the last words are still in the outbox: the stream takes them in order.
+    const parts = connection.outbox.takeParts();
+    for (const part of parts) stream.write(part.bytes);
+    stream.once('close', () => connection.outbox.recycle(parts));
     // Reading goes on until the peer closes: unread bytes would turn our close into a reset that destroys the last words.
     stream.end();
     stream.resume();
