@@ -108,6 +108,61 @@ async function appends(count, sync) {
   );
 }
 
+function fill(store, streams, count, subjectOf) {
+  const draft = new MessageDraft();
+  draft.setPayload(randomBytes(128));
+  for (let i = 0; i < count; i++) {
+    draft.setSubject(subjectOf(i));
+    draft.timestampMs = 1_700_000_000_000 + i;
+    if (streams[i % streams.length].append(draft) < 0) throw new Error('refused');
+    if (i % 4096 === 4095) store.commit(false);
+    if (i % 4096 === 4095) store.tick(i);
+  }
+  store.commit(true);
+}
+
+/** Ten million messages in a hundred streams: how long until all of them are there again. */
+function restart() {
+  const directory = mkdtempSync(join(base, 'natsd-store-'));
+  const store = open(directory);
+  fill(store, create(store, 100), 10_000_000, (i) => `orders.${i % 1000}`);
+  store.close();
+  const start = performance.now();
+  const again = open(directory);
+  console.log(`10 M messages in 100 streams: open ${(performance.now() - start).toFixed(0)} ms`);
+  again.close();
+  rmSync(directory, { recursive: true });
+}
+
+/** A million subjects in one stream: memory beyond an empty store's, and what questions cost. */
+function subjects() {
+  const directory = mkdtempSync(join(base, 'natsd-store-'));
+  const before = process.memoryUsage().rss;
+  const store = open(directory);
+  const [stream] = create(store, 1);
+  fill(store, [stream], 1_000_000, (i) => `devices.${i}.state`);
+  console.log(`1 M subjects: ${((process.memoryUsage().rss - before) / 1e6).toFixed(0)} MB more resident`);
+  const timed = (what, action) => {
+    const start = performance.now();
+    const result = action();
+    console.log(`  ${what}: ${result} in ${(performance.now() - start).toFixed(2)} ms`);
+  };
+  const wide = stream.filter(['devices.*.state']);
+  const one = stream.filter(['devices.777777.state']);
+  timed('numPending, wildcard, first time', () => stream.numPending(wide, 1, false));
+  timed('numPending, wildcard, again', () => stream.numPending(wide, 500_000, false));
+  timed('next, one subject', () => stream.nextSeq(one, 1));
+  timed('numPending, last per subject', () => stream.numPending(wide, 1, true));
+  store.close();
+  const start = performance.now();
+  const again = open(directory);
+  console.log(`  open: ${(performance.now() - start).toFixed(0)} ms`);
+  again.close();
+  rmSync(directory, { recursive: true });
+}
+
+subjects();
+restart();
 await appends(1, true);
 await appends(100, true);
 await appends(1, false);

@@ -66,7 +66,14 @@ export async function startServer(
     throw new ConfigurationError(loaded.errors.join('\n').replaceAll(configFile, 'config'));
   const logger = new ErrorsOnly(await createLogger(loaded.options.log, { pid: process.pid }));
   const daemon = new Daemon(loaded.options, logger, handOff);
-  await daemon.start();
+  try {
+    await daemon.start();
+  } catch (error) {
+    // Threads are there already, and the program goes on without this server.
+    await daemon.stop();
+    await logger.close();
+    throw error;
+  }
   return {
     port: daemon.port,
     url: `nats://${loaded.options.host}:${daemon.port}`,

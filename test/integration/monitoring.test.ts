@@ -264,8 +264,8 @@ describe.each(shardCounts())('monitoring, %i shard(s)', (shards) => {
       expect(list[0]?.subscriptions_list_detail).toMatchObject([{ subject: 'was.here', sid: '1' }]);
       const reasons = (await connz('?state=closed&sort=reason')).list.map(({ reason }) => reason);
       expect(reasons).toEqual([...reasons].sort());
-      const stops = (await connz('?state=closed&sort=stop')).list.map(({ stop }) => String(stop));
-      expect(stops).toEqual([...stops].sort().reverse());
+      const stops = (await connz('?state=closed&sort=stop')).list.map(({ stop }) => Date.parse(String(stop)));
+      expect(stops).toEqual([...stops].sort((a, b) => b - a));
       expect((await connz('?state=any')).cids).toEqual([...expected.map(([cid]) => cid), await cidOf(open)]);
       expect((await connz('?state=closed&offset=1&limit=2')).cids).toEqual(
         expected.slice(1, 3).map(([cid]) => cid),

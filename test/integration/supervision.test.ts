@@ -271,6 +271,26 @@ describe('the death of a shard', () => {
     expect(await keeper?.sync()).toBe(true);
   });
 
+  test('the answer to a password check of the dead shard is not taken for one of the new', async () => {
+    // Its cost makes the check take long enough for a shard to die and come back in the meantime.
+    const hash = '$2b$12$R/YYXX/YkGpU3Hx9orsaI.38suKk0Oc6AliOXPRZQ.BNjOHHJaKAK';
+    daemon = await Embedded.start(1, `authorization { users: [ { user: u, password: "${hash}" } ] }\n`);
+    const right = await RawClient.connect({ port: daemon.port });
+    clients.push(right);
+    await right.info();
+    right.send('CONNECT {"verbose":false,"user":"u","pass":"secret"}\r\n');
+    // The check has been asked for once monitoring, which asks the same shard, has an answer.
+    await daemon.monitoring('/connz');
+    await daemon.replaceShard(0);
+    const wrong = [];
+    for (let n = 0; n < 3; n += 1) wrong.push(await connect({ user: 'u', pass: 'wrong' }));
+    for (const client of wrong) {
+      await client.untilClosed();
+      expect(client.texts.at(-1)).toBe("-ERR 'Authorization Violation'");
+    }
+    expect(await (await connect({ user: 'u', pass: 'secret' })).sync()).toBe(true);
+  });
+
   test('monitoring answers while shards come and go', async () => {
     daemon = await Embedded.start(SHARDS);
     await populate(2);

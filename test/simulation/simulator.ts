@@ -74,6 +74,7 @@ export class Simulation {
         if (!(error instanceof MachineCrash)) throw error;
       }
       this.crashes++;
+      this.#grouped = false;
       this.#store = null;
       this.#disk = this.#disk.crashed(this.#random);
     }

@@ -25,10 +25,13 @@ export class Embedded {
   private constructor(server: EmbeddedServer) {
     this.server = server;
     const { logger } = server.daemon;
-    logger.write = (_level, text) => {
+    const record = (text: string): void => {
       this.lines.push(text);
       this.changed.notify();
     };
+    for (const level of ['notice', 'warn', 'error', 'fatal', 'debug', 'trace'] as const)
+      logger[level] = record;
+    logger.write = (_level, text) => record(text);
     const { closedConnections } = server.daemon;
     const add = closedConnections.add.bind(closedConnections);
     closedConnections.add = (snapshot) => {

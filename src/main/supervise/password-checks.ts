@@ -41,5 +41,6 @@ async function startPool(): Promise<Piscina> {
     maxThreads: 2,
     maxQueue: MAX_QUEUE,
     idleTimeout: IDLE_TIMEOUT_MS,
+    execArgv: [],
   });
 }

@@ -30,6 +30,8 @@ const RING_MAX_BYTES = 1024 * 1024;
 const RING_MIN_BYTES = 128 * 1024;
 /** Garbage of a shard should die young, so that no old-space collection stops it. */
 const YOUNG_GENERATION_MB = 3;
+/** Flags of Node that threads are started with too. */
+const PROFILING_FLAG = /^--(?:cpu|heap)-prof/;
 /** A shard that dies again and again is restarted with growing pauses. */
 const RESTART_DELAY_MS = 100;
 const RESTART_DELAY_MAX_MS = 10_000;
@@ -124,9 +126,17 @@ export class Topology {
       for (const { fd, socket } of list) abandon(fd, socket);
       return;
     }
-    handle.inFlight.add(list, handle.counters[COUNTERS.adopted]!);
+    const adopted = handle.counters[COUNTERS.adopted]!;
     const sockets = list.flatMap(({ socket }) => (socket === null ? [] : [socket]));
-    handle.worker.postMessage({ kind: 'connections', list } satisfies ToShard, sockets as never[]);
+    try {
+      handle.worker.postMessage({ kind: 'connections', list } satisfies ToShard, sockets as never[]);
+      handle.inFlight.add(list, adopted);
+    } catch (error) {
+      // A socket that failed since it was accepted can't be transferred, and takes the others of the message along.
+      this.#logger.error(`Error accepting client connection: ${(error as Error).message}`);
+      handle.admitted -= list.filter(({ refusal }) => refusal === '').length;
+      for (const { fd, socket } of list) abandon(fd, socket);
+    }
   }
 
   /** Connections of all shards, those on their way included. */
@@ -233,6 +243,8 @@ export class Topology {
       transferList: links.map(({ port }) => port),
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
       name: `shard-${thread}`,
+      // Of a program that embeds the server: `--input-type`, loaders and the like are not meant for this thread.
+      execArgv: process.execArgv.filter((argument) => PROFILING_FLAG.test(argument)),
     });
     const ready = new Promise<void>((resolve, reject) => {
       worker.on('message', (message: FromShard) => {

@@ -1,4 +1,5 @@
 import { createHash, type X509Certificate } from 'node:crypto';
+import { closeSync } from 'node:fs';
 import type net from 'node:net';
 import tls from 'node:tls';
 import type { TlsOptions } from '../../shared/base/options.ts';
@@ -54,7 +55,13 @@ export class Admission {
     };
     // Counted first: should the thread end right here, main leaks a descriptor instead of closing one that got a new owner.
     shard.counters[COUNTERS.adopted]!++;
-    const socket = adoptSocket(handed, direct ? onread : null);
+    let socket: net.Socket;
+    try {
+      socket = adoptSocket(handed, direct ? onread : null);
+    } catch (error) {
+      this.#lost(handed, error as Error);
+      return;
+    }
     connection = new ClientConnection(shard, handed.cid, socket, shard.globalAccount, Date.now());
     connection.remoteAddress = handed.remoteAddress;
     connection.remotePort = handed.remotePort;
@@ -65,6 +72,15 @@ export class Admission {
     if (handed.refusal !== '') this.#refuse(connection, handed.refusal);
     else if (direct) this.#begin(connection);
     else this.#prepare(connection, socket);
+  }
+
+  /** The descriptor can't be made a socket of this thread: that must cost this one connection, not all the others. */
+  #lost(handed: HandedConnection, error: Error): void {
+    const { counters } = this.#shard;
+    counters[COUNTERS.totalConnections]!++;
+    if (handed.refusal === '') counters[COUNTERS.ended]!++;
+    this.#shard.log('error', `Error accepting client connection: ${error.message}`);
+    if (handed.fd >= 0) closeSync(handed.fd);
   }
 
   #listen(connection: ClientConnection, stream: net.Socket | tls.TLSSocket): void {

@@ -1,7 +1,15 @@
-import { inflateRawSync } from 'node:zlib';
-import { Checksum, checksumOf, highWord } from './checksum.ts';
-import { type CipherName, cipherCode, decryptInto, encryptInto, NONCE_BYTES, TAG_BYTES } from './cipher.ts';
+import { checksumOf, highWord } from './checksum.ts';
+import { cipherCode, decryptInto, encryptInto, NONCE_BYTES, TAG_BYTES } from './cipher.ts';
 import { type Disk, DiskError, type DiskFile, type PendingSync } from './disk.ts';
+import {
+  decodeExtent,
+  EXTENT_HEADER_BYTES,
+  encodeExtent,
+  extentBytes,
+  extentRawBytes,
+  isExtentHeader,
+  type StreamCipher,
+} from './extent.ts';
 import { WordBuffer } from './record.ts';
 
 /**
@@ -11,7 +19,7 @@ import { WordBuffer } from './record.ts';
  *   plain      header │ record │ record │ … │ footer          logical offset = file offset - 64
  *   extents    header │ extent │ extent │ … │ footer          compressed, encrypted or both
  *
- *   header (64)                    extent (40, then the stored bytes, padded to 8)
+ *   header (64)                    extent (48, the stored bytes padded to 8, the 48 again)
  *    0  u32 magic                   0  u32 magic
  *    4  u32 version                 4  u32 stored bytes
  *    8  u32 stream uid              8  u32 raw bytes
@@ -19,7 +27,7 @@ import { WordBuffer } from './record.ts';
  *   16  u32 1 extents, 0 plain     16  u32 1 compressed, 2 encrypted
  *   20  u32 cipher                 20  12 bytes nonce
  *   24  u64 first sequence         32  u64 checksum of header and stored bytes
- *   32  u64 checksum
+ *   32  u64 checksum               40  u64 checksum of the stored bytes
  * ```
  *
  * An extent holds whole records, about 64 KB of them, so that reading one message decodes one extent. What the file is
@@ -28,21 +36,9 @@ import { WordBuffer } from './record.ts';
 
 export const BLOCK_VERSION = 1;
 export const BLOCK_HEADER_BYTES = 64;
-const EXTENT_HEADER_BYTES = 40;
 const BLOCK_MAGIC = 0x4b4c424e;
-const EXTENT_MAGIC = 0x5458454e;
-const COMPRESSED = 1;
-const ENCRYPTED = 2;
 const HEADER_SALT = 0x424c4b31;
-const EXTENT_SALT = 0x45585431;
-
-/** How the bytes of one stream's files are protected. */
-export interface StreamCipher {
-  readonly cipher: CipherName;
-  readonly key: Uint8Array;
-  /** Fresh random bytes. */
-  readonly random: (bytes: number) => Uint8Array;
-}
+const FOOTER_SALT = 0x46545231;
 
 /** Where the footer is: the summary (subjects), then the arrays (one entry for each message). */
 export interface FooterPlace {
@@ -56,11 +52,7 @@ export interface ReadBytes {
   start: number;
   buffer: WordBuffer;
   length: number;
-  /** The checksum or tag of the extent was wrong; records inside may still be right. */
-  damaged: boolean;
 }
-
-const checksum = new Checksum();
 
 export class BlockFile {
   readonly path: string;
@@ -174,28 +166,31 @@ export class BlockFile {
     }
   }
 
-  /** Finds the extents by walking their headers, up to `end`. @returns whether all were found */
+  /** Finds the extents by their headers, up to `end`; around a damaged one by the copy behind it. @returns whether all were found */
   scanExtents(): boolean {
     this.extentStarts.length = 0;
     this.extentPositions.length = 0;
-    const header = new WordBuffer(EXTENT_HEADER_BYTES);
-    let start = 0;
+    const content = new WordBuffer(this.end);
+    try {
+      this.#open().read(content.bytes, 0, this.end, 0);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      return false;
+    }
+    const { words } = content;
     let position = BLOCK_HEADER_BYTES;
-    while (start < this.written) {
-      try {
-        this.#open().read(header.bytes, 0, EXTENT_HEADER_BYTES, position);
-      } catch (error) {
-        if (!(error instanceof DiskError)) throw error;
-        return false;
-      }
-      const stored = header.words[1]!;
-      if (header.words[0] !== EXTENT_MAGIC || header.words[3] !== start || stored < 0) return false;
+    for (let start = 0; start < this.written; ) {
+      let at = position;
+      while (at < this.end && !isExtentHeader(words, at >>> 2, start)) at += 8;
+      if (at >= this.end) return false;
       this.extentStarts.push(start);
       this.extentPositions.push(position);
-      start += header.words[2]!;
-      position += EXTENT_HEADER_BYTES + ((stored + 7) & ~7);
+      const bytes = extentBytes(words, at >>> 2);
+      // The header that was found is the one in front or the one behind.
+      position = at === position ? position + bytes : at + EXTENT_HEADER_BYTES;
+      start += extentRawBytes(words, at >>> 2);
     }
-    return start === this.written;
+    return true;
   }
 
   startSync(): PendingSync {
@@ -246,34 +241,11 @@ export class BlockFile {
     to: number,
     packed: Uint8Array | null,
   ): void {
-    let body = bytes.subarray(from, to);
-    let flags = 0;
-    if (packed !== null && packed.length < body.length) {
-      body = packed;
-      flags |= COMPRESSED;
-    }
-    const cipher = this.#cipher;
-    const stored = body.length + (cipher === null ? 0 : TAG_BYTES);
-    const extent = new WordBuffer(EXTENT_HEADER_BYTES + stored);
-    const { words } = extent;
-    if (cipher !== null) {
-      flags |= ENCRYPTED;
-      const nonce = cipher.random(NONCE_BYTES);
-      extent.bytes.set(nonce, 20);
-      encryptInto(cipher.cipher, cipher.key, nonce, body, 0, body.length, extent.bytes, EXTENT_HEADER_BYTES);
-    } else extent.bytes.set(body, EXTENT_HEADER_BYTES);
-    words[0] = EXTENT_MAGIC;
-    words[1] = stored;
-    words[2] = to - from;
-    words[3] = this.written;
-    words[4] = flags;
-    sealExtent(words);
-    words[8] = checksum.sealedLo;
-    words[9] = checksum.sealedHi;
-    file.write(extent.bytes, 0, extent.bytes.length, this.end);
+    const extent = encodeExtent(bytes.subarray(from, to), packed, this.written, this.#cipher);
+    file.write(extent, 0, extent.length, this.end);
     this.extentStarts.push(this.written);
     this.extentPositions.push(this.end);
-    this.end += extent.bytes.length;
+    this.end += extent.length;
   }
 
   #readPlain(offset: number, bytes: number): ReadBytes | null {
@@ -281,7 +253,7 @@ export class BlockFile {
     if (wanted <= 0) return null;
     const buffer = new WordBuffer(wanted);
     const length = this.#open().read(buffer.bytes, 0, wanted, BLOCK_HEADER_BYTES + offset);
-    return { start: offset, buffer, length, damaged: false };
+    return { start: offset, buffer, length };
   }
 
   #readExtent(offset: number): ReadBytes | null {
@@ -294,33 +266,8 @@ export class BlockFile {
     const rawBytes = (this.extentStarts[at + 1] ?? this.written) - start;
     const extent = new WordBuffer(next - position);
     if (this.#open().read(extent.bytes, 0, next - position, position) < next - position) return null;
-    return this.#decodeExtent(extent, start, rawBytes);
-  }
-
-  #decodeExtent(extent: WordBuffer, start: number, rawBytes: number): ReadBytes | null {
-    const { words, bytes } = extent;
-    const stored = words[1]!;
-    if (stored < 0 || EXTENT_HEADER_BYTES + stored > bytes.length) return null;
-    sealExtent(words);
-    let damaged = words[8] !== checksum.sealedLo || words[9] !== checksum.sealedHi;
-    const flags = words[4]!;
-    const buffer = new WordBuffer(rawBytes);
-    let body = bytes.subarray(EXTENT_HEADER_BYTES, EXTENT_HEADER_BYTES + stored);
-    if ((flags & ENCRYPTED) !== 0) {
-      const cipher = this.#cipher;
-      if (cipher === null || stored < TAG_BYTES) return null;
-      const plain = new Uint8Array(stored - TAG_BYTES);
-      const nonce = bytes.slice(20, 20 + NONCE_BYTES);
-      if (!decryptInto(cipher.cipher, cipher.key, nonce, body, 0, stored, plain, 0)) damaged = true;
-      body = plain;
-    }
-    if ((flags & COMPRESSED) !== 0) {
-      if (damaged) return null;
-      body = inflateRawSync(body, { maxOutputLength: rawBytes });
-    }
-    if (body.length !== rawBytes) return null;
-    buffer.bytes.set(body);
-    return { start, buffer, length: rawBytes, damaged };
+    const buffer = decodeExtent(extent, start, rawBytes, this.#cipher);
+    return buffer === null ? null : { start, buffer, length: rawBytes };
   }
 
   /** Encrypted if the stream is, with a checksum, padded to 8. */
@@ -335,7 +282,7 @@ export class BlockFile {
       encryptInto(cipher.cipher, cipher.key, nonce, part, 0, part.length, sealed.bytes, 16 + NONCE_BYTES);
     }
     sealed.words[2] = body;
-    const [lo, hi] = checksumOf(sealed.bytes.subarray(8), sealed.bytes.length - 8, EXTENT_SALT);
+    const [lo, hi] = checksumOf(sealed.bytes.subarray(8), sealed.bytes.length - 8, FOOTER_SALT);
     sealed.words[0] = lo;
     sealed.words[1] = hi;
     return sealed.bytes;
@@ -349,7 +296,7 @@ export class BlockFile {
       if (!(error instanceof DiskError)) throw error;
       return null;
     }
-    const [lo, hi] = checksumOf(sealed.bytes.subarray(8), length - 8, EXTENT_SALT);
+    const [lo, hi] = checksumOf(sealed.bytes.subarray(8), length - 8, FOOTER_SALT);
     const body = sealed.words[2]!;
     if (sealed.words[0] !== lo || sealed.words[1] !== hi || body < 0 || 16 + body > length) return null;
     const cipher = this.#cipher;
@@ -368,12 +315,4 @@ export class BlockFile {
     );
     return right ? plain : null;
   }
-}
-
-/** Seals the checksum of the extent in `words`, its own words left out. */
-function sealExtent(words: Int32Array): void {
-  checksum.begin();
-  checksum.update(words, 0, 8);
-  checksum.update(words, 10, (EXTENT_HEADER_BYTES + ((words[1]! + 7) & ~7)) >>> 2);
-  checksum.seal(EXTENT_SALT, BLOCK_VERSION);
 }

@@ -148,7 +148,8 @@ export class BlockReader {
     }
     if (index === null) {
       if (file.footer !== null) this.#note(block, 0, 'unreadable footer');
-      if (file.extents && !file.scanExtents()) this.#note(block, 0, 'unreadable extent header');
+      if (file.extents && file.footer !== null && !file.scanExtents())
+        this.#note(block, 0, 'unreadable extent header');
       index = this.scan(block, true);
     }
     block.index = index;

@@ -30,9 +30,9 @@ export const TAIL_START_BYTES = 4 * 1024;
 /** Bytes read from a block in one go. */
 export const READ_WINDOW_BYTES = 128 * 1024;
 /** Default bound of block bytes kept for readers, all streams together. */
-export const CACHE_BYTES = 64 * 1024 * 1024;
+export const CACHE_BYTES = 32 * 1024 * 1024;
 /** Default bound of indexes of sealed blocks kept in memory, all streams together. */
-export const INDEX_CACHE_BYTES = 64 * 1024 * 1024;
+export const INDEX_CACHE_BYTES = 32 * 1024 * 1024;
 /** Largest number of skipped sequences a block may span beyond eight for each of its messages. */
 export const BLOCK_SPARE_SPAN = 65_536;
 /** Stored bytes of one extent of a sealed, compressed or encrypted block. */

@@ -81,6 +81,7 @@ export function openSegments(disk: Disk, checkpoint: number, segmentBytes: numbe
   const found: FoundSegment[] = [];
   const spares: DiskFile[] = [];
   const unreadable: string[] = [];
+  const headless: DiskFile[] = [];
   let nextName = 0;
   const head = new Uint8Array(SEGMENT_HEADER_BYTES);
   for (const name of disk.list('log')) {
@@ -99,17 +100,41 @@ export function openSegments(disk: Disk, checkpoint: number, segmentBytes: numbe
       if (header === null && head.every((byte) => byte === 0)) disk.unlink(`log/${name}`);
       else unreadable.push(`log/${name}`);
     } else if (header !== null || head.every((byte) => byte === 0)) spares.push(file);
-    else {
-      file.close();
-      unreadable.push(`log/${name}`);
-    }
+    else headless.push(file);
   }
   found.sort((a, b) => a.header.start - b.header.start);
+  sortHeadless(headless, found, checkpoint, segmentBytes, spares, unreadable);
   const first = found[0];
-  const gap = first === undefined ? checkpoint > 0 && unreadable.length > 0 : first.header.start > checkpoint;
+  const gap = first === undefined ? checkpoint % segmentBytes !== 0 : first.header.start > checkpoint;
   const segments = found.map(({ file, header }) => ({ file, start: header.start }));
   const end = found.length === 0 ? checkpoint : found[found.length - 1]!.header.start + segmentBytes;
   return { segments, spares, end, nextName, unreadable, gap };
+}
+
+/**
+ * A segment whose header is torn was just being begun: nothing in it was synced. That is the only way to one as long as no other
+ * segment is missing; else it may be the missing one, damaged twice, and is left alone.
+ */
+function sortHeadless(
+  headless: readonly DiskFile[],
+  found: readonly FoundSegment[],
+  checkpoint: number,
+  segmentBytes: number,
+  spares: DiskFile[],
+  unreadable: string[],
+): void {
+  const first = found[0]?.header.start ?? checkpoint;
+  let whole = first <= checkpoint;
+  for (let i = 1; i < found.length; i++) {
+    if (found[i]!.header.start !== found[i - 1]!.header.start + segmentBytes) whole = false;
+  }
+  for (const file of headless) {
+    if (whole) spares.push(file);
+    else {
+      file.close();
+      unreadable.push(file.path);
+    }
+  }
 }
 
 /** Reads one segment after the other. */
@@ -117,7 +142,8 @@ export class LogReader {
   readonly #visitor: LogVisitor;
   readonly #masters: readonly Uint8Array[];
   readonly #segmentBytes: number;
-  readonly #buffer: WordBuffer;
+  /** As long as a segment, from the first one that is read on. */
+  #buffer = new WordBuffer(0);
   #file: DiskFile | null = null;
   #header: SegmentHeader | null = null;
   #saltWord = 0;
@@ -131,7 +157,6 @@ export class LogReader {
     this.#visitor = visitor;
     this.#masters = masters;
     this.#segmentBytes = segmentBytes;
-    this.#buffer = new WordBuffer(segmentBytes);
   }
 
   /** Visits every record from `checkpoint` on. @returns where the log ends */
@@ -147,10 +172,17 @@ export class LogReader {
       this.#load(segment);
       const stop = this.#readSegment(Math.min(limit - segment.start, this.#segmentBytes));
       end = Math.max(end, segment.start + Math.abs(stop));
+      if (this.#length < Math.min(limit - segment.start, this.#segmentBytes)) this.#reportShort(segment);
       // Negative: the end of the log lies in this segment, whatever the next ones hold.
       if (stop < 0) break;
     }
     return end;
+  }
+
+  /** A segment has its full length from the start: what it lacks was there once. */
+  #reportShort(segment: LogSegment): void {
+    const missing = this.#segmentBytes - this.#length;
+    this.#visitor.lost(segment.file.path, segment.start + this.#length, missing, 0, 0, 0);
   }
 
   /** Where the log ended, as far as this segment goes: the least that any later one says. */
@@ -167,6 +199,7 @@ export class LogReader {
 
   #load(segment: LogSegment): void {
     this.#file = segment.file;
+    if (this.#buffer.bytes.length === 0) this.#buffer = new WordBuffer(this.#segmentBytes);
     const { bytes } = this.#buffer;
     try {
       this.#length = segment.file.read(bytes, 0, this.#segmentBytes, 0);
@@ -233,6 +266,8 @@ export class LogReader {
       }
       if (start + at >= this.#synced) return -at;
       const next = this.#nextFrame(at + SECTOR_BYTES, limit);
+      // Without its header the frame's length is unknown, its nonce is not: what decrypts to records is there.
+      if (this.#header!.cipher !== null) this.#decrypt(at, next);
       this.#salvage(at, next);
       at = next;
     }

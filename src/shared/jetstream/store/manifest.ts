@@ -1,8 +1,9 @@
 import { MessageBlock } from './block.ts';
-import { BlockFile, type StreamCipher } from './block-file.ts';
+import { BlockFile } from './block-file.ts';
 import { cipherCode, cipherOfCode } from './cipher.ts';
 import type { Disk } from './disk.ts';
 import { type BodyReader, BodyWriter } from './envelope.ts';
+import type { StreamCipher } from './extent.ts';
 
 /**
  * The manifest of a stream: everything about it as of one log position, but the messages and what can be read from them. A
@@ -108,6 +109,12 @@ function encodeBlock(writer: BodyWriter, block: MessageBlock): void {
     writer.number(footer.position);
     writer.number(footer.summaryBytes);
     writer.number(footer.arraysBytes);
+  } else if (file.extents) {
+    writer.number(file.extentStarts.length);
+    for (let i = 0; i < file.extentStarts.length; i++) {
+      writer.number(file.extentStarts[i]!);
+      writer.number(file.extentPositions[i]!);
+    }
   }
   const words = block.removed === null ? 0 : Math.min(block.removed.length, Math.ceil(block.span / 32));
   const bitmap = block.removed === null ? new Uint32Array(0) : block.removed.slice(0, words);
@@ -180,6 +187,11 @@ export function decodeBlocks(
         summaryBytes: reader.number(),
         arraysBytes: reader.number(),
       };
+    } else if (extents) {
+      for (let count = reader.number(); count > 0; count--) {
+        file.extentStarts.push(reader.number());
+        file.extentPositions.push(reader.number());
+      }
     }
     block.file = file;
     const bitmap = reader.bytes();

@@ -1,5 +1,4 @@
 import type { MessageBlock } from './block.ts';
-import type { StreamCipher } from './block-file.ts';
 import { type DroppedStream, manifestKey, removeStreamFiles } from './checkpoint.ts';
 import { LITTLE_ENDIAN } from './checksum.ts';
 import { BlockCache } from './chunk.ts';
@@ -7,6 +6,7 @@ import { type CipherName, masterKey, NONCE_BYTES, unwrapKey, wrapKey } from './c
 import type { DamageReport, Store, StoreFailure } from './contract.ts';
 import { type Disk, DiskError } from './disk.ts';
 import { BodyReader, openBody, readEnvelope } from './envelope.ts';
+import type { StreamCipher } from './extent.ts';
 import { readSummary, summaryPresence, summaryRows } from './footer.ts';
 import {
   CACHE_BYTES,
@@ -126,6 +126,11 @@ class Opening {
     parts.log = log;
     // A manifest under the key before would be lost with that key.
     for (const stream of this.#rewrapped) if (stream.dirtyFrom < 0) stream.dirtyFrom = log.written;
+    if (root.checkpoint === 0) {
+      // From now on a store without a log is known to have lost it.
+      root.checkpoint = log.synced;
+      writeRoot(disk, root);
+    }
     this.#finishDrops();
     const checkpointBytes = this.#options.checkpointBytes ?? CHECKPOINT_LOG_BYTES;
     return new JetStreamStore(parts, root, this.#streams, this.#dropped, checkpointBytes, this.#reports);

@@ -1,27 +1,23 @@
 import { assert } from '../../base/assert.ts';
-import type { StreamCipher } from './block-file.ts';
 import { Checkpointer, type DroppedStream } from './checkpoint.ts';
-import { Checksum } from './checksum.ts';
 import { KEY_BYTES, NONCE_BYTES, wrapKey } from './cipher.ts';
 import type { DamageReport, Store, StoreFailure, StreamSpec, StreamStore } from './contract.ts';
 import { BodyReader, BodyWriter } from './envelope.ts';
+import type { StreamCipher } from './extent.ts';
 import { flushStream, wantsFlush } from './flush.ts';
 import { CHECKPOINT_INTERVAL_MS } from './limits.ts';
 import {
-  digestRecord,
   FLAG_GROUP,
   paddedBytes,
-  padRecord,
   RECORD_DROP,
   RECORD_GROUP_END,
   RECORD_HEADER_BYTES,
-  RecordFields,
   recordLength,
-  writeRecordHeader,
 } from './record.ts';
 import { BlockRewrite, wantsRewrite } from './rewrite.ts';
 import { attempt, type Root } from './root.ts';
 import type { StoreParts } from './shared.ts';
+import { stageChange } from './stage.ts';
 import { StoredStream } from './stream.ts';
 
 /**
@@ -30,18 +26,16 @@ import { StoredStream } from './stream.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
-const fields = new RecordFields();
-
 export class JetStreamStore implements Store {
   failure: StoreFailure | null = null;
   readonly #parts: StoreParts;
   readonly #root: Root;
   readonly #byUid: Map<number, StoredStream>;
+  readonly #byName = new Map<string, StoredStream>();
   readonly #dropped: DroppedStream[];
   readonly #checkpointer: Checkpointer;
   readonly #checkpointBytes: number;
   readonly #reports: DamageReport[];
-  readonly #checksum = new Checksum();
   #checkpointMs = -1;
   #rewrite: BlockRewrite | null = null;
   #rewriteTurn = 0;
@@ -62,6 +56,7 @@ export class JetStreamStore implements Store {
     this.#dropped = dropped;
     this.#checkpointBytes = checkpointBytes;
     this.#reports = reports;
+    for (const stream of streams.values()) this.#byName.set(nameKey(stream.account, stream.name), stream);
     this.#checkpointer = new Checkpointer(parts, () => this.#byUid.values(), dropped, root);
   }
 
@@ -86,10 +81,7 @@ export class JetStreamStore implements Store {
   }
 
   find(account: string, name: string): StreamStore | null {
-    for (const stream of this.#byUid.values()) {
-      if (stream.name === name && stream.account === account) return stream;
-    }
-    return null;
+    return this.#byName.get(nameKey(account, name)) ?? null;
   }
 
   createStream(spec: StreamSpec): StreamStore | null {
@@ -102,13 +94,14 @@ export class JetStreamStore implements Store {
     const wrapped = protection?.wrapped ?? NO_BYTES;
     const value = encodeSpec(spec, wrapped);
     if (spec.storage === 'file') {
-      const failure = this.#parts.log.reserve(recordLength(0, 0, value.length), true);
+      const failure = this.#parts.log.reserve(2 * paddedBytes(recordLength(0, 0, value.length)), true);
       if (failure !== null) return this.#refuse(failure);
     }
     this.#root.nextUid++;
     const stream = new StoredStream(this.#parts, spec, uid, protection?.cipher ?? null, wrapped);
     stream.stageCreate(value);
     this.#byUid.set(uid, stream);
+    this.#byName.set(nameKey(spec.account, spec.name), stream);
     this.failure = null;
     return stream;
   }
@@ -125,13 +118,13 @@ export class JetStreamStore implements Store {
         this.#refuse(failure);
         return false;
       }
-      this.#stage(stored.uid, RECORD_DROP, 0);
-      const position = this.#parts.log.ticket - paddedBytes(RECORD_HEADER_BYTES);
+      const position = stageChange(this.#parts, stored.uid, RECORD_DROP, 0, NO_BYTES, NO_BYTES, {});
       const neededFrom = stored.neededFrom < 0 ? position : stored.neededFrom;
       this.#dropped.push({ directory: stored.directory, position, neededFrom });
     }
     stored.dropped = true;
     this.#byUid.delete(stored.uid);
+    this.#byName.delete(nameKey(stored.account, stored.name));
     for (const block of stored.messageSet.blocks) {
       this.#parts.cache.forget(block);
       block.file?.close();
@@ -163,7 +156,7 @@ export class JetStreamStore implements Store {
     group.open = false;
     // Nothing was staged: nothing to end.
     if (group.first || this.#parts.log.reserve(RECORD_HEADER_BYTES, true) !== null) return;
-    this.#stage(0, RECORD_GROUP_END, FLAG_GROUP);
+    stageChange(this.#parts, 0, RECORD_GROUP_END, FLAG_GROUP, NO_BYTES, NO_BYTES, {});
   }
 
   tick(nowMs: number): boolean {
@@ -227,22 +220,6 @@ export class JetStreamStore implements Store {
     return { cipher: { cipher, key, random }, wrapped: wrapKey(cipher, master, random(NONCE_BYTES), key) };
   }
 
-  #stage(uid: number, type: number, flags: number): void {
-    const { log } = this.#parts;
-    const at = log.stage(RECORD_HEADER_BYTES);
-    fields.uid = uid;
-    fields.type = type;
-    fields.flags = flags;
-    fields.sequence = 0;
-    fields.timestampMs = 0;
-    fields.timestampNanos = 0;
-    fields.ttlSeconds = 0;
-    writeRecordHeader(log.buffer.words, at, RECORD_HEADER_BYTES, fields, 0, 0);
-    padRecord(log.buffer.bytes, at, RECORD_HEADER_BYTES);
-    digestRecord(this.#checksum, log.buffer.words, at, RECORD_HEADER_BYTES);
-    log.finish(at, RECORD_HEADER_BYTES, this.#checksum);
-  }
-
   /** Write-behind: only of what was written to the log, or a block could be ahead of it after a crash. */
   #flushQueued(): void {
     const queue = this.#parts.flushQueue;
@@ -287,6 +264,11 @@ export class JetStreamStore implements Store {
     }
     return false;
   }
+}
+
+/** Neither names of accounts nor of streams have line breaks. */
+function nameKey(account: string, name: string): string {
+  return `${account}\n${name}`;
 }
 
 /** A stream's specification as the log keeps it. */

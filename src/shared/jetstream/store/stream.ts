@@ -1,5 +1,5 @@
 import type { MessageBlock } from './block.ts';
-import { BlockFile, type StreamCipher } from './block-file.ts';
+import { BlockFile } from './block-file.ts';
 import { accountingBytes } from './block-reader.ts';
 import { ConsumerRecords } from './consumer-records.ts';
 import type {
@@ -15,6 +15,7 @@ import type {
   SubjectState,
   SubjectsPage,
 } from './contract.ts';
+import type { StreamCipher } from './extent.ts';
 import { CompiledFilter } from './filter.ts';
 import {
   BLOCK_MAX_BYTES,
@@ -27,13 +28,9 @@ import {
 import { blockPath } from './manifest.ts';
 import { StreamMessages } from './messages.ts';
 import {
-  digestRecord,
   FLAG_ABSENT,
   FLAG_ERASE,
-  FLAG_GROUP,
-  FLAG_GROUP_START,
   paddedBytes,
-  padRecord,
   RECORD_COMPACT,
   RECORD_CONSUMER,
   RECORD_CONSUMER_DROP,
@@ -44,7 +41,6 @@ import {
   RECORD_REMOVE,
   RECORD_SKIP,
   RECORD_TRUNCATE,
-  RecordFields,
   recordFlags,
   recordKey,
   recordLength,
@@ -54,7 +50,6 @@ import {
   recordTtl,
   recordType,
   recordValue,
-  writeRecordHeader,
 } from './record.ts';
 import {
   countFrom,
@@ -69,6 +64,7 @@ import {
   visitTtl,
 } from './search.ts';
 import type { StoreParts } from './shared.ts';
+import { type ChangeFields, stageChange, stageMessage } from './stage.ts';
 
 /**
  * One stream as the engine sees it: checks a change, reserves its place in the log, applies it, stages its record. A record
@@ -83,8 +79,6 @@ const BLOCKED_BYTES = 4 * 1024 * 1024;
 const WRITE_BEHIND_BYTES = 2 * TAIL_BYTES;
 /** Separates patterns in a purge record: no subject has a space. */
 const PATTERN_SEPARATOR = ' ';
-
-const fields = new RecordFields();
 
 function bytesOf(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
@@ -256,7 +250,7 @@ export class StoredStream implements StreamStore {
     if (gap) this.#applySkip(sequence - 1, draft.timestampMs, draft.timestampNanos);
     set.append(draft, sequence);
     if (this.storage === 'file') {
-      this.#stageMessage(length);
+      this.#staged(stageMessage(this.#parts, set, length));
       if (set.unwritten >= WRITE_BEHIND_BYTES && !this.flushQueued) {
         this.flushQueued = true;
         this.#parts.flushQueue.push(this);
@@ -280,7 +274,7 @@ export class StoredStream implements StreamStore {
     if (block === null || !block.isLive(sequence)) return 0;
     if (!this.#admit(RECORD_HEADER_BYTES, true)) return -1;
     const size = this.messageSet.remove(sequence, erase);
-    this.#stage(RECORD_REMOVE, erase ? FLAG_ERASE : 0, NO_BYTES, NO_BYTES, sequence);
+    this.#stage(RECORD_REMOVE, erase ? FLAG_ERASE : 0, NO_BYTES, NO_BYTES, { sequence });
     return size;
   }
 
@@ -293,7 +287,11 @@ export class StoredStream implements StreamStore {
     const upTo = this.lastSeq;
     const keep = Math.min(request.keep, 0xffff_ffff);
     const removed = purgeMatching(this.messageSet, filter, request.beforeSeq, upTo, keep);
-    this.#stage(RECORD_PURGE, 0, NO_BYTES, patterns, request.beforeSeq, upTo, 0, keep);
+    this.#stage(RECORD_PURGE, 0, NO_BYTES, patterns, {
+      sequence: request.beforeSeq,
+      ms: upTo,
+      ttlSeconds: keep,
+    });
     return removed;
   }
 
@@ -301,14 +299,14 @@ export class StoredStream implements StreamStore {
     if (sequence > MAX_SEQUENCE) return this.#refuse('bad_sequence', `compact to ${sequence}`);
     if (!this.#admit(RECORD_HEADER_BYTES, true)) return -1;
     const removed = this.messageSet.compact(sequence);
-    this.#stage(RECORD_COMPACT, 0, NO_BYTES, NO_BYTES, sequence);
+    this.#stage(RECORD_COMPACT, 0, NO_BYTES, NO_BYTES, { sequence });
     return removed;
   }
 
   truncate(sequence: number): number {
     if (!this.#admit(RECORD_HEADER_BYTES, true)) return -1;
     const removed = this.messageSet.truncate(sequence);
-    this.#stage(RECORD_TRUNCATE, 0, NO_BYTES, NO_BYTES, sequence);
+    this.#stage(RECORD_TRUNCATE, 0, NO_BYTES, NO_BYTES, { sequence });
     return removed;
   }
 
@@ -393,14 +391,17 @@ export class StoredStream implements StreamStore {
     const name = new TextEncoder().encode(key);
     const bytes = value ?? NO_BYTES;
     const length = recordLength(name.length, 0, bytes.length);
-    if (name.length > MAX_PART_BYTES || length > MAX_RECORD_BYTES) {
+    if (name.length > MAX_PART_BYTES || 2 * length > MAX_RECORD_BYTES) {
       this.#refuse('too_large', `metadata of ${length} bytes`);
       return false;
     }
-    if (!this.#admit(length, true)) return false;
+    if (!this.#admit(2 * paddedBytes(length), true)) return false;
     if (value === null) this.metadata.delete(key);
     else this.metadata.set(key, value.slice());
-    this.#stage(RECORD_METADATA, value === null ? FLAG_ABSENT : 0, name, bytes, 0);
+    const flags = value === null ? FLAG_ABSENT : 0;
+    // Twice, as all metadata: one damaged byte must not cost a stream its configuration.
+    this.#stage(RECORD_METADATA, flags, name, bytes, {});
+    this.#stage(RECORD_METADATA, flags, name, bytes, {});
     return true;
   }
 
@@ -417,7 +418,7 @@ export class StoredStream implements StreamStore {
     if (!this.#admit(recordLength(name.length, 0, record.length), true)) return false;
     if (this.storage === 'memory') return true;
     this.consumers.log(key, record);
-    this.#stage(RECORD_CONSUMER, 0, name, record, 0);
+    this.#stage(RECORD_CONSUMER, 0, name, record, {});
     return true;
   }
 
@@ -433,7 +434,7 @@ export class StoredStream implements StreamStore {
     const name = this.consumers.name(key);
     if (!this.#admit(recordLength(name.length, 0, 0), true)) return false;
     this.consumers.drop(key);
-    this.#stage(RECORD_CONSUMER_DROP, 0, name, NO_BYTES, 0);
+    this.#stage(RECORD_CONSUMER_DROP, 0, name, NO_BYTES, {});
     return true;
   }
 
@@ -443,9 +444,10 @@ export class StoredStream implements StreamStore {
 
   // --- log ---------------------------------------------------------------------------------------------------------
 
-  /** Stages the record that creates the stream; room was reserved. @param value the encoded spec */
+  /** Stages the record that creates the stream, twice; room was reserved. @param value the encoded spec */
   stageCreate(value: Uint8Array): void {
-    this.#stage(RECORD_CREATE, 0, NO_BYTES, value, 0);
+    this.#stage(RECORD_CREATE, 0, NO_BYTES, value, {});
+    this.#stage(RECORD_CREATE, 0, NO_BYTES, value, {});
   }
 
   /** Applies a record of this stream read from the log. */
@@ -552,73 +554,16 @@ export class StoredStream implements StreamStore {
 
   #applySkip(through: number, ms: number, nanos: number): void {
     this.messageSet.skip(through, ms, nanos);
-    this.#stage(RECORD_SKIP, 0, NO_BYTES, NO_BYTES, through, ms, nanos);
+    this.#stage(RECORD_SKIP, 0, NO_BYTES, NO_BYTES, { sequence: through, ms, nanos });
   }
 
-  #groupFlags(): number {
-    const { group } = this.#parts;
-    if (!group.open) return 0;
-    const flags = group.first ? FLAG_GROUP | FLAG_GROUP_START : FLAG_GROUP;
-    group.first = false;
-    return flags;
+  #staged(position: number): void {
+    if (this.dirtyFrom < 0) this.dirtyFrom = position;
   }
 
-  #staged(length: number): void {
-    if (this.dirtyFrom < 0) this.dirtyFrom = this.#parts.log.ticket - paddedBytes(length);
-  }
-
-  /** Copies the message just appended into the log. */
-  #stageMessage(length: number): void {
-    const { log } = this.#parts;
-    const set = this.messageSet;
-    const padded = paddedBytes(length);
-    const at = log.stage(length);
-    const source = set.appendedChunk!.buffer.words;
-    const from = set.appendedAt >>> 2;
-    const target = log.buffer.words;
-    const flags = this.#groupFlags();
-    if (padded > 512) target.set(source.subarray(from, from + (padded >>> 2)), at >>> 2);
-    else {
-      const to = at >>> 2;
-      for (let i = 0; i < padded >>> 2; i++) target[to + i] = source[from + i]!;
-    }
-    if (flags !== 0) {
-      target[(at >>> 2) + 4] = target[(at >>> 2) + 4]! | (flags << 8);
-      digestRecord(set.checksum, target, at, length);
-    }
-    log.finish(at, length, set.checksum);
-    this.#staged(length);
-  }
-
-  #stage(
-    type: number,
-    flags: number,
-    key: Uint8Array,
-    value: Uint8Array,
-    sequence: number,
-    ms = 0,
-    nanos = 0,
-    ttlSeconds = 0,
-  ): void {
-    if (this.storage === 'memory') return;
-    const { log } = this.#parts;
-    const length = recordLength(key.length, 0, value.length);
-    const at = log.stage(length);
-    const { bytes, words } = log.buffer;
-    fields.uid = this.uid;
-    fields.type = type;
-    fields.flags = flags | this.#groupFlags();
-    fields.sequence = sequence;
-    fields.timestampMs = ms;
-    fields.timestampNanos = nanos;
-    fields.ttlSeconds = ttlSeconds;
-    writeRecordHeader(words, at, length, fields, key.length, 0);
-    bytes.set(key, at + RECORD_HEADER_BYTES);
-    bytes.set(value, at + RECORD_HEADER_BYTES + key.length);
-    padRecord(bytes, at, length);
-    digestRecord(this.messageSet.checksum, words, at, length);
-    log.finish(at, length, this.messageSet.checksum);
-    this.#staged(length);
+  #stage(type: number, flags: number, key: Uint8Array, value: Uint8Array, change: ChangeFields): void {
+    if (this.storage === 'file')
+      this.#staged(stageChange(this.#parts, this.uid, type, flags, key, value, change));
   }
 
   #note(block: MessageBlock, firstSeq: number, lastSeq: number, bytes: number, message: string): void {

@@ -23,6 +23,8 @@ import { copyBytes } from './record.ts';
  */
 
 const START_ROWS = 64;
+/** Rows from which on growing by half as much again would waste more than copying costs. */
+const LARGE_TABLE = 1 << 18;
 const VERSION_MASK = 0x3f;
 
 export class SubjectTable {
@@ -172,7 +174,7 @@ export class SubjectTable {
   }
 
   #growRows(): void {
-    const size = this.first.length < 1 << 20 ? this.first.length * 2 : Math.floor(this.first.length * 1.5);
+    const size = Math.ceil(this.first.length * (this.first.length < LARGE_TABLE ? 2 : 1.25));
     this.first = grown(this.first, new Float64Array(size));
     this.last = grown(this.last, new Float64Array(size));
     this.counts = grown(this.counts, new Uint32Array(size));
@@ -186,7 +188,7 @@ export class SubjectTable {
   #addText(bytes: Uint8Array, start: number, end: number): number {
     const length = end - start;
     if (this.#arenaUsed + length > this.#arena.length) {
-      const factor = this.#arena.length < 1 << 24 ? 2 : 1.25;
+      const factor = this.#arena.length < 16 * LARGE_TABLE ? 2 : 1.25;
       const size = Math.max(Math.ceil(this.#arena.length * factor), this.#arenaUsed + length);
       this.#arena = grown(this.#arena, new Uint8Array(size));
     }

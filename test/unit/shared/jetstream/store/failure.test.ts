@@ -1,0 +1,249 @@
+import { describe, expect, test } from 'vitest';
+import { checksumOf } from '../../../../../src/shared/jetstream/store/checksum.ts';
+import {
+  type Store,
+  StoredMessage,
+  type StreamStore,
+} from '../../../../../src/shared/jetstream/store/contract.ts';
+import { isFailure, type StoreOptions } from '../../../../../src/shared/jetstream/store/open.ts';
+import { bytesOf, draftOf, textOf } from '../../../../simulation/compare.ts';
+import { SimulatedDisk } from '../../../../simulation/disk.ts';
+import { create, open, SMALL, settle, tryOpen } from './harness.ts';
+
+const message = new StoredMessage();
+
+function put(stream: StreamStore, payload: string): number {
+  const entry = { subject: 's', headers: '', payload, timestampMs: 1, timestampNanos: 0, ttlSeconds: 0 };
+  return stream.append(draftOf(entry, 0));
+}
+
+function codeOf(result: ReturnType<typeof tryOpen>): string {
+  return isFailure(result) ? result.code : 'opened';
+}
+
+function checkpoint(store: Store): void {
+  for (let at = 0; at < 200_000; at += 40_000) settle(store, at);
+}
+
+describe('a full disk', () => {
+  test('refuses appends, lets removes, metadata and acknowledgements pass, and recovers', () => {
+    const disk = new SimulatedDisk();
+    const store = open(disk);
+    const s = create(store);
+    put(s, 'first');
+    store.commit(true);
+    disk.capacityBytes = disk.usedBytes() + 100_000;
+    let stored = 1;
+    for (;;) {
+      if (put(s, 'x'.repeat(2000)) < 0) break;
+      stored++;
+      expect(store.commit(true)).toBeNull();
+      store.tick(stored * 1000);
+      expect(stored).toBeLessThan(10_000);
+    }
+    expect(s.failure?.code).toBe('no_space');
+    expect(s.failure?.message).toMatch(/no space|no room|log is full/);
+    expect(store.stopped).toBeNull();
+    expect(s.stopped).toBeNull();
+    for (let i = 1; i <= 20; i++) expect(s.remove(i, false)).toBeGreaterThan(0);
+    expect(s.putMetadata('config', bytesOf('new'))).toBe(true);
+    expect(s.logConsumer('c', bytesOf('ack'))).toBe(true);
+    expect(store.commit(true)).toBeNull();
+    expect(s.load(stored, message)).toBe(true);
+    disk.capacityBytes = Number.POSITIVE_INFINITY;
+    for (let at = 0; at < 200_000; at += 40_000) settle(store, 100_000_000 + at);
+    expect(put(s, 'again')).toBe(stored + 1);
+    expect(store.commit(true)).toBeNull();
+    const after = open(disk.copy()).find('A', 'S')!;
+    expect([after.messages, after.firstSeq, after.lastSeq]).toEqual([stored - 20 + 1, 21, stored + 1]);
+    expect(textOf(after.getMetadata('config')!)).toBe('new');
+  });
+});
+
+describe('a failing disk', () => {
+  test('a log that cannot be synced stops every change and is not retried; reads go on', () => {
+    const disk = new SimulatedDisk();
+    const store = open(disk);
+    const s = create(store);
+    put(s, 'kept');
+    store.commit(true);
+    const { syncedTicket } = store;
+    disk.failSync = /^log\//;
+    put(s, 'unknown');
+    expect(store.commit(true)?.code).toBe('io');
+    disk.failSync = null;
+    expect(store.commit(true)?.code).toBe('io');
+    expect(store.syncedTicket).toBe(syncedTicket);
+    expect(put(s, 'more')).toBe(-1);
+    expect(s.failure?.code).toBe('io');
+    expect(s.remove(1, false)).toBe(-1);
+    expect(s.load(1, message)).toBe(true);
+    expect(store.stopped?.message).toContain('log');
+    expect(store.close()?.code).toBe('io');
+    expect(open(disk.copy()).find('A', 'S')!.messages).toBeGreaterThanOrEqual(1);
+  });
+
+  test.each([
+    ['blocks', /00000001\.blk$/],
+    ['the manifest', /00000001\/manifest/],
+  ])('a sync of %s that fails stops that stream alone, and loses nothing', (_what, failSync) => {
+    const disk = new SimulatedDisk();
+    const store = open(disk);
+    const s = create(store);
+    const other = create(store, { name: 'T' });
+    for (let i = 0; i < 10; i++) put(s, `m${i}`);
+    store.commit(true);
+    disk.failSync = failSync;
+    checkpoint(store);
+    disk.failSync = /streams\/00000001/;
+    expect(s.stopped?.code).toBe('io');
+    expect(put(s, 'no')).toBe(-1);
+    expect(s.load(10, message)).toBe(true);
+    for (let i = 0; i < 500; i++) {
+      expect(put(other, 'x'.repeat(300))).toBeGreaterThan(0);
+      store.commit(true);
+      store.tick(400_000 + i * 1000);
+    }
+    disk.failSync = null;
+    const again = open(disk.copy());
+    expect([again.find('A', 'S')!.messages, again.find('A', 'T')!.messages]).toEqual([10, 500]);
+    expect(put(again.find('A', 'S')!, 'yes')).toBe(11);
+  });
+
+  test('a block that cannot be read costs its messages, not the stream', () => {
+    const disk = new SimulatedDisk();
+    const store = open(disk);
+    const s = create(store);
+    for (let i = 0; i < 100; i++) put(s, 'x'.repeat(1000));
+    store.close();
+    disk.failRead = /00000001\.blk$/;
+    const again = open(disk);
+    const found = again.find('A', 'S')!;
+    expect(found.load(100, message)).toBe(true);
+    expect(found.load(1, message)).toBe(false);
+    expect(again.takeReports().length).toBeGreaterThan(0);
+    expect(put(found, 'on')).toBe(101);
+  });
+});
+
+describe('opening', () => {
+  test('a directory in use is refused', () => {
+    const disk = new SimulatedDisk();
+    const store = open(disk);
+    expect(codeOf(tryOpen(disk))).toBe('locked');
+    store.close();
+    expect(codeOf(tryOpen(disk))).toBe('opened');
+  });
+
+  test('somebody else’s directory is refused untouched', () => {
+    const disk = new SimulatedDisk();
+    disk.makeDirectory('$G/streams/S/msgs');
+    disk.open('$G/streams/S/meta.inf', true).write(bytesOf('{}'), 0, 2, 0);
+    const before = disk.files();
+    const result = tryOpen(disk);
+    expect(codeOf(result)).toBe('format');
+    expect(isFailure(result) && result.message).toContain('left untouched');
+    expect(disk.files()).toEqual(before);
+    expect(disk.lock()).toBeNull();
+  });
+
+  test.each([
+    'root.a',
+    'streams/00000001/manifest.a',
+  ])('another version of %s is refused untouched', (path) => {
+    const disk = new SimulatedDisk();
+    const store = open(disk);
+    put(create(store), 'x');
+    store.close();
+    const bytes = disk.content(path);
+    // Version 2, rightly sealed: the checksum is what tells it from damage.
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+    words[1] = 2;
+    reseal(bytes, words);
+    const before = disk.files().map((name) => `${name} ${textOf(disk.content(name))}`);
+    expect(codeOf(tryOpen(disk))).toBe('format');
+    expect(disk.files().map((name) => `${name} ${textOf(disk.content(name))}`)).toEqual(before);
+  });
+
+  test('a crash at each call of the first opening leaves something that opens', () => {
+    for (let calls = 0; ; calls++) {
+      const disk = new SimulatedDisk();
+      disk.crashAfter = calls;
+      try {
+        tryOpen(disk);
+        break;
+      } catch {
+        expect(codeOf(tryOpen(disk.copy()))).toBe('opened');
+      }
+      expect(calls).toBeLessThan(200);
+    }
+  });
+});
+
+describe('encryption', () => {
+  const KEYED: StoreOptions = { ...SMALL, cipher: 'aes-256-gcm', key: 'first' };
+
+  function filled(): SimulatedDisk {
+    const disk = new SimulatedDisk();
+    const store = open(disk, KEYED);
+    const s = create(store, { name: 'secretname' });
+    s.putMetadata('config', bytesOf('secretconfig'));
+    for (let i = 0; i < 50; i++) put(s, 'secretpayload'.repeat(50));
+    store.commit(true);
+    checkpoint(store);
+    put(s, 'secretpayload');
+    store.commit(true);
+    return disk.copy();
+  }
+
+  test('no text is readable in any file', () => {
+    const disk = filled();
+    expect(disk.files().some((path) => path.endsWith('.blk'))).toBe(true);
+    for (const path of disk.files()) expect(textOf(disk.content(path))).not.toContain('secret');
+  });
+
+  test('the wrong key and no key are refused, the right one opens', () => {
+    const disk = filled();
+    expect(codeOf(tryOpen(disk, { ...KEYED, key: 'other' }))).toBe('key');
+    expect(codeOf(tryOpen(disk, { ...KEYED, cipher: null }))).toBe('key');
+    expect(codeOf(tryOpen(disk, KEYED))).toBe('opened');
+  });
+
+  test.each(['aes-256-gcm', 'chacha20-poly1305'] as const)('a new key takes over, cipher %s', (cipher) => {
+    const disk = filled();
+    const changed: StoreOptions = { ...KEYED, cipher, key: 'second', previousKey: 'first' };
+    const store = open(disk, changed);
+    expect(store.find('A', 'secretname')!.messages).toBe(51);
+    store.close();
+    const after = open(disk, { ...changed, previousKey: '' });
+    expect(after.takeReports()).toEqual([]);
+    const s = after.find('A', 'secretname')!;
+    for (let i = 1; i <= 51; i++) expect(s.load(i, message)).toBe(true);
+    after.close();
+    expect(codeOf(tryOpen(disk, KEYED))).toBe('key');
+  });
+
+  test('a plain store becomes an encrypted one for what is new', () => {
+    const disk = new SimulatedDisk();
+    const store = open(disk);
+    put(create(store), 'old');
+    store.close();
+    const keyed = open(disk, KEYED);
+    put(create(keyed, { name: 'T' }), 'new');
+    keyed.close();
+    const again = open(disk, KEYED);
+    expect(again.streams().map((stream) => stream.messages)).toEqual([1, 1]);
+    expect(textOf(disk.content('streams/00000002/00000001.blk'))).not.toContain('new');
+  });
+});
+
+/** Seals an envelope anew. */
+function reseal(bytes: Uint8Array, words: Int32Array): void {
+  words[6] = 0;
+  words[7] = 0;
+  const stored = words[2]!;
+  const length = (32 + stored + 7) & ~7;
+  const [lo, hi] = checksumOf(bytes, length, 0x454e5631);
+  words[6] = lo;
+  words[7] = hi;
+}
