@@ -272,9 +272,12 @@ export class Checkpointer {
     const { disk, log, report } = this.#parts;
     if (log.stopped !== null) return;
     let position = log.synced;
+    log.pinned = false;
     for (const stream of this.#streams()) {
       const needed = stream.neededFrom;
-      if (needed >= 0) position = Math.min(position, needed);
+      if (needed < 0) continue;
+      position = Math.min(position, needed);
+      if (stream.stopped !== null) log.pinned = true;
     }
     try {
       this.#removeDropped();

@@ -62,8 +62,10 @@ export interface RecoveredLog {
   /** Where the log ends. */
   end: number;
   nextName: number;
-  /** Files without a readable header, above the checkpoint or not; left alone. */
+  /** Files that are no whole segments; left alone. */
   unreadable: string[];
+  /** Segments without a readable header. */
+  headless: DiskFile[];
   /** The log position where reading should have begun isn't there. */
   gap: boolean;
 }
@@ -103,37 +105,26 @@ export function openSegments(disk: Disk, checkpoint: number, segmentBytes: numbe
     else headless.push(file);
   }
   found.sort((a, b) => a.header.start - b.header.start);
-  sortHeadless(headless, found, checkpoint, segmentBytes, spares, unreadable);
   const first = found[0];
   const gap = first === undefined ? checkpoint % segmentBytes !== 0 : first.header.start > checkpoint;
   const segments = found.map(({ file, header }) => ({ file, start: header.start }));
   const end = found.length === 0 ? checkpoint : found[found.length - 1]!.header.start + segmentBytes;
-  return { segments, spares, end, nextName, unreadable, gap };
+  return { segments, spares, end, nextName, unreadable, headless, gap };
 }
 
 /**
- * A segment whose header is torn was just being begun: nothing in it was synced. That is the only way to one as long as no other
- * segment is missing; else it may be the missing one, damaged twice, and is left alone.
+ * Decides about segments without a readable header, when the log has been read. A torn header is one of a segment that was just
+ * being begun: nothing in it was synced, it can be used. That is the only way to one unless a segment is missing; then it
+ * may be the missing one, damaged twice, and is left alone.
  */
-function sortHeadless(
-  headless: readonly DiskFile[],
-  found: readonly FoundSegment[],
-  checkpoint: number,
-  segmentBytes: number,
-  spares: DiskFile[],
-  unreadable: string[],
-): void {
-  const first = found[0]?.header.start ?? checkpoint;
-  let whole = first <= checkpoint;
-  for (let i = 1; i < found.length; i++) {
-    if (found[i]!.header.start !== found[i - 1]!.header.start + segmentBytes) whole = false;
-  }
-  for (const file of headless) {
-    if (whole) spares.push(file);
-    else {
-      file.close();
-      unreadable.push(file.path);
+export function sortHeadless(found: RecoveredLog, missing: boolean): void {
+  for (const file of found.headless) {
+    if (!missing) {
+      found.spares.push(file);
+      continue;
     }
+    file.close();
+    found.unreadable.push(file.path);
   }
 }
 
@@ -151,6 +142,7 @@ export class LogReader {
   #key: Uint8Array | null = null;
   #synced = 0;
   #checkpoint = 0;
+  #missing = false;
 
   /** @param masters keys to try, the present one first; empty without encryption */
   constructor(visitor: LogVisitor, masters: readonly Uint8Array[], segmentBytes: number) {
@@ -159,17 +151,30 @@ export class LogReader {
     this.#segmentBytes = segmentBytes;
   }
 
+  /** A whole segment that was synced is not there. */
+  get missing(): boolean {
+    return this.#missing;
+  }
+
   /** Visits every record from `checkpoint` on. @returns where the log ends */
   read(segments: readonly LogSegment[], checkpoint: number): number {
     this.#checkpoint = checkpoint;
     this.#synced = this.#syncedUpTo(segments);
     let end = checkpoint;
+    let expected = segments[0]?.start ?? checkpoint;
     for (let i = 0; i < segments.length; i++) {
       const segment = segments[i]!;
       const limit = this.#limitOf(segments, i);
       // Begun, and then cut off whole by a crash.
       if (limit <= segment.start) continue;
       this.#load(segment);
+      if (this.#header!.previousEnd > expected) {
+        // A segment is missing. One that was never synced ends the log, as does any torn write.
+        if (expected >= this.#synced) break;
+        this.#missing = true;
+        this.#visitor.lost('log', expected, segment.start - expected, 0, 0, 0);
+      }
+      expected = segment.start + this.#segmentBytes;
       const stop = this.#readSegment(Math.min(limit - segment.start, this.#segmentBytes));
       end = Math.max(end, segment.start + Math.abs(stop));
       if (this.#length < Math.min(limit - segment.start, this.#segmentBytes)) this.#reportShort(segment);

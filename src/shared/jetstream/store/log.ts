@@ -66,6 +66,8 @@ export class WriteAheadLog {
   written: number;
   synced: number;
   stopped: StoreFailure | null = null;
+  /** A stream that stopped needs old segments until the next start: the log may grow as far as the disk goes. */
+  pinned = false;
 
   readonly #disk: Disk;
   readonly #options: LogOptions;
@@ -362,7 +364,7 @@ export class WriteAheadLog {
   }
 
   #addSpare(): StoreFailure | null {
-    if (this.usedBytes >= 2 * this.#options.maxBytes) {
+    if (!this.pinned && this.usedBytes >= 2 * this.#options.maxBytes) {
       return { code: 'no_space', message: 'the log is full: a checkpoint could not be finished' };
     }
     try {

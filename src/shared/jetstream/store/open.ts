@@ -16,7 +16,7 @@ import {
   SEGMENT_BYTES,
 } from './limits.ts';
 import { WriteAheadLog } from './log.ts';
-import { LogReader, openSegments } from './log-recovery.ts';
+import { LogReader, openSegments, sortHeadless } from './log-recovery.ts';
 import { decodeBlocks, decodeManifest, MANIFEST_MAGIC } from './manifest.ts';
 import { Replay } from './replay.ts';
 import { attempt, keyProof, newest, ROOT_PATHS, type Root, readRoot, weakCopy, writeRoot } from './root.ts';
@@ -111,7 +111,6 @@ class Opening {
     disk.makeDirectory('log');
     disk.makeDirectory('streams');
     const found = openSegments(disk, root.checkpoint, root.segmentBytes);
-    for (const file of found.unreadable) this.#report(file, 0, 'unreadable log segment, left alone');
     if (found.gap) this.#report('log', 0, `the log should begin at ${root.checkpoint} and does not`);
     // The log's parts are needed by streams before it can be opened: reading comes first, then writing behind its end.
     const parts = this.#parts(root);
@@ -122,6 +121,8 @@ class Opening {
     const reader = new LogReader(replay, this.#masters, root.segmentBytes);
     const end = reader.read(found.segments, root.checkpoint);
     replay.finish();
+    sortHeadless(found, found.gap || reader.missing);
+    for (const file of found.unreadable) this.#report(file, 0, 'unreadable log segment, left alone');
     const log = this.#openLog(found, end, root);
     parts.log = log;
     // A manifest under the key before would be lost with that key.

@@ -37,6 +37,7 @@ export class JetStreamStore implements Store {
   readonly #checkpointBytes: number;
   readonly #reports: DamageReport[];
   #checkpointMs = -1;
+  #crowdedBytes = 0;
   #rewrite: BlockRewrite | null = null;
   #rewriteTurn = 0;
   #closed = false;
@@ -139,7 +140,11 @@ export class JetStreamStore implements Store {
     const failure = log.commit(sync);
     if (failure !== null) return failure;
     this.#flushQueued();
-    if (log.crowded && !this.#parts.group.open) this.#checkpointer.finish();
+    if (log.crowded && log.usedBytes > this.#crowdedBytes && !this.#parts.group.open) {
+      this.#checkpointer.finish();
+      // When that gave nothing back, it is tried again only after the log has grown further.
+      this.#crowdedBytes = log.crowded ? log.usedBytes : 0;
+    }
     return log.stopped;
   }
 

@@ -99,14 +99,14 @@ describe('a failing disk', () => {
     expect(s.stopped?.code).toBe('io');
     expect(put(s, 'no')).toBe(-1);
     expect(s.load(10, message)).toBe(true);
-    for (let i = 0; i < 500; i++) {
+    for (let i = 0; i < 4000; i++) {
       expect(put(other, 'x'.repeat(300))).toBeGreaterThan(0);
       store.commit(true);
       store.tick(400_000 + i * 1000);
     }
     disk.failSync = null;
     const again = open(disk.copy());
-    expect([again.find('A', 'S')!.messages, again.find('A', 'T')!.messages]).toEqual([10, 500]);
+    expect([again.find('A', 'S')!.messages, again.find('A', 'T')!.messages]).toEqual([10, 4000]);
     expect(put(again.find('A', 'S')!, 'yes')).toBe(11);
   });
 
