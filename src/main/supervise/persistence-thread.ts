@@ -36,6 +36,7 @@ export class PersistenceThread {
   #nextRequest = 1;
   #isReady = false;
   #isStopping = false;
+  #isEnded = false;
 
   /** @param died called when it ends without having been asked to */
   constructor(start: PersistenceStart, logger: Logger, died: (error: Error) => void) {
@@ -59,6 +60,7 @@ export class PersistenceThread {
         else this.#answered(message);
       });
       this.#worker.once('exit', (code) => {
+        this.#isEnded = true;
         this.#release();
         if (this.#isStopping) return;
         const error = failure ?? new Error(`the thread exited with code ${code}`);
@@ -89,7 +91,7 @@ export class PersistenceThread {
   /** Ends the thread; the shards must have ended before. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    if (this.#isReady) {
+    if (this.#isReady && !this.#isEnded) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, STOP_TIMEOUT_MS);
         this.#replies.set(0, () => {
