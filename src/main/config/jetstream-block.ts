@@ -164,7 +164,9 @@ export const JETSTREAM_ROWS: OptionRow<JetStreamDraft>[] = [
     type: 'string',
     doc: 'JetStream domain, without `.`, `*`, `>`.',
     read: (_reader, entry, draft) => {
-      draft.domain = text(entry.value);
+      const domain = text(entry.value);
+      if (/[.*>]/.test(domain)) throw new OptionError('invalid domain name: may not contain ".", "*" or ">"');
+      draft.domain = domain;
     },
   }),
   row({
