@@ -10,6 +10,7 @@ import type { Monitor } from './monitor/http-server.ts';
 import { announce, createIdentity } from './supervise/identity.ts';
 import { MonitorView } from './supervise/monitor-view.ts';
 import { PasswordChecks } from './supervise/password-checks.ts';
+import { StoreRefusedError } from './supervise/persistence-thread.ts';
 import { listenerUrls, type Ports } from './supervise/ports-file.ts';
 import { Topology } from './supervise/topology.ts';
 
@@ -50,6 +51,8 @@ export class Daemon {
   options: ServerOptions;
   configLoadedAtMs = Date.now();
   lameDuck = false;
+  /** Why the server stopped by itself; null: it didn't. */
+  failure: string | null = null;
   #topology: Topology | null = null;
   #gate: ClientGate | null = null;
   #monitor: Monitor | null = null;
@@ -98,10 +101,13 @@ export class Daemon {
     const topology = new Topology(shards, options, this.identity, this.logger, {
       message: (shard, message, reply) => this.#fromShard(shard, message, reply),
       lost: (shard) => this.#shardsStopped.delete(shard),
+      persistenceLost: (error) => this.#persistenceLost(error),
     });
     this.#topology = topology;
     const started = topology.start();
     started.catch(() => undefined);
+    // Nobody may connect before the streams are there: a publish would go nowhere.
+    if (options.jetStream !== null) await this.#untilRecovered(started, options.jetStream.storeDir);
     const gate = new ClientGate(
       topology,
       await createHandOff(this.#handOffMethod),
@@ -119,6 +125,24 @@ export class Daemon {
     this.identity = announce(this.identity, options, this.port);
     topology.updateIdentity(this.identity);
     await started;
+  }
+
+  async #untilRecovered(started: Promise<void>, storeDir: string): Promise<void> {
+    try {
+      await started;
+    } catch (error) {
+      if (!(error instanceof StoreRefusedError)) throw error;
+      await this.#topology?.stop();
+      throw new StartError(`Can't start JetStream: store in ${storeDir}: ${error.message}`);
+    }
+  }
+
+  /** What it had in memory is unknown, and nothing can be acknowledged: the next start recovers from the disk. */
+  #persistenceLost(error: Error): void {
+    if (this.#stopped !== null) return;
+    this.failure = `Persistence thread died: ${error.stack ?? error.message}`;
+    this.logger.fatal(this.failure);
+    void this.stop();
   }
 
   async #startMonitor(): Promise<void> {

@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import type { ServerOptions } from '../shared/base/options.ts';
 import { COMPATIBLE_VERSION, NATSD_VERSION } from '../shared/base/version.ts';
 import type { CommandFlags } from './config/command-line.ts';
+import { formatDurationMs } from './config/duration.ts';
 import { formatErrors, loadOptions } from './config/load.ts';
 import { readSystemFile } from './config/read-file.ts';
 import { diffOptions } from './config/reload.ts';
@@ -54,6 +55,7 @@ class Service {
       this.#fatal(error);
     }
     limitYoungGeneration();
+    this.#logJetStream();
     this.#logListening();
     if (portsFileDir !== '') this.#writePortsFile(portsFileDir);
     this.#notifier.ready(`Serving clients on port ${this.#daemon.port}`);
@@ -65,7 +67,7 @@ class Service {
     this.#notifier.close();
     this.#logger.flushSync();
     await this.#logger.close();
-    process.exit(0);
+    process.exit(this.#daemon.failure === null ? 0 : 1);
   }
 
   #banner(notices: readonly string[]): void {
@@ -87,6 +89,24 @@ class Service {
     if (this.#options.maxPayloadBytes > LARGE_PAYLOAD_BYTES) {
       logger.warn(
         `Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance`,
+      );
+    }
+  }
+
+  #logJetStream(): void {
+    const { jetStream } = this.#options;
+    if (jetStream === null) return;
+    const { storeDir, syncIntervalMs, domain, isTemporary } = jetStream;
+    this.#logger.notice(`  JetStream store: ${storeDir}`);
+    if (domain !== '') this.#logger.notice(`  JetStream domain: ${domain}`);
+    if (isTemporary) {
+      this.#logger.warn('Temporary storage directory used, data could be lost on system reboot');
+    }
+    if (syncIntervalMs === 'always') {
+      this.#logger.notice('  JetStream acknowledges what is synced to the disk (sync_interval: always)');
+    } else {
+      this.#logger.warn(
+        `JetStream syncs every ${formatDurationMs(syncIntervalMs)}: a power failure may lose what was acknowledged since the last time`,
       );
     }
   }

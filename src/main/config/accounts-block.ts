@@ -1,5 +1,10 @@
 import { isNkey } from '../../shared/auth/nkey.ts';
-import { type AccountLimits, type AccountOptions, GLOBAL_ACCOUNT } from '../../shared/base/options.ts';
+import {
+  type AccountJetStreamOptions,
+  type AccountLimits,
+  type AccountOptions,
+  GLOBAL_ACCOUNT,
+} from '../../shared/base/options.ts';
 import {
   EXPORT_ROWS,
   IMPORT_ROWS,
@@ -16,9 +21,9 @@ import { OptionError } from './option-error.ts';
 import { PERMISSION_ROWS, readPermissions } from './permissions-block.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { checked, checkedBy, row } from './row.ts';
+import { checkedBy, row } from './row.ts';
 import { readUsers, USER_ROWS } from './user-block.ts';
-import { integer, isText, map, storageSize, text } from './value.ts';
+import { boolean, integer, isText, map, storageSize, text } from './value.ts';
 
 /** The `accounts` block. Facts: configuration reference §3.5. */
 
@@ -32,6 +37,7 @@ interface AccountDraft {
 export function plainAccount(name: string): AccountOptions {
   return {
     name,
+    jetStream: null,
     limits: { maxConnections: -1, maxSubscriptions: -1, maxPayloadBytes: -1, maxLeafnodes: -1 },
     mappings: [],
     defaultPermissions: null,
@@ -70,9 +76,9 @@ const LIMIT_ROWS: OptionRow<AccountLimits>[] = [
   }),
 ];
 
-function accountSize(entry: ConfEntry): void {
+function accountSize(entry: ConfEntry): number {
   try {
-    storageSize(entry.value, entry.key);
+    return storageSize(entry.value, entry.key);
   } catch {
     throw new OptionError(
       `Expected a parseable size for ${quote(entry.key)}, got ${goValueText(entry.value)}`,
@@ -80,28 +86,86 @@ function accountSize(entry: ConfEntry): void {
   }
 }
 
-function sizeRow(names: readonly [string, ...string[]], doc: string): OptionRow<unknown> {
-  return checkedBy(names, 'size', doc, (_reader, entry) => accountSize(entry), {
+/** JetStream of an account that nothing restricts. */
+export function unlimitedJetStream(): AccountJetStreamOptions {
+  return {
+    maxMemoryBytes: -1,
+    maxStoreBytes: -1,
+    maxStreams: -1,
+    maxConsumers: -1,
+    maxAckPending: -1,
+    memoryMaxStreamBytes: -1,
+    storeMaxStreamBytes: -1,
+    maxBytesRequired: false,
+  };
+}
+
+interface AccountJetStreamDraft {
+  jetStream: AccountJetStreamOptions;
+}
+
+function sizeRow(
+  names: readonly [string, ...string[]],
+  doc: string,
+  set: (jetStream: AccountJetStreamOptions, size: number) => void,
+): OptionRow<AccountJetStreamDraft> {
+  const [name, ...aliases] = names;
+  return row({
+    name,
+    aliases,
+    type: 'size',
     default: '-1',
     reload: 'yes',
+    doc,
+    read: (_reader, entry, draft) => set(draft.jetStream, accountSize(entry)),
   });
 }
 
-const JETSTREAM_ROWS: OptionRow<unknown>[] = [
-  sizeRow(['max_memory', 'max_mem', 'mem', 'memory'], 'Bytes of memory storage.'),
-  sizeRow(['max_store', 'max_file', 'max_disk', 'store', 'disk'], 'Bytes of file storage.'),
-  sizeRow(['max_streams', 'streams'], 'Streams.'),
-  sizeRow(['max_consumers', 'consumers'], 'Consumers.'),
-  checked(
-    ['max_bytes_required', 'max_stream_bytes', 'max_bytes'],
-    'boolean',
-    'Streams must have a size limit.',
-    'false',
-    'yes',
+const JETSTREAM_ROWS: OptionRow<AccountJetStreamDraft>[] = [
+  sizeRow(['max_memory', 'max_mem', 'mem', 'memory'], 'Bytes of memory storage.', (jetStream, size) => {
+    jetStream.maxMemoryBytes = size;
+  }),
+  sizeRow(
+    ['max_store', 'max_file', 'max_disk', 'store', 'disk'],
+    'Bytes of file storage.',
+    (jetStream, size) => {
+      jetStream.maxStoreBytes = size;
+    },
   ),
-  sizeRow(['memory_max_stream_bytes', 'mem_max_stream_bytes'], 'Bytes of one memory stream.'),
-  sizeRow(['store_max_stream_bytes', 'disk_max_stream_bytes'], 'Bytes of one file stream.'),
-  sizeRow(['max_ack_pending'], 'Unacknowledged messages of one consumer.'),
+  sizeRow(['max_streams', 'streams'], 'Streams.', (jetStream, size) => {
+    jetStream.maxStreams = size;
+  }),
+  sizeRow(['max_consumers', 'consumers'], 'Consumers.', (jetStream, size) => {
+    jetStream.maxConsumers = size;
+  }),
+  row({
+    name: 'max_bytes_required',
+    aliases: ['max_stream_bytes', 'max_bytes'],
+    type: 'boolean',
+    default: 'false',
+    reload: 'yes',
+    doc: 'Streams must have a size limit.',
+    read: (_reader, entry, draft) => {
+      draft.jetStream.maxBytesRequired = boolean(entry.value);
+    },
+  }),
+  sizeRow(
+    ['memory_max_stream_bytes', 'mem_max_stream_bytes'],
+    'Bytes of one memory stream.',
+    (jetStream, size) => {
+      jetStream.memoryMaxStreamBytes = size;
+    },
+  ),
+  sizeRow(
+    ['store_max_stream_bytes', 'disk_max_stream_bytes'],
+    'Bytes of one file stream.',
+    (jetStream, size) => {
+      jetStream.storeMaxStreamBytes = size;
+    },
+  ),
+  sizeRow(['max_ack_pending'], 'Unacknowledged messages of one consumer.', (jetStream, size) => {
+    jetStream.maxAckPending = size;
+  }),
   checkedBy(
     'cluster_traffic',
     '`system` or `owner`',
@@ -118,15 +182,23 @@ const JETSTREAM_ROWS: OptionRow<unknown>[] = [
   ),
 ];
 
-function readAccountJetStream(reader: Reader, entry: ConfEntry): void {
+function readAccountJetStream(reader: Reader, entry: ConfEntry, account: AccountOptions): void {
   const { value } = entry;
-  if (value.kind === 'boolean') return;
+  if (value.kind === 'boolean') {
+    account.jetStream = value.value ? unlimitedJetStream() : null;
+    return;
+  }
   if (isText(value)) {
-    if (/^(enabled?|disabled?)$/i.test(text(value))) return;
-    throw new OptionError(`Expected 'enabled' or 'disabled' for string value, got '${text(value)}'`);
+    const word = text(value);
+    if (!/^(enabled?|disabled?)$/i.test(word))
+      throw new OptionError(`Expected 'enabled' or 'disabled' for string value, got '${word}'`);
+    account.jetStream = /^enabled?$/i.test(word) ? unlimitedJetStream() : null;
+    return;
   }
   const block = map(value, `Expected map, bool or string to define JetStream, got ${goTypeName(value)}`);
-  reader.readBlock(block, JETSTREAM_ROWS, null, { path: 'accounts.jetstream' });
+  const jetStream = unlimitedJetStream();
+  account.jetStream = jetStream;
+  reader.readBlock(block, JETSTREAM_ROWS, { jetStream }, { path: 'accounts.jetstream' });
 }
 
 /** Rows of one account. */
@@ -224,7 +296,7 @@ export const ACCOUNT_ROWS: OptionRow<AccountDraft>[] = [
     reload: 'yes',
     doc: 'JetStream of the account.',
     children: JETSTREAM_ROWS,
-    read: readAccountJetStream,
+    read: (reader, entry, draft) => readAccountJetStream(reader, entry, draft.options),
   }),
   row({
     name: 'msg_trace',

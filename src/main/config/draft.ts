@@ -6,6 +6,7 @@ import type {
   UserOptions,
 } from '../../shared/base/options.ts';
 import type { Position } from './conf-value.ts';
+import { emptyJetStreamDraft, type JetStreamDraft } from './jetstream-block.ts';
 import type { ScalarValues } from './scalars.ts';
 
 /** What a configuration file says, before defaults and flags: unset stays unset. */
@@ -28,6 +29,7 @@ export interface ConfigDraft {
   /** Mappings of the default account. */
   mappings: MappingOptions[];
   tls: TlsOptions | null;
+  jetStream: JetStreamDraft;
   /** Said about blocks natsd doesn't act on, as far as start-up checks need it. */
   gateway: GatewayFacts | null;
   clusterName: string;
@@ -66,6 +68,7 @@ export function emptyDraft(): ConfigDraft {
     accounts: new Map(),
     mappings: [],
     tls: null,
+    jetStream: emptyJetStreamDraft(),
     gateway: null,
     clusterName: '',
     hasLeafnodeListener: false,

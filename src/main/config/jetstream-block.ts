@@ -1,39 +1,103 @@
+import type { BatchOptions } from '../../shared/base/options.ts';
 import { type ConfEntry, goTypeName } from './conf-value.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { checked, checkedBy } from './row.ts';
-import { boolean, duration, durationText, integer, isText, map, text } from './value.ts';
+import { checked, checkedBy, row } from './row.ts';
+import { boolean, duration, durationText, integer, isText, map, storageSize, text } from './value.ts';
 
-/** The `jetstream` block: checked, not acted on. Facts: configuration reference §3.10. */
+/** The `jetstream` block. Facts: configuration reference §3.10. */
+
+/** What the block says; unset stays unset. */
+export interface JetStreamDraft {
+  enabled: boolean;
+  storeDir: string;
+  maxMemoryBytes: number | null;
+  maxStoreBytes: number | null;
+  domain: string;
+  strict: boolean;
+  syncIntervalMs: number | 'always';
+  maxDuplicateWindowMs: number;
+  batch: BatchOptions;
+}
+
+export function emptyJetStreamDraft(): JetStreamDraft {
+  return {
+    enabled: false,
+    storeDir: '',
+    maxMemoryBytes: null,
+    maxStoreBytes: null,
+    domain: '',
+    strict: true,
+    syncIntervalMs: 'always',
+    maxDuplicateWindowMs: 0,
+    batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutMs: 10_000 },
+  };
+}
 
 const MIN_CONCURRENT_IO = 4;
 const MAX_CONCURRENT_IO = 8192;
 
-const BATCH_ROWS: OptionRow<unknown>[] = [
-  checked('max_inflight_per_stream', 'integer', 'Open batches of a stream.'),
-  checked('max_inflight_total', 'integer', 'Open batches of all streams.'),
-  checked('max_msgs', 'integer', 'Messages of a batch.'),
-  checked('timeout', 'duration', 'Life of an open batch.'),
+function batchRow(
+  name: string,
+  doc: string,
+  set: (batch: BatchOptions, count: number) => void,
+): OptionRow<BatchOptions> {
+  return row({
+    name,
+    type: 'integer',
+    doc,
+    read: (_reader, entry, batch) => {
+      const count = integer(entry.value);
+      // Zero is "the default", as in nats-server.
+      if (count > 0) set(batch, count);
+    },
+  });
+}
+
+const BATCH_ROWS: OptionRow<BatchOptions>[] = [
+  batchRow('max_inflight_per_stream', 'Open batches of a stream.', (batch, count) => {
+    batch.maxInflightPerStream = count;
+  }),
+  batchRow('max_inflight_total', 'Open batches of all streams.', (batch, count) => {
+    batch.maxInflightTotal = count;
+  }),
+  batchRow('max_msgs', 'Messages of a batch.', (batch, count) => {
+    batch.maxMsgs = count;
+  }),
+  row({
+    name: 'timeout',
+    type: 'duration',
+    doc: 'Life of an open batch.',
+    read: (reader, entry, batch) => {
+      const timeoutMs = duration(reader, entry);
+      if (timeoutMs > 0) batch.timeoutMs = timeoutMs;
+    },
+  }),
 ];
 
-const LIMIT_ROWS: OptionRow<unknown>[] = [
+const LIMIT_ROWS: OptionRow<JetStreamDraft>[] = [
   checked('max_ack_pending', 'integer', 'Unacknowledged messages of a consumer.'),
   checked('max_ha_assets', 'integer', 'Replicated streams and consumers of a server.'),
   checked('max_request_batch', 'integer', 'Messages of one pull request.'),
-  checkedBy('duplicate_window', 'duration', 'Longest window of message ids.', (_reader, entry) => {
-    durationText(entry.value, entry.key);
-  }),
-  checkedBy(
-    'batch',
-    'map',
-    'Limits of atomic batches.',
-    (reader, entry) => {
-      const block = map(entry.value, `Expected a map to define batch limits, got ${goTypeName(entry.value)}`);
-      reader.readBlock(block, BATCH_ROWS, null, { path: 'jetstream.limits.batch' });
+  row({
+    name: 'duplicate_window',
+    type: 'duration',
+    doc: 'Longest window of message ids.',
+    read: (_reader, entry, draft) => {
+      draft.maxDuplicateWindowMs = durationText(entry.value, entry.key);
     },
-    { children: BATCH_ROWS },
-  ),
+  }),
+  row({
+    name: 'batch',
+    type: 'map',
+    doc: 'Limits of atomic batches.',
+    children: BATCH_ROWS,
+    read: (reader, entry, draft) => {
+      const block = map(entry.value, `Expected a map to define batch limits, got ${goTypeName(entry.value)}`);
+      reader.readBlock(block, BATCH_ROWS, draft.batch, { path: 'jetstream.limits.batch' });
+    },
+  }),
 ];
 
 const CIPHERS = ['chacha', 'chachapoly', 'aes'];
@@ -52,43 +116,79 @@ const TPM_ROWS: OptionRow<unknown>[] = [
 ];
 
 /** Rows of the `jetstream` block. */
-export const JETSTREAM_ROWS: OptionRow<unknown>[] = [
-  checkedBy(
-    ['enabled', 'enable'],
-    'boolean',
-    'Switch JetStream off in spite of the block.',
-    (_r, e) => {
-      boolean(e.value);
+export const JETSTREAM_ROWS: OptionRow<JetStreamDraft>[] = [
+  row({
+    name: 'enabled',
+    aliases: ['enable'],
+    type: 'boolean',
+    default: 'true',
+    reload: 'yes',
+    doc: 'Switch JetStream off in spite of the block.',
+    read: (_reader, entry, draft) => {
+      draft.enabled = boolean(entry.value);
     },
-    { default: 'true', reload: 'yes' },
-  ),
-  checked(['store_dir', 'store', 'storedir'], 'string', 'Directory of the store; `/jetstream` is appended.'),
-  checked(
-    ['max_memory_store', 'max_mem_store', 'max_mem'],
-    'size',
-    'Bytes of memory storage.',
-    '75 % of RAM',
-    'increase',
-  ),
-  checked(
-    ['max_file_store', 'max_file'],
-    'size',
-    'Bytes of file storage.',
-    '75 % of the free disk',
-    'increase',
-  ),
-  checked('domain', 'string', 'JetStream domain, without `.`, `*`, `>`.'),
-  checked('strict', 'boolean', 'Refuse unknown fields in API requests.', 'true'),
-  checkedBy(
-    ['sync_interval', 'sync'],
-    'duration or `always`',
-    'When written messages are synced to disk.',
-    (reader, entry) => {
-      if (isText(entry.value) && text(entry.value).toLowerCase() === 'always') return;
-      duration(reader, entry);
+  }),
+  row({
+    name: 'store_dir',
+    aliases: ['store', 'storedir'],
+    type: 'string',
+    doc: 'Directory of the store; `/jetstream` is appended.',
+    read: (_reader, entry, draft) => {
+      draft.storeDir = text(entry.value);
     },
-    { default: 'always' },
-  ),
+  }),
+  row({
+    name: 'max_memory_store',
+    aliases: ['max_mem_store', 'max_mem'],
+    type: 'size',
+    default: '75 % of RAM',
+    reload: 'increase',
+    doc: 'Bytes of memory storage.',
+    read: (_reader, entry, draft) => {
+      draft.maxMemoryBytes = storageSize(entry.value, entry.key);
+    },
+  }),
+  row({
+    name: 'max_file_store',
+    aliases: ['max_file'],
+    type: 'size',
+    default: '75 % of the free disk',
+    reload: 'increase',
+    doc: 'Bytes of file storage.',
+    read: (_reader, entry, draft) => {
+      draft.maxStoreBytes = storageSize(entry.value, entry.key);
+    },
+  }),
+  row({
+    name: 'domain',
+    type: 'string',
+    doc: 'JetStream domain, without `.`, `*`, `>`.',
+    read: (_reader, entry, draft) => {
+      const domain = text(entry.value);
+      if (/[.*>]/.test(domain)) throw new OptionError('invalid domain name: may not contain ".", "*" or ">"');
+      draft.domain = domain;
+    },
+  }),
+  row({
+    name: 'strict',
+    type: 'boolean',
+    default: 'true',
+    doc: 'Refuse unknown fields in API requests.',
+    read: (_reader, entry, draft) => {
+      draft.strict = boolean(entry.value);
+    },
+  }),
+  row({
+    name: 'sync_interval',
+    aliases: ['sync'],
+    type: 'duration or `always`',
+    default: 'always',
+    doc: 'When written messages are synced to disk.',
+    read: (reader, entry, draft) => {
+      const always = isText(entry.value) && text(entry.value).toLowerCase() === 'always';
+      draft.syncIntervalMs = always ? 'always' : duration(reader, entry);
+    },
+  }),
   checked(['key', 'ek', 'encryption_key'], 'string', 'Key that stored messages are encrypted with.'),
   checked(['prev_key', 'prev_ek', 'prev_encryption_key'], 'string', 'The key before.'),
   checkedBy('cipher', '`chacha`, `chachapoly` or `aes`', 'Cipher of stored messages.', checkCipher, {
@@ -117,19 +217,19 @@ export const JETSTREAM_ROWS: OptionRow<unknown>[] = [
     },
     { default: '4096' },
   ),
-  checkedBy(
-    'limits',
-    'map',
-    'Limits of all streams and consumers.',
-    (reader, entry) => {
+  row({
+    name: 'limits',
+    type: 'map',
+    doc: 'Limits of all streams and consumers.',
+    children: LIMIT_ROWS,
+    read: (reader, entry, draft) => {
       const block = map(
         entry.value,
         `Expected a map to define JetStreamLimits, got ${goTypeName(entry.value)}`,
       );
-      reader.readBlock(block, LIMIT_ROWS, null, { path: 'jetstream.limits' });
+      reader.readBlock(block, LIMIT_ROWS, draft, { path: 'jetstream.limits' });
     },
-    { children: LIMIT_ROWS },
-  ),
+  }),
   checkedBy(
     'tpm',
     'map',
@@ -145,16 +245,28 @@ export const JETSTREAM_ROWS: OptionRow<unknown>[] = [
   ),
 ];
 
-/** Checks the `jetstream` option: a boolean, a word or the block. @param hasTopStoreDir the top level names a store too */
-export function readJetStream(reader: Reader, entry: ConfEntry, hasTopStoreDir: boolean): void {
+/** Reads the `jetstream` option: a boolean, a word or the block. @param hasTopStoreDir the top level names a store too */
+export function readJetStream(
+  reader: Reader,
+  entry: ConfEntry,
+  draft: JetStreamDraft,
+  hasTopStoreDir: boolean,
+): void {
   const { value } = entry;
-  if (value.kind === 'boolean') return;
+  if (value.kind === 'boolean') {
+    draft.enabled = value.value;
+    return;
+  }
   if (isText(value)) {
-    if (/^(enabled?|disabled?)$/i.test(text(value))) return;
-    throw new OptionError(`Expected 'enabled' or 'disabled' for string value, got '${text(value)}'`);
+    const word = text(value);
+    if (!/^(enabled?|disabled?)$/i.test(word))
+      throw new OptionError(`Expected 'enabled' or 'disabled' for string value, got '${word}'`);
+    draft.enabled = /^enabled?$/i.test(word);
+    return;
   }
   const block = map(value, `Expected map, bool or string to define JetStream, got ${goTypeName(value)}`);
-  reader.readBlock(block, JETSTREAM_ROWS, null, { path: 'jetstream' });
+  draft.enabled = true;
+  reader.readBlock(block, JETSTREAM_ROWS, draft, { path: 'jetstream' });
   for (const option of block.entries.values()) {
     const isStore = ['store', 'store_dir', 'storedir'].includes(option.key.toLowerCase());
     if (isStore && hasTopStoreDir) reader.error(option.position, "Duplicate 'store_dir' configuration");

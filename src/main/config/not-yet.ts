@@ -19,13 +19,32 @@ const NO_NKEYS = 'nkey authentication does not exist, so the user could not be v
 const NO_LISTENER = 'its listener and connections do not exist';
 const ONE_ACCOUNT_ONLY =
   'subjects are not carried from one account to another, and who may see them would be undecided';
-const NO_JETSTREAM = 'streams would not be stored';
+const NO_ENCRYPTION = 'messages would be stored in clear';
+const NO_CONSUMERS = 'consumers do not exist';
+const NO_CLUSTER = 'streams are not replicated';
+const NO_SUCH_QUEUE = 'natsd has no such queue, its rings bound what waits';
 
 export const NOT_YET: ReadonlyMap<string, NotYet> = new Map<string, NotYet>([
-  ['jetstream', { action: 'stop', reason: NO_JETSTREAM, harmless: asksNoJetStream }],
-  ['store_dir', { action: 'warn', reason: 'only JetStream has a store' }],
+  ['jetstream.key', { action: 'stop', reason: NO_ENCRYPTION }],
+  ['jetstream.prev_key', { action: 'stop', reason: NO_ENCRYPTION }],
+  ['jetstream.cipher', { action: 'warn', reason: 'only encryption has a cipher' }],
+  ['jetstream.tpm', { action: 'stop', reason: NO_ENCRYPTION }],
+  ['jetstream.unique_tag', { action: 'warn', reason: NO_CLUSTER }],
+  ['jetstream.extension_hint', { action: 'warn', reason: NO_CLUSTER }],
+  ['jetstream.max_outstanding_catchup', { action: 'warn', reason: NO_CLUSTER }],
+  ['jetstream.max_buffered_size', { action: 'warn', reason: NO_SUCH_QUEUE }],
+  ['jetstream.max_buffered_msgs', { action: 'warn', reason: NO_SUCH_QUEUE }],
+  ['jetstream.request_queue_limit', { action: 'warn', reason: NO_SUCH_QUEUE }],
+  ['jetstream.info_queue_limit', { action: 'warn', reason: NO_SUCH_QUEUE }],
+  ['jetstream.meta_compact', { action: 'warn', reason: NO_CLUSTER }],
+  ['jetstream.meta_compact_size', { action: 'warn', reason: NO_CLUSTER }],
+  ['jetstream.meta_compact_sync', { action: 'warn', reason: NO_CLUSTER }],
+  ['jetstream.max_concurrent_io', { action: 'warn', reason: 'one thread does all disk operations' }],
+  ['jetstream.limits.max_ack_pending', { action: 'warn', reason: NO_CONSUMERS }],
+  ['jetstream.limits.max_request_batch', { action: 'warn', reason: NO_CONSUMERS }],
+  ['jetstream.limits.max_ha_assets', { action: 'warn', reason: NO_CLUSTER }],
+  ['accounts.jetstream.cluster_traffic', { action: 'warn', reason: NO_CLUSTER }],
   ['default_js_domain', { action: 'warn', reason: 'JetStream domains do not exist' }],
-  ['accounts.jetstream', { action: 'stop', reason: NO_JETSTREAM, harmless: asksNoJetStream }],
   ['operator', { action: 'stop', reason: NO_OPERATOR_MODE }],
   ['trusted_keys', { action: 'stop', reason: NO_OPERATOR_MODE }],
   ['resolver', { action: 'stop', reason: NO_OPERATOR_MODE }],
@@ -75,8 +94,6 @@ export const NOT_YET: ReadonlyMap<string, NotYet> = new Map<string, NotYet>([
 
 /** Command-line flags of features that don't exist yet, and the option each stands for. */
 export const NOT_YET_FLAGS: ReadonlyMap<string, string> = new Map([
-  ['jetstream', 'jetstream'],
-  ['store_dir', 'store_dir'],
   ['routes', 'cluster'],
   ['cluster', 'cluster'],
   ['cluster_listen', 'cluster'],
@@ -86,17 +103,6 @@ export const NOT_YET_FLAGS: ReadonlyMap<string, string> = new Map([
   ['connect_retries', 'cluster'],
   ['profile', 'prof_port'],
 ]);
-
-function asksNoJetStream(value: ConfValue): boolean {
-  if (value.kind === 'boolean') return !value.value;
-  if (value.kind === 'string') return value.value === 'disabled' || value.value === 'disable';
-  if (value.kind !== 'map') return false;
-  for (const entry of value.entries.values()) {
-    const isSwitch = ['enabled', 'enable'].includes(entry.key.toLowerCase());
-    if (isSwitch && entry.value.kind === 'boolean') return !entry.value.value;
-  }
-  return false;
-}
 
 /** `false` and `never` switch stapling off; `auto` staples only for certificates that demand it. */
 function asksNoStapling(value: ConfValue): boolean {

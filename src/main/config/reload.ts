@@ -55,6 +55,17 @@ function goMap(values: Record<string, unknown>): string {
   return `map[${keys.map((key) => `${key}:${String(values[key])}`).join(' ')}]`;
 }
 
+function syncInterval({ jetStream }: ServerOptions): string {
+  const interval = jetStream?.syncIntervalMs ?? 'always';
+  return interval === 'always' ? interval : formatDurationMs(interval);
+}
+
+function jetStreamLimits({ jetStream }: ServerOptions): string {
+  if (jetStream === null) return '';
+  const { maxDuplicateWindowMs, batch } = jetStream;
+  return goMap({ duplicate_window: formatDurationMs(maxDuplicateWindowMs), ...batch });
+}
+
 const FIXED_FIELDS: readonly FixedField[] = [
   fixed('ServerName', (o) => o.serverName),
   fixed('Host', (o) => o.host),
@@ -80,6 +91,14 @@ const FIXED_FIELDS: readonly FixedField[] = [
   fixed('MaxClosedClients', (o) => String(o.maxClosedClients)),
   fixed('LameDuckDuration', (o) => formatDurationMs(o.lameDuckDurationMs)),
   fixed('LameDuckGracePeriod', (o) => formatDurationMs(o.lameDuckGracePeriodMs)),
+  fixed('JetStream', (o) => String(o.jetStream !== null)),
+  fixed('JetStreamMaxMemory', (o) => String(o.jetStream?.maxMemoryBytes ?? -1)),
+  fixed('JetStreamMaxStore', (o) => String(o.jetStream?.maxStoreBytes ?? -1)),
+  fixed('JetStreamDomain', (o) => o.jetStream?.domain ?? ''),
+  fixed('StoreDir', (o) => o.jetStream?.storeDir ?? ''),
+  fixed('SyncInterval', (o) => syncInterval(o)),
+  fixed('NoJetStreamStrict', (o) => String(o.jetStream?.strict === false)),
+  fixed('JetStreamLimits', (o) => jetStreamLimits(o)),
   fixed('FeatureFlags', (o) => goMap(o.featureFlags)),
   fixed('Shards', (o) => String(o.shards)),
   fixed('LogFormat', (o) => o.log.format),

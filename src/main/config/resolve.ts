@@ -1,16 +1,20 @@
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import {
   type AccountOptions,
   DEFAULT_SYSTEM_ACCOUNT,
   GLOBAL_ACCOUNT,
+  type JetStreamServerOptions,
   type LogOptions,
   type ServerOptions,
   type TlsOptions,
   type UserOptions,
 } from '../../shared/base/options.ts';
-import { plainAccount } from './accounts-block.ts';
+import { plainAccount, unlimitedJetStream } from './accounts-block.ts';
 import type { CommandFlags, TlsFlags } from './command-line.ts';
 import type { ConfigDraft } from './draft.ts';
+import type { JetStreamDraft } from './jetstream-block.ts';
 import { OptionError } from './option-error.ts';
 import { layerScalars, type ScalarValues } from './scalars.ts';
 import { emptyTlsDraft, resolveTls } from './tls-block.ts';
@@ -53,6 +57,7 @@ export function resolveOptions(context: ResolveContext, draft: ConfigDraft): Ser
   const scalars = layerScalars(context.draft === null ? null : draft.scalars, flags.scalars);
   const tls = flagsTls(flags.tls, context.readFile) ?? draft.tls;
   const systemAccount = systemAccountName(scalars, draft);
+  const jetStream = jetStreamOptions(draft.jetStream, flags);
   const options: ServerOptions = {
     ...plainOptions(scalars),
     configFile: flags.configFile,
@@ -71,8 +76,9 @@ export function resolveOptions(context: ResolveContext, draft: ConfigDraft): Ser
       timeoutMs: draft.hasAuthorizationTimeout ? draft.authorization.timeoutMs : defaultAuthTimeoutMs(tls),
     },
     users: [...draft.users],
-    accounts: accountList(draft, systemAccount),
+    accounts: accountList(draft, systemAccount, jetStream !== null),
     tls,
+    jetStream,
     log: logOptions(scalars),
     monitor: {
       host: draft.monitorHost === null || draft.monitorHost === '' ? scalars.host : draft.monitorHost,
@@ -99,6 +105,7 @@ type PlainOptions = Omit<
   | 'users'
   | 'accounts'
   | 'tls'
+  | 'jetStream'
   | 'log'
   | 'monitor'
 >;
@@ -170,9 +177,29 @@ function systemAccountName(scalars: ScalarValues, draft: ConfigDraft): string {
   return scalars.no_system_account ? '' : DEFAULT_SYSTEM_ACCOUNT;
 }
 
-function accountList(draft: ConfigDraft, systemAccount: string): AccountOptions[] {
+/** Flags win; without a directory the store is a temporary one. */
+function jetStreamOptions(draft: JetStreamDraft, flags: CommandFlags): JetStreamServerOptions | null {
+  const { enabled, storeDir, ...rest } = draft;
+  if (!enabled && !flags.features.has('jetstream')) return null;
+  const directory = flags.features.get('store_dir') ?? storeDir;
+  return {
+    ...rest,
+    storeDir: join(directory === '' ? join(tmpdir(), 'nats') : resolve(directory), 'jetstream'),
+    isTemporary: directory === '',
+  };
+}
+
+/**
+ * The default account has JetStream when there is no other that could: with accounts of its own, a configuration says which.
+ */
+function accountList(draft: ConfigDraft, systemAccount: string, hasJetStream: boolean): AccountOptions[] {
+  const isAlone = [...draft.accounts.keys()].every((name) => name === systemAccount);
   const accounts = [
-    { ...plainAccount(GLOBAL_ACCOUNT), mappings: draft.mappings },
+    {
+      ...plainAccount(GLOBAL_ACCOUNT),
+      jetStream: hasJetStream && isAlone ? unlimitedJetStream() : null,
+      mappings: draft.mappings,
+    },
     ...draft.accounts.values(),
   ];
   const isKnown = accounts.some((account) => account.name === systemAccount);

@@ -10,7 +10,7 @@ import { OPERATOR_ROWS } from './operator-rows.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { checked, checkedBy, row } from './row.ts';
+import { checkedBy, row } from './row.ts';
 import { SCALAR_NAMES, SCALARS, type ScalarValues } from './scalars.ts';
 import { readTls, TLS_ROWS } from './tls-block.ts';
 import { address, map, text, textList } from './value.ts';
@@ -208,9 +208,18 @@ export const TOP_LEVEL_ROWS: OptionRow<ConfigDraft>[] = [
     reload: 'partly',
     doc: 'Streams and consumers.',
     children: JETSTREAM_ROWS,
-    read: (reader, entry, draft) => readJetStream(reader, entry, draft.positions.has('store_dir')),
+    read: (reader, entry, draft) =>
+      readJetStream(reader, entry, draft.jetStream, draft.positions.has('store_dir')),
   }),
-  checked(['store_dir', 'storedir'], 'string', 'Directory of JetStream’s store.', '', 'no'),
+  row({
+    name: 'store_dir',
+    aliases: ['storedir'],
+    type: 'string',
+    doc: 'Directory of JetStream’s store.',
+    read: (_reader, entry, draft) => {
+      draft.jetStream.storeDir = text(entry.value);
+    },
+  }),
   checkedBy('default_js_domain', 'map', 'JetStream domain of accounts, legacy.', readDefaultDomains),
 ];
 

@@ -121,9 +121,8 @@ export class MonitorView implements MonitorSource {
     return listener.error === null ? [] : [`server (${listener.error.message})`];
   }
 
-  /** JetStream doesn't exist yet, so it is never configured. */
   jetStreamState(): JetStreamState {
-    return 'off';
+    return this.#daemon.options.jetStream === null ? 'off' : 'enabled';
   }
 
   async metaFailures(): Promise<HealthFailure[]> {

@@ -2,6 +2,7 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 import type { ServerOptions } from '../../shared/base/options.ts';
 import { createDoorbells } from '../../shared/ring/doorbell.ts';
 import { createRing } from '../../shared/ring/ring.ts';
+import type { PersistenceStart } from '../../workers/persistence/contract.ts';
 import {
   COUNTERS,
   type FromShard,
@@ -15,6 +16,7 @@ import {
 import type { Logger } from '../log/logger.ts';
 import { AccountIndexes } from './account-indexes.ts';
 import { abandon, InFlight } from './in-flight.ts';
+import { PersistenceThread } from './persistence-thread.ts';
 
 /**
  * The threads of the process: which exist, what memory they share, and what happens when one dies.
@@ -42,6 +44,8 @@ export interface TopologyEvents {
   message(shard: number, message: FromShard, reply: (message: ToShard) => void): void;
   /** A shard died; its connections are gone. */
   lost(shard: number, error: Error): void;
+  /** The persistence thread died; without it nothing can be stored. */
+  persistenceLost(error: Error): void;
 }
 
 interface ShardHandle {
@@ -64,6 +68,9 @@ export class Topology {
   readonly #doorbells: SharedArrayBuffer;
   readonly #ringBytes: number;
   readonly #count: number;
+  /** Shards, and the persistence thread behind them. */
+  readonly #threads: number;
+  #persistence: PersistenceThread | null = null;
   readonly #logger: Logger;
   readonly #events: TopologyEvents;
   readonly #requests = new Map<number, { shard: number; resolve: (reply: ShardReply | null) => void }>();
@@ -85,8 +92,9 @@ export class Topology {
     this.#identity = identity;
     this.#logger = logger;
     this.#events = events;
-    this.#doorbells = createDoorbells(shards);
-    this.#ringBytes = ringSize(shards);
+    this.#threads = options.jetStream === null ? shards : shards + 1;
+    this.#doorbells = createDoorbells(this.#threads);
+    this.#ringBytes = ringSize(this.#threads);
     this.accounts.add(options.accounts);
   }
 
@@ -100,7 +108,8 @@ export class Topology {
     for (let thread = 0; thread < this.#count; thread++) {
       this.#shards[thread] = this.#spawn(thread, links[thread]!, 0);
     }
-    await Promise.all(this.#shards.map(({ ready }) => ready));
+    if (this.#threads > this.#count) this.#persistence = this.#spawnPersistence(links[this.#count]!);
+    await Promise.all([...this.#shards.map(({ ready }) => ready), this.#persistence?.ready]);
   }
 
   /** Index of the shard with the fewest connections. */
@@ -201,6 +210,8 @@ export class Topology {
     this.#identity = identity;
     this.accounts.add(options.accounts);
     const accountIndexes = this.accounts.byName;
+    // First, so that a client of a new account finds its streams.
+    await this.#persistence?.reconfigure(options, accountIndexes);
     await this.ask((request) => ({ kind: 'options', request, options, identity, accountIndexes }));
     await this.ask((request) => ({ kind: 'enforce-account-limits', request }));
   }
@@ -216,10 +227,30 @@ export class Topology {
     await this.#shards[shard]!.worker.terminate();
   }
 
+  /** Ends the persistence thread as if it had failed. */
+  async killPersistence(): Promise<void> {
+    await this.#persistence?.kill();
+  }
+
   /** Ends all threads; connections must have been closed before. */
   async stop(): Promise<void> {
     this.#stopping = true;
     await Promise.all(this.#shards.map(({ worker }) => worker.terminate()));
+    await this.#persistence?.stop();
+  }
+
+  #spawnPersistence(links: ThreadLinkMemory[]): PersistenceThread {
+    const start: PersistenceStart = {
+      thread: this.#count,
+      threads: this.#threads,
+      options: this.#options,
+      serverName: this.#identity.serverName,
+      doorbells: this.#doorbells,
+      links,
+      accountIndexes: this.accounts.byName,
+      seed: (Math.random() * 0x7fffffff) | 0,
+    };
+    return new PersistenceThread(start, this.#logger, (error) => this.#events.persistenceLost(error));
   }
 
   #spawn(thread: number, links: ThreadLinkMemory[], failures: number): ShardHandle {
@@ -227,7 +258,7 @@ export class Topology {
     const accountShare = this.accounts.newShare();
     const start: ShardStart = {
       thread,
-      threads: this.#count,
+      threads: this.#threads,
       options: this.#options,
       identity: this.#identity,
       doorbells: this.#doorbells,
@@ -302,6 +333,7 @@ export class Topology {
       if (!gone) this.#retired[slot]! += handle.counters[slot]!;
     }
     this.broadcast({ kind: 'thread-lost', thread });
+    this.#persistence?.threadLost(thread);
     this.#events.lost(thread, error);
     const lived = Date.now() - handle.startedAtMs;
     const failures = lived > RESTART_FORGIVE_MS ? 1 : handle.failures + 1;
@@ -320,6 +352,11 @@ export class Topology {
         theirs.port,
       ]);
     }
+    if (this.#persistence !== null) {
+      const [mine, theirs] = this.#link(thread, this.#persistence.thread);
+      own.push(mine);
+      this.#persistence.link(theirs);
+    }
     this.#shards[thread] = this.#spawn(thread, own, failures);
     this.#shards[thread]!.ready.then(
       () => this.#logger.notice(`Shard ${thread} restarted`),
@@ -328,9 +365,9 @@ export class Topology {
   }
 
   #allLinks(): ThreadLinkMemory[][] {
-    const links: ThreadLinkMemory[][] = Array.from({ length: this.#count }, () => []);
-    for (let a = 0; a < this.#count; a++) {
-      for (let b = a + 1; b < this.#count; b++) {
+    const links: ThreadLinkMemory[][] = Array.from({ length: this.#threads }, () => []);
+    for (let a = 0; a < this.#threads; a++) {
+      for (let b = a + 1; b < this.#threads; b++) {
         const [mine, theirs] = this.#link(a, b);
         links[a]!.push(mine);
         links[b]!.push(theirs);

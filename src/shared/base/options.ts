@@ -66,8 +66,22 @@ export interface AccountLimits {
   maxLeafnodes: number;
 }
 
+/** What an account may store; -1 is unlimited. */
+export interface AccountJetStreamOptions {
+  maxMemoryBytes: number;
+  maxStoreBytes: number;
+  maxStreams: number;
+  maxConsumers: number;
+  maxAckPending: number;
+  memoryMaxStreamBytes: number;
+  storeMaxStreamBytes: number;
+  maxBytesRequired: boolean;
+}
+
 export interface AccountOptions {
   name: string;
+  /** `null`: JetStream is off for the account. */
+  jetStream: AccountJetStreamOptions | null;
   limits: AccountLimits;
   mappings: MappingOptions[];
   defaultPermissions: Permissions | null;
@@ -137,6 +151,33 @@ export interface MonitorOptions {
   basePath: string;
 }
 
+/** `limits.batch` of the `jetstream` block. */
+export interface BatchOptions {
+  maxInflightPerStream: number;
+  maxInflightTotal: number;
+  maxMsgs: number;
+  timeoutMs: number;
+}
+
+export interface JetStreamServerOptions {
+  /** Directory of the store itself, `/jetstream` included. */
+  storeDir: string;
+  /** Nobody named a directory, so the store is where the system keeps temporary files. */
+  isTemporary: boolean;
+  /** `null`: three quarters of the machine's memory. */
+  maxMemoryBytes: number | null;
+  /** `null`: three quarters of what is free on the disk. */
+  maxStoreBytes: number | null;
+  domain: string;
+  /** Refuse unknown fields in requests. */
+  strict: boolean;
+  /** `always`: synced before it is acknowledged. Otherwise written before it is, and synced so often. */
+  syncIntervalMs: number | 'always';
+  /** 0 is none. */
+  maxDuplicateWindowMs: number;
+  batch: BatchOptions;
+}
+
 export interface ServerOptions {
   configFile: string;
   /** `sha256:<hex>` of the parsed tree, empty without a file. */
@@ -183,6 +224,8 @@ export interface ServerOptions {
   /** Every declared account, `$G` and the system account included. */
   accounts: AccountOptions[];
   tls: TlsOptions | null;
+  /** `null`: off. */
+  jetStream: JetStreamServerOptions | null;
   log: LogOptions;
   monitor: MonitorOptions;
   pidFile: string;

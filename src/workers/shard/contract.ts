@@ -7,6 +7,7 @@ import type {
   SubscriptionAnswer,
   SubscriptionQuery,
 } from '../../shared/mail/monitor.ts';
+import type { ThreadMemory } from '../../shared/mail/thread-memory.ts';
 
 /**
  * What main and a shard say to each other. Everything is structured-cloneable; sockets and ports are transferred.
@@ -24,22 +25,12 @@ export interface ServerIdentity {
   startedAtMs: number;
 }
 
-/** The shared memory between this thread and one other. */
-export interface ThreadLinkMemory {
-  thread: number;
-  /** Ring from this thread to the other, and back. */
-  outRing: SharedArrayBuffer;
-  inRing: SharedArrayBuffer;
-  /** Bytes of large payloads under way, in each direction. */
-  outLarge: SharedArrayBuffer;
-  inLarge: SharedArrayBuffer;
-  /** Carries the large payloads themselves. */
-  port: MessagePort;
-}
+export type ThreadLinkMemory = ThreadMemory<MessagePort>;
 
 /** `workerData` of a shard. */
 export interface ShardStart {
   thread: number;
+  /** Shards, and the persistence thread behind them when there is one. */
   threads: number;
   options: ServerOptions;
   identity: ServerIdentity;

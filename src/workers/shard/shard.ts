@@ -6,6 +6,7 @@ import { GLOBAL_ACCOUNT } from '../../shared/base/options.ts';
 import { ChunkPool } from '../../shared/base/outbox.ts';
 import { Prng } from '../../shared/base/prng.ts';
 import { Account, type InterestAnnouncer } from '../../shared/broker/account.ts';
+import { EarlyInterest } from '../../shared/broker/early-interest.ts';
 import type { Route } from '../../shared/broker/route.ts';
 import { Router, type RouterHost } from '../../shared/broker/router.ts';
 import type { Subscription } from '../../shared/broker/subscription.ts';
@@ -26,7 +27,6 @@ import {
   type ShardStart,
   type ThreadLinkMemory,
 } from './contract.ts';
-import { EarlyInterest } from './early-interest.ts';
 import { Input } from './input.ts';
 import { Output } from './output.ts';
 import { snapshotConnection } from './snapshots.ts';

@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type CommandFlags, noFlags, parseCommandLine } from '../../../../src/main/config/command-line.ts';
@@ -8,6 +10,7 @@ import {
   loadOptions,
 } from '../../../../src/main/config/load.ts';
 import type { OptionRow } from '../../../../src/main/config/reader.ts';
+import { diffOptions } from '../../../../src/main/config/reload.ts';
 import { hasPlaintextPasswords } from '../../../../src/main/config/resolve.ts';
 import { TOP_LEVEL_ROWS } from '../../../../src/main/config/top-level.ts';
 import type { ServerOptions } from '../../../../src/shared/base/options.ts';
@@ -298,6 +301,7 @@ describe('users and accounts', () => {
     ]);
     expect(result.accounts[2]).toEqual({
       name: 'A',
+      jetStream: null,
       limits: { maxConnections: 5, maxSubscriptions: -1, maxPayloadBytes: 1024, maxLeafnodes: -1 },
       mappings: [
         {
@@ -565,10 +569,114 @@ describe('checks of a start', () => {
   });
 });
 
+describe('JetStream', () => {
+  const unlimited = {
+    maxMemoryBytes: -1,
+    maxStoreBytes: -1,
+    maxStreams: -1,
+    maxConsumers: -1,
+    maxAckPending: -1,
+    memoryMaxStreamBytes: -1,
+    storeMaxStreamBytes: -1,
+    maxBytesRequired: false,
+  };
+  const ofAccount = (config: string, name: string) =>
+    options(config).accounts.find((account) => account.name === name)?.jetStream;
+
+  test('is off unless asked for', () => {
+    expect(options('').jetStream).toBeNull();
+    expect(options('jetstream: disabled').jetStream).toBeNull();
+    expect(options('jetstream { enabled: false, domain: d }').jetStream).toBeNull();
+    expect(options('store_dir: "/x"').jetStream).toBeNull();
+  });
+
+  test('acknowledges what is synced, in a temporary store, by default', () => {
+    expect(options('jetstream: enabled').jetStream).toEqual({
+      storeDir: join(tmpdir(), 'nats/jetstream'),
+      isTemporary: true,
+      maxMemoryBytes: null,
+      maxStoreBytes: null,
+      domain: '',
+      strict: true,
+      syncIntervalMs: 'always',
+      maxDuplicateWindowMs: 0,
+      batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutMs: 10_000 },
+    });
+  });
+
+  test('takes every option of its block', () => {
+    const block = `jetstream {
+      store: "/x", max_mem: "1G", max_file: 5, domain: hub, strict: false, sync: "2m"
+      limits { duplicate_window: "3s"
+        batch { max_inflight_per_stream: 1, max_inflight_total: 2, max_msgs: 3, timeout: "4s" } }
+    }`;
+    expect(options(block).jetStream).toEqual({
+      storeDir: '/x/jetstream',
+      isTemporary: false,
+      maxMemoryBytes: 1024 ** 3,
+      maxStoreBytes: 5,
+      domain: 'hub',
+      strict: false,
+      syncIntervalMs: 120_000,
+      maxDuplicateWindowMs: 3000,
+      batch: { maxInflightPerStream: 1, maxInflightTotal: 2, maxMsgs: 3, timeoutMs: 4000 },
+    });
+    expect(options('store_dir: "/y", jetstream: true').jetStream?.storeDir).toBe('/y/jetstream');
+  });
+
+  test('flags win', () => {
+    const { jetStream } = loaded('store_dir: "/x"', ['-js', '-sd', '/y']).options;
+    expect(jetStream).toMatchObject({ storeDir: '/y/jetstream', isTemporary: false });
+  });
+
+  test('is for the default account when there is no other, else for those that say so', () => {
+    expect(ofAccount('jetstream: true', '$G')).toEqual(unlimited);
+    expect(ofAccount('jetstream: true', '$SYS')).toBeNull();
+    const config = `jetstream: true, accounts {
+      A { jetstream: enabled }
+      B { jetstream { max_mem: "1K", max_store: 2, max_streams: 3, max_consumers: 4, max_ack_pending: 5,
+        memory_max_stream_bytes: 6, store_max_stream_bytes: 7, max_bytes_required: true } }
+      C {}
+    }`;
+    expect(ofAccount(config, '$G')).toBeNull();
+    expect(ofAccount(config, 'A')).toEqual(unlimited);
+    expect(ofAccount(config, 'C')).toBeNull();
+    expect(ofAccount(config, 'B')).toEqual({
+      maxMemoryBytes: 1024,
+      maxStoreBytes: 2,
+      maxStreams: 3,
+      maxConsumers: 4,
+      maxAckPending: 5,
+      memoryMaxStreamBytes: 6,
+      storeMaxStreamBytes: 7,
+      maxBytesRequired: true,
+    });
+  });
+
+  test('a domain is one token', () => {
+    for (const domain of ['a.b', '*', 'a>']) {
+      expect(errors(`jetstream { domain: "${domain}" }`)).toEqual([
+        'x.conf:1:13: invalid domain name: may not contain ".", "*" or ">"',
+      ]);
+    }
+  });
+
+  test('a reload changes nothing of it', () => {
+    const before = options('jetstream { store_dir: "/x" }');
+    expect(diffOptions(before, options('jetstream { store_dir: "/y" }'))).toEqual({
+      error: 'config reload not supported for StoreDir: old=/x/jetstream, new=/y/jetstream',
+    });
+    expect(diffOptions(before, options('jetstream { store_dir: "/x", sync: "1s" }'))).toEqual({
+      error: 'config reload not supported for SyncInterval: old=always, new=1s',
+    });
+  });
+});
+
 describe('what natsd cannot do yet', () => {
   test.each([
-    'jetstream: true',
-    'jetstream { store_dir: "/x" }',
+    'jetstream { key: secret }',
+    'jetstream { prev_key: secret }',
+    'jetstream { tpm { keys_file: k } }',
     'operator: "eyJh.eyJh.AAAA"',
     'resolver: MEM',
     'resolver_pinned_accounts: [A]',
@@ -581,7 +689,6 @@ describe('what natsd cannot do yet', () => {
     'authorization { auth_callout { account: A } }',
     'accounts { A { exports: [{ stream: a }] } }',
     'accounts { A { imports: [{ stream: { account: A, subject: b } }] } }',
-    'accounts { A { jetstream: enabled } }',
   ])('stops: %s', (config) => {
     const found = errors(config);
     expect(
@@ -644,9 +751,6 @@ describe('what natsd cannot do yet', () => {
   });
 
   test('flags too', () => {
-    expect(errors('debug: true', ['-js'])).toEqual([
-      'flag --jetstream: option "jetstream" is not supported by natsd yet: streams would not be stored',
-    ]);
     expect(
       loaded('debug: true', ['--cluster', 'nats://0.0.0.0:6222', '--routes', 'nats://a:1']).notices,
     ).toHaveLength(2);

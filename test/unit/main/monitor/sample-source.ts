@@ -69,6 +69,7 @@ export function sampleOptions(changes: Partial<ServerOptions> = {}): ServerOptio
     users: [],
     accounts: [],
     tls: null,
+    jetStream: null,
     log: {
       file: '',
       debug: false,

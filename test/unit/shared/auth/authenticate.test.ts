@@ -37,7 +37,7 @@ function user(name: string, password: string, more: Partial<UserOptions> = {}): 
 
 function account(name: string, defaultPermissions: Permissions | null): AccountOptions {
   const limits = { maxConnections: -1, maxSubscriptions: -1, maxPayloadBytes: -1, maxLeafnodes: -1 };
-  return { name, limits, mappings: [], defaultPermissions };
+  return { name, jetStream: null, limits, mappings: [], defaultPermissions };
 }
 
 interface Setup {

@@ -1,0 +1,127 @@
+import { Worker } from 'node:worker_threads';
+import type { ServerOptions } from '../../shared/base/options.ts';
+import type {
+  FromPersistence,
+  PersistenceStart,
+  ThreadLinkMemory,
+  ToPersistence,
+} from '../../workers/persistence/contract.ts';
+import type { Logger, LogLevel } from '../log/logger.ts';
+
+/** A store that doesn't finish its last checkpoint in time is ended anyway: everything acknowledged is in its log. */
+const STOP_TIMEOUT_MS = 10_000;
+
+const LOG_LEVELS: Record<(FromPersistence & { kind: 'log' })['level'], LogLevel> = {
+  error: 'error',
+  warn: 'warn',
+  info: 'notice',
+  debug: 'debug',
+};
+
+/** The store can't be opened; the text says why. */
+export class StoreRefusedError extends Error {
+  override readonly name = 'StoreRefusedError';
+}
+
+/**
+ * Main's end of the persistence thread. There is one, and it isn't restarted: what it had in memory when it died is
+ * unknown, so the process ends and its next start recovers from the disk.
+ */
+export class PersistenceThread {
+  readonly thread: number;
+  /** Rejects with StoreRefusedError when the store can't be opened. */
+  readonly ready: Promise<void>;
+  readonly #worker: Worker;
+  readonly #replies = new Map<number, () => void>();
+  #nextRequest = 1;
+  #isReady = false;
+  #isStopping = false;
+  #isEnded = false;
+
+  /** @param died called when it ends without having been asked to */
+  constructor(start: PersistenceStart, logger: Logger, died: (error: Error) => void) {
+    this.thread = start.thread;
+    this.#worker = new Worker(new URL('./persistence.js', import.meta.url), {
+      workerData: start,
+      transferList: start.links.map(({ port }) => port),
+      name: 'persistence',
+    });
+    let failure: Error | null = null;
+    this.#worker.on('error', (error) => {
+      failure = error;
+    });
+    this.ready = new Promise<void>((resolve, reject) => {
+      this.#worker.on('message', (message: FromPersistence) => {
+        if (message.kind === 'ready') {
+          this.#isReady = true;
+          resolve();
+        } else if (message.kind === 'refused') reject(new StoreRefusedError(message.reason));
+        else if (message.kind === 'log') logger.write(LOG_LEVELS[message.level], message.text);
+        else this.#answered(message);
+      });
+      this.#worker.once('exit', (code) => {
+        this.#isEnded = true;
+        this.#release();
+        if (this.#isStopping) return;
+        const error = failure ?? new Error(`the thread exited with code ${code}`);
+        if (this.#isReady) died(error);
+        else reject(error);
+      });
+    });
+    this.ready.catch(() => undefined);
+  }
+
+  link(link: ThreadLinkMemory): void {
+    this.#post({ kind: 'thread-link', link }, [link.port]);
+  }
+
+  threadLost(thread: number): void {
+    this.#post({ kind: 'thread-lost', thread });
+  }
+
+  /** Resolves when the thread acts on the options. */
+  async reconfigure(options: ServerOptions, accountIndexes: Record<string, number>): Promise<void> {
+    const request = this.#nextRequest++;
+    await new Promise<void>((resolve) => {
+      this.#replies.set(request, resolve);
+      this.#post({ kind: 'options', request, options, accountIndexes });
+    });
+  }
+
+  /** Ends the thread; the shards must have ended before. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    if (this.#isReady && !this.#isEnded) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, STOP_TIMEOUT_MS);
+        this.#replies.set(0, () => {
+          clearTimeout(timer);
+          resolve();
+        });
+        this.#post({ kind: 'stop' });
+      });
+    }
+    await this.#worker.terminate();
+  }
+
+  /** Ends the thread as if it had failed. */
+  async kill(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #post(message: ToPersistence, transfer: ThreadLinkMemory['port'][] = []): void {
+    this.#worker.postMessage(message, transfer);
+  }
+
+  #answered(message: FromPersistence & { kind: 'reply' | 'stopped' }): void {
+    const request = message.kind === 'stopped' ? 0 : message.request;
+    this.#replies.get(request)?.();
+    this.#replies.delete(request);
+  }
+
+  /** Nobody will answer any more. */
+  #release(): void {
+    for (const resolve of this.#replies.values()) resolve();
+    this.#replies.clear();
+  }
+}

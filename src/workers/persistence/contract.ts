@@ -1,0 +1,42 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { ServerOptions } from '../../shared/base/options.ts';
+import type { ThreadMemory } from '../../shared/mail/thread-memory.ts';
+
+/** What main and the persistence thread say to each other. Everything is structured-cloneable; ports are transferred. */
+
+export type ThreadLinkMemory = ThreadMemory<MessagePort>;
+
+/** `workerData` of the persistence thread. */
+export interface PersistenceStart {
+  /** The number behind those of the shards. */
+  thread: number;
+  threads: number;
+  /** `jetStream` is there. */
+  options: ServerOptions;
+  serverName: string;
+  doorbells: SharedArrayBuffer;
+  links: ThreadLinkMemory[];
+  /** Index of each account, by name: the same on all threads and never reused. */
+  accountIndexes: Record<string, number>;
+  /** Seed of the thread's random choices. */
+  seed: number;
+}
+
+export type ToPersistence =
+  /** Answered with a reply. */
+  | { kind: 'options'; request: number; options: ServerOptions; accountIndexes: Record<string, number> }
+  | { kind: 'thread-lost'; thread: number }
+  | { kind: 'thread-link'; link: ThreadLinkMemory }
+  /** Writes what is left and releases the store; answered with `stopped`. */
+  | { kind: 'stop' };
+
+export type PersistenceLogLevel = 'error' | 'warn' | 'info' | 'debug';
+
+export type FromPersistence =
+  /** The store is recovered, every stream listens. */
+  | { kind: 'ready' }
+  /** The store can't be opened. */
+  | { kind: 'refused'; reason: string }
+  | { kind: 'log'; level: PersistenceLogLevel; text: string }
+  | { kind: 'reply'; request: number }
+  | { kind: 'stopped' };

@@ -1,0 +1,451 @@
+import { receiveMessageOnPort } from 'node:worker_threads';
+import type { MessageFrame } from '../../shared/base/message-frame.ts';
+import type { JetStreamServerOptions, ServerOptions } from '../../shared/base/options.ts';
+import { Prng } from '../../shared/base/prng.ts';
+import { Account, type InterestAnnouncer } from '../../shared/broker/account.ts';
+import { EarlyInterest } from '../../shared/broker/early-interest.ts';
+import type { Route, RouteGroup } from '../../shared/broker/route.ts';
+import { BLOCKED, Router } from '../../shared/broker/router.ts';
+import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
+import { ACCOUNT_ENDPOINTS } from '../../shared/jetstream/account-info.ts';
+import { Api, type ApiRequest } from '../../shared/jetstream/api.ts';
+import type { Effects, EngineSubscription, InboundMessage } from '../../shared/jetstream/effects.ts';
+import { JetStream, type JetStreamOptions } from '../../shared/jetstream/jetstream.ts';
+import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
+import type { Store } from '../../shared/jetstream/store/contract.ts';
+import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
+import type { Clock } from '../../shared/jetstream/time.ts';
+import { Doorbell } from '../../shared/ring/doorbell.ts';
+import { RingConsumer, RingProducer } from '../../shared/ring/ring.ts';
+import { wireText } from '../../shared/subject/wire-text.ts';
+import { answerConsumerRequest } from './consumer-requests.ts';
+import type {
+  FromPersistence,
+  PersistenceLogLevel,
+  PersistenceStart,
+  ThreadLinkMemory,
+  ToPersistence,
+} from './contract.ts';
+import { EngineListener } from './engine-listener.ts';
+import { FrameWriter, type OutgoingMessage } from './frame-writer.ts';
+import { InboundCopy } from './inbound-copy.ts';
+import { Outgoing } from './outgoing.ts';
+
+/**
+ * The persistence thread: the JetStream engine and its store, behind the same rings and accounts as a shard.
+ *
+ * Work is done in turns. A turn takes in everything that other threads sent, commits it with one sync, and only then lets
+ * go the messages that promise it. While the sync runs the rings fill, so the busier the server, the more
+ * messages share one sync; no batch has to be waited for.
+ *
+ *   rings ──► engine steps ──► outgoing ──┐
+ *                   └──► store ── commit ─┴──► what the store keeps now ──► rings
+ *
+ * A message that finds the ring of a shard full waits with all behind it. When too many wait, nothing more is taken in:
+ * then the rings to this thread fill up, and shards stop reading those who publish.
+ */
+
+/** Answers that wait for room before this thread stops listening. */
+const OUTGOING_MAX_MSGS = 16_384;
+/** Pauses between looks at what is due: while there is something to do, and without. */
+const BUSY_TICK_MS = 10;
+const IDLE_TICK_MS = 1000;
+const NANOS_STEP = 1000;
+const NANOS_MAX = 999_000;
+
+export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
+  readonly #post: (message: FromPersistence) => void;
+  readonly #store: Store;
+  readonly #engine: JetStream;
+  readonly #api: Api;
+  readonly #jetStream: JetStreamServerOptions;
+  readonly #clock: Clock = { ms: 0, nanos: 0 };
+  readonly #random: Prng;
+  readonly #doorbell: Doorbell;
+  readonly #links: ThreadLinks;
+  readonly #router: Router;
+  readonly #accounts: (Account | undefined)[] = [];
+  readonly #accountsByName = new Map<string, Account>();
+  readonly #earlyInterest = new EarlyInterest();
+  readonly #listeners = new Map<EngineSubscription, EngineListener>();
+  readonly #inbound = new InboundCopy();
+  /** Messages from the engine to itself: one may be on its way while another arrives. */
+  readonly #ownInbound = new InboundCopy();
+  readonly #frames = new FrameWriter();
+  readonly #outgoing = new Outgoing();
+  #blocked = false;
+  #failed = false;
+  #stopped = false;
+  #turnScheduled = false;
+  #tickTimer: NodeJS.Timeout | null = null;
+  #tickDueMs = Infinity;
+  #syncedAtMs = Date.now();
+
+  constructor(
+    start: PersistenceStart,
+    store: Store,
+    engineOptions: JetStreamOptions,
+    post: (message: FromPersistence) => void,
+  ) {
+    this.#post = post;
+    this.#store = store;
+    this.#jetStream = start.options.jetStream!;
+    this.#random = new Prng(start.seed);
+    this.#doorbell = new Doorbell(start.doorbells, start.thread);
+    this.#links = new ThreadLinks(start.thread, start.threads, this.#doorbell, this);
+    for (const link of start.links) this.#connectThread(link);
+    const host = {
+      // No subscription of this thread ends by itself, and none is told of deliveries.
+      subscriptionExhausted: () => undefined,
+      messageDelivered: () => undefined,
+    };
+    this.#router = new Router(host, this.#links, this.#random);
+    this.#engine = new JetStream(engineOptions, {
+      store,
+      effects: this,
+      clock: this.#clock,
+      random: () => this.#random.unit(),
+    });
+    this.#api = new Api(this.#engine);
+    this.#api.add(ACCOUNT_ENDPOINTS);
+    this.#api.add(STREAM_ENDPOINTS);
+    this.#api.add(SNAPSHOT_ENDPOINTS);
+    this.#setClock();
+    this.#applyOptions(start.options, start.accountIndexes);
+  }
+
+  /** Everything that was recovered is announced before main hears of it. */
+  start(): void {
+    this.#turn();
+    const streams = this.#store.streams();
+    const messages = streams.reduce((sum, stream) => sum + stream.messages, 0);
+    this.#log('info', `  JetStream recovered ${streams.length} streams, ${messages} messages`);
+    this.#post({ kind: 'ready' });
+  }
+
+  receiveMail(message: ToPersistence): void {
+    if (this.#stopped) return;
+    switch (message.kind) {
+      case 'options':
+        this.#setClock();
+        this.#applyOptions(message.options, message.accountIndexes);
+        this.#post({ kind: 'reply', request: message.request });
+        break;
+      case 'thread-lost':
+        this.#links.setLink(message.thread, null);
+        for (const account of this.#accounts) account?.dropThread(message.thread);
+        this.#earlyInterest.dropThread(message.thread);
+        this.#blocked = false;
+        break;
+      case 'thread-link':
+        this.#connectThread(message.link);
+        break;
+      case 'stop':
+        this.#stop();
+        return;
+    }
+    this.#turn();
+  }
+
+  /** What the shards sent before they ended is kept, and then nothing more is done. */
+  #stop(): void {
+    this.#turn();
+    this.#stopped = true;
+    if (this.#tickTimer !== null) clearTimeout(this.#tickTimer);
+    const failure = this.#store.close();
+    if (failure !== null) this.#log('error', `JetStream store: ${failure.message}`);
+    this.#post({ kind: 'stopped' });
+  }
+
+  #log(level: PersistenceLogLevel, text: string): void {
+    this.#post({ kind: 'log', level, text });
+  }
+
+  /** Accounts come into being, and JetStream is switched on or off for them. */
+  #applyOptions(options: ServerOptions, accountIndexes: Record<string, number>): void {
+    for (const { name, limits, jetStream } of options.accounts) {
+      if (!this.#accountsByName.has(name)) {
+        const account = new Account(accountIndexes[name]!, name, limits, this, !options.disableSublistCache);
+        this.#accountsByName.set(name, account);
+        this.#accounts[account.index] = account;
+        for (const { thread, subject, queue, weight, filter } of this.#earlyInterest.take(account.index)) {
+          account.setThreadInterest(thread, subject, queue, weight, filter);
+        }
+        this.#listenToApi(account);
+      }
+      if (jetStream === null) this.#engine.disableAccount(name);
+      else this.#engine.enableAccount(name, { limits: jetStream, tiers: null });
+    }
+    this.#engine.recover();
+  }
+
+  /** In every account: one without JetStream is told that it has none. */
+  #listenToApi(account: Account): void {
+    const { domain } = this.#jetStream;
+    const subjects = ['$JS.API.>', ...(domain === '' ? [] : [`$JS.${wireText(domain)}.API.>`])];
+    for (const subject of subjects) {
+      const receive = (message: InboundMessage) => this.#request(account.name, message);
+      account.subscribe(new EngineListener(subject, null, receive));
+    }
+  }
+
+  #request(account: string, message: InboundMessage): void {
+    const request: ApiRequest = {
+      account,
+      subject: message.subject,
+      reply: message.reply,
+      headers: message.headers(),
+      body: message.payload(),
+      client: '',
+    };
+    if (!this.#api.request(request)) answerConsumerRequest(this.#engine, request);
+  }
+
+  // Turns
+
+  readonly #turn = (): void => {
+    this.#turnScheduled = false;
+    if (this.#stopped) return;
+    this.#doorbell.awake();
+    if (this.#links.roomFreed()) this.#blocked = false;
+    let busy = false;
+    if (this.#listens) busy = this.#links.drain() > 0;
+    this.#release();
+    this.#links.publish();
+    if (busy) this.#tickWithin(BUSY_TICK_MS);
+    this.#sleep();
+  };
+
+  /** Whether messages of other threads are taken in. */
+  get #listens(): boolean {
+    return this.#outgoing.length < OUTGOING_MAX_MSGS;
+  }
+
+  #sleep(): void {
+    const hasWork = () => (this.#listens && !this.#links.isEmpty()) || this.#hasRoomAgain();
+    if (!this.#doorbell.sleep(this.#turn, hasWork)) this.#scheduleTurn();
+  }
+
+  #scheduleTurn(): void {
+    if (this.#turnScheduled) return;
+    this.#turnScheduled = true;
+    setImmediate(this.#turn);
+  }
+
+  /** Asking the rings forgets it, so it is kept. */
+  #hasRoomAgain(): boolean {
+    const waits = this.#blocked || this.#links.hasControlBacklog;
+    if (!waits || !this.#links.roomFreed()) return false;
+    this.#blocked = false;
+    return true;
+  }
+
+  /** Commits what was staged and lets go what may leave. What leaves may come back to the engine and stage more. */
+  #release(): void {
+    for (;;) {
+      this.#commit();
+      if (this.#blocked) return;
+      const before = this.#outgoing.length;
+      if (!this.#outgoing.release(this.#keptTicket, this.#send)) {
+        this.#blocked = true;
+        return;
+      }
+      if (this.#outgoing.length === 0 || this.#outgoing.length === before) return;
+    }
+  }
+
+  /** What is promised up to here may be told. With an interval it is written: it survives the process, not the machine. */
+  get #keptTicket(): number {
+    if (this.#failed) return Infinity;
+    return this.#jetStream.syncIntervalMs === 'always' ? this.#store.syncedTicket : this.#store.writtenTicket;
+  }
+
+  #commit(): void {
+    const { syncIntervalMs } = this.#jetStream;
+    const store = this.#store;
+    if (this.#failed || store.ticket <= store.syncedTicket) return;
+    let sync = true;
+    if (syncIntervalMs !== 'always') {
+      const nowMs = Date.now();
+      sync = nowMs - this.#syncedAtMs >= syncIntervalMs;
+      if (!sync && store.ticket <= store.writtenTicket) return;
+      if (sync) this.#syncedAtMs = nowMs;
+    }
+    const failure = store.commit(sync);
+    if (failure === null) return;
+    // From now on the store refuses changes, so what is said later promises nothing.
+    const dropped = this.#outgoing.dropAbove(this.#keptTicket);
+    this.#failed = true;
+    this.#log('error', `JetStream store failed, streams on disk take no more changes: ${failure.message}`);
+    this.#log('error', `JetStream: ${dropped} messages are not acknowledged, they may not be on the disk`);
+  }
+
+  readonly #send = (message: OutgoingMessage): boolean => {
+    const account = this.#accountsByName.get(message.account);
+    if (account === undefined) return true;
+    const frame = this.#frames.write(message);
+    const { subjectHash, bytes, subjectStart, subjectEnd } = frame;
+    const route = account.route(subjectHash, bytes, subjectStart, subjectEnd);
+    if (this.#router.publish(account, route, null, frame) === BLOCKED) return false;
+    // Of a queue group with members elsewhere the router picked one of those.
+    const groups = route.groups.filter(({ locals, threads }) => locals.length > 0 && threads.length === 0);
+    if (route.plain.length === 0 && groups.length === 0) return true;
+    const copy = this.#ownInbound.take(frame);
+    this.#handToEngine(route.plain as EngineListener[], copy);
+    for (const group of groups) this.#handToMember(group, copy);
+    return true;
+  };
+
+  // Time
+
+  #setClock(): void {
+    const clock = this.#clock;
+    const nowMs = Date.now();
+    clock.nanos = nowMs === clock.ms ? Math.min(clock.nanos + NANOS_STEP, NANOS_MAX) : 0;
+    clock.ms = nowMs;
+  }
+
+  #tickWithin(ms: number): void {
+    const dueMs = Date.now() + ms;
+    if (this.#tickDueMs <= dueMs) return;
+    if (this.#tickTimer !== null) clearTimeout(this.#tickTimer);
+    this.#tickDueMs = dueMs;
+    this.#tickTimer = setTimeout(this.#tick, ms);
+  }
+
+  /** What is due by the clock, and the store's work in the background. */
+  readonly #tick = (): void => {
+    this.#tickTimer = null;
+    this.#tickDueMs = Infinity;
+    if (this.#stopped) return;
+    this.#setClock();
+    const { ms } = this.#clock;
+    if (this.#engine.nextDueMs() <= ms) this.#engine.tick();
+    const hasMore = this.#store.tick(ms);
+    for (const { file, message } of this.#store.takeReports()) {
+      this.#log('warn', `JetStream store: ${file}: ${message}`);
+    }
+    this.#turn();
+    const nextMs = Math.max(this.#engine.nextDueMs() - Date.now(), 1);
+    this.#tickWithin(Math.ceil(Math.min(nextMs, hasMore ? 1 : IDLE_TICK_MS)));
+  };
+
+  // Effects
+
+  send(
+    account: string,
+    subject: string,
+    reply: string,
+    headers: Uint8Array,
+    payload: Uint8Array,
+    ticket: number,
+  ): void {
+    this.#outgoing.push({ account, subject, reply, headers, payload, ticket });
+  }
+
+  subscribe(subscription: EngineSubscription): void {
+    const { account, subject, queue } = subscription;
+    const listener = new EngineListener(subject, queue, (message) => subscription.receive(message));
+    this.#listeners.set(subscription, listener);
+    this.#accountsByName.get(account)?.subscribe(listener);
+  }
+
+  unsubscribe(subscription: EngineSubscription): void {
+    const listener = this.#listeners.get(subscription);
+    if (listener === undefined) return;
+    this.#listeners.delete(subscription);
+    this.#accountsByName.get(subscription.account)?.unsubscribe(listener);
+  }
+
+  hasInterest(account: string, subject: string): boolean {
+    return this.#accountsByName.get(account)?.routeOf(subject).hasThreads === true;
+  }
+
+  warn(text: string): void {
+    this.#log('warn', text);
+  }
+
+  // Threads
+
+  /** Connects to another thread and tells it everything the engine listens to. */
+  #connectThread(memory: ThreadLinkMemory): void {
+    const { port } = memory;
+    port.unref();
+    this.#links.setLink(memory.thread, {
+      producer: new RingProducer(memory.outRing),
+      consumer: new RingConsumer(memory.inRing),
+      largeSent: new Int32Array(memory.outLarge),
+      largeReceived: new Int32Array(memory.inLarge),
+      postLarge: (payload) => port.postMessage(payload),
+      takeLarge: () => (receiveMessageOnPort(port)?.message as SharedArrayBuffer | undefined) ?? null,
+    });
+    for (const account of this.#accounts) {
+      account?.forEachLocalInterest((subject, queue, weight, filter) =>
+        this.#links.sendInterest(memory.thread, account.index, subject, queue, weight, filter),
+      );
+    }
+  }
+
+  announceInterest(
+    accountIndex: number,
+    subject: string,
+    queue: string | null,
+    weight: number,
+    filter: string,
+  ): void {
+    this.#links.sendInterest(-1, accountIndex, subject, queue, weight, filter);
+  }
+
+  interestChanged(
+    thread: number,
+    accountIndex: number,
+    subject: string,
+    queue: string | null,
+    weight: number,
+    filter: string,
+  ): void {
+    const account = this.#accounts[accountIndex];
+    if (account === undefined) {
+      this.#earlyInterest.hold(accountIndex, { thread, subject, queue, weight, filter });
+    } else account.setThreadInterest(thread, subject, queue, weight, filter);
+  }
+
+  messageArrived(
+    _thread: number,
+    accountIndex: number,
+    frame: MessageFrame,
+    plain: boolean,
+    queues: readonly Uint8Array[],
+    hops: number,
+  ): void {
+    const account = this.#accounts[accountIndex];
+    if (account === undefined) return;
+    const route = account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd);
+    const message = this.#inbound.take(frame);
+    if (plain) this.#handToEngine(route.plain as EngineListener[], message);
+    for (const queue of queues) {
+      const group = memberGroup(route, queue);
+      if (group !== null) this.#handToMember(group, message);
+      else this.#router.deliverFromThread(account, route, frame, false, [queue], hops);
+    }
+  }
+
+  #handToEngine(listeners: readonly EngineListener[], message: InboundMessage): void {
+    for (const listener of listeners) {
+      if (listener.removed) continue;
+      this.#setClock();
+      listener.receive(message);
+    }
+  }
+
+  #handToMember(group: RouteGroup, message: InboundMessage): void {
+    const listener = group.locals[this.#random.below(group.locals.length)] as EngineListener;
+    this.#handToEngine([listener], message);
+  }
+}
+
+/** The group of that name among those that the engine is a member of. */
+function memberGroup(route: Route, name: Uint8Array): RouteGroup | null {
+  const found = route.groups.find(({ nameBytes }) => Buffer.compare(nameBytes, name) === 0);
+  return found !== undefined && found.locals.length > 0 ? found : null;
+}
