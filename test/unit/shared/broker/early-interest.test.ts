@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { EarlyInterest } from '../../../../src/workers/shard/early-interest.ts';
+import { EarlyInterest } from '../../../../src/shared/broker/early-interest.ts';
 
 const interest = (thread: number, subject: string, weight = 1) => ({
   thread,
