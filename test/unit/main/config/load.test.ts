@@ -656,7 +656,7 @@ describe('JetStream', () => {
   test('a domain is one token', () => {
     for (const domain of ['a.b', '*', 'a>']) {
       expect(errors(`jetstream { domain: "${domain}" }`)).toEqual([
-        'x.conf:1:13: invalid domain name: may not contain ".", "*" or ">"',
+        'x.conf:1:12: invalid domain name: may not contain ".", "*" or ">"',
       ]);
     }
   });
