@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os';
 import type { ServerOptions } from '../shared/base/options.ts';
-import { COMPATIBLE_VERSION } from '../shared/base/version.ts';
 import type { FromShard, ServerIdentity, ToShard } from '../workers/shard/contract.ts';
 import { ClientGate } from './listen/client-gate.ts';
 import { createHandOff, type HandOffMethod } from './listen/hand-off.ts';
@@ -311,10 +310,6 @@ export class Daemon {
       default:
         return;
     }
-  }
-
-  get version(): string {
-    return COMPATIBLE_VERSION;
   }
 }
 

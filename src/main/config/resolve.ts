@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { isBcrypt } from '../../shared/auth/authenticate.ts';
 import {
   type AccountOptions,
   DEFAULT_SYSTEM_ACCOUNT,
@@ -24,20 +25,13 @@ import { emptyTlsDraft, resolveTls } from './tls-block.ts';
 const AUTH_TIMEOUT_MS = 2000;
 const AUTH_TIMEOUT_AFTER_TLS_MS = 1000;
 
-const BCRYPT = /^\$2[abxy]\$\d{2}\$/;
-
-/** Whether a password or token is a bcrypt hash. */
-export function isBcryptHash(password: string): boolean {
-  return BCRYPT.test(password);
-}
-
 /** Whether the start-up log should warn of passwords in clear; tokens alone don't count. */
 export function hasPlaintextPasswords(options: ServerOptions): boolean {
   const { password } = options.authorization;
-  if (password !== '' && !isBcryptHash(password)) return true;
+  if (password !== '' && !isBcrypt(password)) return true;
   return options.users.some((user) => {
     if (options.noAuthUserGenerated && user.user === options.noAuthUser) return false;
-    return !isBcryptHash(user.password);
+    return !isBcrypt(user.password);
   });
 }
 

@@ -97,7 +97,6 @@ export class ClientConnection implements Subscriber, ParserClient {
   stallRequested = false;
   /** Its bytes arrive in chunks that are copied into the read region (TLS, or after a look at the first bytes). */
   copies = false;
-  parsing = false;
   /** The publish about to be parsed was put off before: what precedes delivery isn't done twice. */
   resumedBlocked = false;
   // Output

@@ -143,11 +143,9 @@ export class Input {
     const parser = this.#parser;
     const shard = this.#shard;
     const { inMsgs, inBytes } = connection;
-    connection.parsing = true;
     shard.parsingConnection = connection;
     const rest = parser.parse(connection, bytes, view, start, end);
     shard.parsingConnection = null;
-    connection.parsing = false;
     const { outcome, neededBytes } = parser;
     connection.lastActivityMs = shard.nowMs;
     if (connection.inMsgs !== inMsgs)

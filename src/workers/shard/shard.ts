@@ -60,7 +60,6 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   parsingConnection: ClientConnection | null = null;
   nowMs = Date.now();
   authRequired = false;
-  lameDuck = false;
   readonly counters: Float64Array;
   readonly accountConnections: Int32Array;
   readonly ownAccountConnections: Int32Array;
@@ -418,7 +417,6 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   /** Lame duck: clients are told, so that they move on by themselves. */
   enterLameDuck(): void {
-    this.lameDuck = true;
     for (const connection of this.connections.values()) this.session.login.sendAsyncInfo(connection, true);
   }
 
