@@ -11,6 +11,8 @@
  * the order they were handed over, so one held back holds back those behind it to the same subject.
  */
 
+import type { StoredMessage } from './store/contract.ts';
+
 const NO_BYTES = new Uint8Array(0);
 
 /** Ticket of a message that waits for nothing. */
@@ -85,6 +87,23 @@ export interface EngineSubscription {
   receive(message: InboundMessage): void;
 }
 
+/**
+ * Where a consumer sends messages: the subject of a push consumer, the inbox of a pull request. Keep it as long as it is
+ * sent to; the host remembers the route in it.
+ */
+export interface Destination {
+  /** Whether anybody listens there now. */
+  readonly hasInterest: boolean;
+}
+
+/** Told when interest on a subject begins or ends, in a later step than the one that asked. */
+export interface InterestWatch {
+  readonly account: string;
+  /** Wire form, literal. */
+  readonly subject: string;
+  interestChanged(): void;
+}
+
 /** What the engine wants done. */
 export interface Effects {
   /**
@@ -103,6 +122,27 @@ export interface Effects {
     payload: Uint8Array,
     ticket: number,
   ): void;
+  /** @param subject wire form, literal */
+  destination(account: string, subject: string): Destination;
+  /**
+   * Hands a stored message to those who listen at a destination; what they see is the message's own subject. It leaves
+   * at once, in order with what was sent before it without a ticket. The message's bytes are kept by reference.
+   *
+   * @param reply wire form, the subject that acknowledges
+   * @param headers block in place of the stored one; null: as stored
+   * @param withPayload false: the payload is left out
+   */
+  deliver(
+    destination: Destination,
+    message: StoredMessage,
+    reply: string,
+    headers: Uint8Array | null,
+    withPayload: boolean,
+  ): void;
+  /** So much waits to leave that nothing should be delivered until `runReady` is called again. */
+  readonly congested: boolean;
+  watchInterest(watch: InterestWatch): void;
+  unwatchInterest(watch: InterestWatch): void;
   subscribe(subscription: EngineSubscription): void;
   unsubscribe(subscription: EngineSubscription): void;
   /** Whether anybody but the engine would receive a message on the subject: advisories are made only then. */

@@ -63,6 +63,19 @@ export interface TimedWork {
   tick(): void;
 }
 
+/** Somebody with messages to deliver. */
+export interface ReadyWork {
+  /**
+   * Delivers at most so many messages, fewer when the effects are congested.
+   *
+   * @returns whether there may be more to deliver at once
+   */
+  run(most: number): boolean;
+}
+
+/** Messages one consumer delivers before it is another's turn. */
+const READY_PORTION = 256;
+
 /** Key of a stream's configuration in its store's metadata. */
 export const CONFIG_KEY = 'config';
 
@@ -114,6 +127,7 @@ export class JetStream {
   readonly timed = new Set<TimedWork>();
   readonly #accounts = new Map<string, AccountJetStream>();
   readonly #woken = new Set<Stream>();
+  #ready = new Set<ReadyWork>();
 
   constructor(options: JetStreamOptions, host: JetStreamHost) {
     this.options = options;
@@ -177,6 +191,32 @@ export class JetStream {
   /** A stream has something to do that no clock tells of. */
   wake(stream: Stream): void {
     this.#woken.add(stream);
+  }
+
+  /** Asks for a turn of `runReady`. Asking twice is asking once. */
+  ready(work: ReadyWork): void {
+    this.#ready.add(work);
+  }
+
+  unready(work: ReadyWork): void {
+    this.#ready.delete(work);
+  }
+
+  /**
+   * Lets those deliver who asked, in turns. The host calls it when what they would deliver is committed, so that nobody is
+   * handed a message that a crash could still take back.
+   *
+   * @returns whether somebody still has something to deliver, because `mostPortions` were handed out or the effects are congested
+   */
+  runReady(mostPortions: number): boolean {
+    const { effects } = this;
+    for (let portions = 0; this.#ready.size > 0; portions++) {
+      if (portions === mostPortions || effects.congested) return true;
+      const [work] = this.#ready;
+      this.#ready.delete(work!);
+      if (work!.run(READY_PORTION)) this.#ready.add(work!);
+    }
+    return false;
   }
 
   /** When `tick` is to be called next. Unix milliseconds; 0 is at once, Infinity never. */
