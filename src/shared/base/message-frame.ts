@@ -12,6 +12,8 @@ export class MessageFrame {
   subjectStart = 0;
   subjectEnd = 0;
   subjectHash = 0;
+  /** Bytes of the subject that subscribers see, between `subjectEnd` and `tailStart`; 0: they see the subject itself. */
+  shownBytes = 0;
   /** `[reply ]size\r\npayload\r\n`, canonical (PUB) or `[reply ]header-size size\r\n…` (HPUB): what follows `MSG subject sid `. */
   tailStart = 0;
   tailEnd = 0;

@@ -2,8 +2,9 @@ import { hashLatin1, latin1, latin1Bytes } from '../base/latin1.ts';
 import type { AccountLimits } from '../base/options.ts';
 import type { MappingSet } from '../subject/mapping.ts';
 import { hasWildcard } from '../subject/subject.ts';
-import { Sublist } from '../subject/sublist.ts';
+import { Sublist, type SublistMatch } from '../subject/sublist.ts';
 import { Route, RouteCache, type RouteGroup } from './route.ts';
+import { type FamilySource, RouteFamilies } from './route-family.ts';
 import { type Interest, type Subscription, ThreadInterest } from './subscription.ts';
 
 /** Told of each change of this thread's interest, so that the other threads learn of it. */
@@ -38,7 +39,7 @@ function interestKey(subject: string, queue: string | null, filter: string): str
  * One account on one thread: its subscriptions, the other threads' interest, and the routes prepared from both. Accounts
  * share nothing, so isolation of tenants is a matter of which object a connection points to.
  */
-export class Account {
+export class Account implements FamilySource {
   /** The same on all threads, never reused. */
   readonly index: number;
   readonly name: string;
@@ -46,8 +47,11 @@ export class Account {
   mappings: MappingSet | null = null;
   readonly sublist = new Sublist<Interest>();
   readonly routes = new RouteCache();
+  readonly #families = new RouteFamilies(this);
   /** Routes of earlier generations are invalid. */
   generation = 0;
+  /** Grows with every change that may have changed a route. */
+  version = 0;
   readonly traffic: AccountTraffic = { inMsgs: 0, inBytes: 0, outMsgs: 0, outBytes: 0, slowConsumers: 0 };
   localSubscriptions = 0;
   /** Hashes of subjects looked up once. */
@@ -157,6 +161,7 @@ export class Account {
 
   /** Ends the current generation of routes: permissions, mappings or wildcard interest changed. */
   invalidateRoutes(): void {
+    this.version++;
     this.generation++;
     this.routes.clear();
   }
@@ -165,7 +170,22 @@ export class Account {
   route(hash: number, bytes: Uint8Array, start: number, end: number): Route {
     const cached = this.routes.find(hash, bytes, start, end);
     if (cached !== null && !cached.stale) return cached;
-    return this.prepareRoute(latin1(bytes, start, end), hash, cached !== null || this.#seenBefore(hash));
+    const lasting = cached !== null || this.#seenBefore(hash);
+    if (!lasting && this.#cacheRoutes) {
+      const member = this.#families.find(hash, bytes, start, end);
+      if (member !== null) return member;
+    }
+    return this.prepareRoute(latin1(bytes, start, end), hash, lasting);
+  }
+
+  /** Whether all `<prefix>.<token>` have the same destinations, and then a route with them. */
+  familyModel(prefix: string): Route | null {
+    if (this.sublist.variesBelow(prefix)) return null;
+    const subject = `${prefix}.x`;
+    const match = this.sublist.match(subject);
+    for (const interest of match.plain) if (deniesSome(interest)) return null;
+    for (const members of match.queues?.values() ?? []) if (members.some(deniesSome)) return null;
+    return this.#build(new Route(subject, 0, this.generation, false), match);
   }
 
   /** The route for a subject that exists as text only (mapped, or the server's own). */
@@ -179,7 +199,17 @@ export class Account {
    */
   prepareRoute(subject: string, hash: number, lasting: boolean): Route {
     const route = new Route(subject, hash, this.generation, lasting);
-    const match = this.sublist.match(subject);
+    this.#build(route, this.sublist.match(subject));
+    if (!lasting || !this.#cacheRoutes) route.stale = true;
+    else if (!this.routes.add(route)) {
+      this.invalidateRoutes();
+      return this.prepareRoute(subject, hash, lasting);
+    }
+    return route;
+  }
+
+  #build(route: Route, match: SublistMatch<Interest>): Route {
+    const { subject } = route;
     for (const interest of match.plain) {
       if (interest.thread >= 0) {
         if (!route.threads.includes(interest.thread)) route.threads.push(interest.thread);
@@ -193,11 +223,6 @@ export class Account {
     }
     route.hasThreads = route.threads.length > 0 || route.groups.some((group) => group.threads.length > 0);
     route.onlyPlain = route.groups.length === 0 && !route.hasThreads;
-    if (!lasting || !this.#cacheRoutes) route.stale = true;
-    else if (!this.routes.add(route)) {
-      this.invalidateRoutes();
-      return this.prepareRoute(subject, hash, lasting);
-    }
     return route;
   }
 
@@ -211,8 +236,12 @@ export class Account {
   }
 
   #subjectChanged(subject: string): void {
+    this.version++;
     if (hasWildcard(subject)) this.invalidateRoutes();
-    else this.routes.invalidate(subject, hashLatin1(subject));
+    else {
+      this.routes.invalidate(subject, hashLatin1(subject));
+      this.#families.drop(latin1Bytes(subject));
+    }
   }
 
   #count(subscription: Subscription, change: number): void {
@@ -227,6 +256,12 @@ export class Account {
       this.#announcer.announceInterest(this.index, subject, queue, weight, filter);
     }
   }
+}
+
+/** Whether there are subjects that this interest must not be given. */
+function deniesSome(interest: Interest): boolean {
+  if (interest.thread >= 0) return (interest as ThreadInterest).hasFilter;
+  return ((interest as Subscription).subscriber.deliveryFilter ?? '') !== '';
 }
 
 function addGroup(route: Route, subject: string, name: string, members: Interest[]): void {

@@ -1,5 +1,5 @@
 import type { PermissionSet } from '../auth/permissions.ts';
-import { latin1Bytes } from '../base/latin1.ts';
+import { latin1, latin1Bytes } from '../base/latin1.ts';
 import {
   ROUTE_CACHE_MAX_ENTRIES,
   ROUTE_CACHE_MAX_PROBES,
@@ -35,6 +35,10 @@ const PERMIT_DENIED = 2;
 
 const NO_BYTES = new Uint8Array(0);
 const SCRATCH_HEAD_BYTES = 1024;
+const SPACE = 32;
+/** `HMSG ` in front of the subject, and the space behind it. */
+const SUBJECT_OFFSET = 5;
+const HEAD_EXTRA_BYTES = 6;
 
 /**
  * Heads of one-time routes. Such a route is used up before the next one is made; several take turns all the same, so that
@@ -63,16 +67,19 @@ function writeHead(head: Uint8Array, subject: string): void {
   head[5 + length] = 0x20;
 }
 
+const MEMBER_HEAD_BYTES = 256;
+
 export class Route {
-  readonly subject: string;
+  /** Null for a member of a family until somebody asks: most are delivered without. */
+  #subject: string | null;
   readonly subjectBytes: Uint8Array;
-  readonly hash: number;
+  hash: number;
   readonly generation: number;
   stale = false;
   /** `HMSG <subject> `; MSG begins one byte later. */
-  readonly head: Uint8Array;
-  readonly headView: DataView;
-  readonly headBytes: number;
+  head: Uint8Array;
+  headView: DataView;
+  headBytes: number;
   readonly plain: Subscription[] = [];
   readonly groups: RouteGroup[] = [];
   /** Threads with plain interest. */
@@ -80,7 +87,7 @@ export class Route {
   /** Nothing but local plain subscriptions: the common, fast case. */
   onlyPlain = true;
   /** The server keeps this subject for itself: a publish of a client must be looked at. */
-  readonly reserved: boolean;
+  reserved: boolean;
   /** Any thread, through plain or queue interest. */
   hasThreads = false;
   #permits: Uint8Array | null = null;
@@ -90,7 +97,7 @@ export class Route {
    *   for every one-time subject (inboxes) costs more than matching it
    */
   constructor(subject: string, hash: number, generation: number, lasting = true) {
-    this.subject = subject;
+    this.#subject = subject;
     this.hash = hash;
     this.generation = generation;
     this.headBytes = subject.length + 6;
@@ -107,6 +114,46 @@ export class Route {
       writeHead(scratch.head, subject);
     }
     this.reserved = subject.startsWith('_GR_.') || subject.startsWith('$NRG.');
+  }
+
+  /** latin1. */
+  get subject(): string {
+    this.#subject ??= latin1(this.head, SUBJECT_OFFSET, this.headBytes - 1);
+    return this.#subject;
+  }
+
+  /** A route with the destinations of `model`, to be given a subject by `become`. */
+  static member(model: Route): Route {
+    const route = new Route('', 0, model.generation);
+    route.stale = true;
+    route.plain.push(...model.plain);
+    route.groups.push(...model.groups);
+    route.threads.push(...model.threads);
+    route.hasThreads = model.hasThreads;
+    route.onlyPlain = model.onlyPlain;
+    route.reserved = model.reserved;
+    route.#setHead(MEMBER_HEAD_BYTES);
+    return route;
+  }
+
+  /** Takes the subject `bytes[start, end)`: the route is then that subject's until the next call. */
+  become(hash: number, bytes: Uint8Array, start: number, end: number): this {
+    const length = end - start;
+    if (length + HEAD_EXTRA_BYTES + WORD_SLACK_BYTES > this.head.length)
+      this.#setHead(2 * length + MEMBER_HEAD_BYTES);
+    const { head } = this;
+    for (let i = 0; i < length; i++) head[SUBJECT_OFFSET + i] = bytes[start + i]!;
+    head[SUBJECT_OFFSET + length] = SPACE;
+    this.headBytes = length + HEAD_EXTRA_BYTES;
+    this.hash = hash;
+    this.#subject = null;
+    return this;
+  }
+
+  #setHead(bytes: number): void {
+    this.head = new Uint8Array(bytes);
+    this.headView = new DataView(this.head.buffer);
+    writeHead(this.head, '');
   }
 
   /** Whether the permission set allows publishing on this subject; asked once per set. */

@@ -7,7 +7,7 @@ import {
 import type { MessageFrame } from '../base/message-frame.ts';
 import type { Prng } from '../base/prng.ts';
 import type { Account } from './account.ts';
-import type { Route, RouteGroup } from './route.ts';
+import { Route, type RouteGroup } from './route.ts';
 import type { Subscriber, Subscription } from './subscription.ts';
 import type { ThreadLinks } from './thread-links.ts';
 
@@ -48,6 +48,8 @@ export class Router {
   /** Queue groups picked for each thread by the message under way. */
   readonly #picked: RouteGroup[][] = [];
   readonly #pickedThreads: number[] = [];
+  /** The head of a message that is shown under another subject than the one it is routed by. */
+  readonly #shown = Route.member(new Route('', 0, 0));
 
   constructor(host: RouterHost, links: ThreadLinks | null, random: Prng) {
     this.#host = host;
@@ -183,7 +185,8 @@ export class Router {
   }
 
   /** Appends `[H]MSG subject sid [reply] sizes CRLF payload CRLF` to the subscriber's outbox. */
-  #deliver(route: Route, subscription: Subscription, subscriber: Subscriber, frame: MessageFrame): void {
+  #deliver(routed: Route, subscription: Subscription, subscriber: Subscriber, frame: MessageFrame): void {
+    const route = frame.shownBytes === 0 ? routed : this.#show(frame);
     const withHeaders = frame.headerBytes > 0 && subscriber.headers;
     if (frame.headerBytes >= 0 && !withHeaders) {
       this.#deliverStripped(route, subscription, subscriber, frame);
@@ -226,6 +229,10 @@ export class Router {
     if (subscriber.observesDeliveries) this.#host.messageDelivered(subscription, route, frame);
     if (++subscription.delivered === subscription.maxDeliveries)
       this.#host.subscriptionExhausted(subscription);
+  }
+
+  #show(frame: MessageFrame): Route {
+    return this.#shown.become(0, frame.bytes, frame.tailStart - frame.shownBytes, frame.tailStart);
   }
 
   /** @returns false when the bytes are too many to be placed in one piece */

@@ -59,6 +59,10 @@ export class ThreadInterest {
     this.#filter = filter === '' ? null : filterOf(filter);
   }
 
+  get hasFilter(): boolean {
+    return this.#filter !== null;
+  }
+
   /** Whether its members may not be given a message on this subject. */
   denies(subject: string): boolean {
     return this.#filter?.deniesDelivery(subject, this.queue) === true;

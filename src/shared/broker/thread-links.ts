@@ -1,5 +1,10 @@
 import { latin1, latin1Bytes } from '../base/latin1.ts';
-import { LARGE_IN_FLIGHT_MAX_BYTES, RING_CONTROL_RESERVE_BYTES, WORD_SLACK_BYTES } from '../base/limits.ts';
+import {
+  LARGE_IN_FLIGHT_MAX_BYTES,
+  RING_CONTROL_RESERVE_BYTES,
+  WORD_COPY_MAX_BYTES,
+  WORD_SLACK_BYTES,
+} from '../base/limits.ts';
 import { MessageFrame } from '../base/message-frame.ts';
 import type { SharedPayload } from '../base/outbox.ts';
 import * as record from '../mail/records.ts';
@@ -360,7 +365,8 @@ export class ThreadLinks {
     frame.subjectHash = view.getInt32(offset + record.MESSAGE_HASH, true);
     frame.subjectStart = offset + record.MESSAGE_BYTES;
     frame.subjectEnd = frame.subjectStart + view.getInt32(offset + record.MESSAGE_SUBJECT_LENGTH, true);
-    frame.tailStart = frame.subjectEnd;
+    frame.shownBytes = view.getInt32(offset + record.MESSAGE_SHOWN_LENGTH, true);
+    frame.tailStart = frame.subjectEnd + frame.shownBytes;
     frame.tailEnd = frame.tailStart + view.getInt32(offset + record.MESSAGE_TAIL_LENGTH, true);
     frame.replyBytes = view.getInt32(offset + record.MESSAGE_REPLY_LENGTH, true);
     frame.headerBytes = view.getInt32(offset + record.MESSAGE_HEADER_LENGTH, true);
@@ -406,6 +412,7 @@ export class ThreadLinks {
 /** Bytes of a message record: what comes behind the tail must leave room for word copies to read too far. */
 function messageLength(frame: MessageFrame, groups: readonly RouteGroup[]): number {
   let length = record.MESSAGE_BYTES + WORD_SLACK_BYTES + (frame.subjectEnd - frame.subjectStart);
+  length += frame.shownBytes;
   length += frame.tailEnd - frame.tailStart;
   for (let i = 0; i < groups.length; i++)
     length += groups[i]!.nameBytes.length + record.QUEUE_NAME_LENGTH_BYTES;
@@ -431,10 +438,22 @@ function writeMessage(
   view.setInt32(offset + record.MESSAGE_PAYLOAD_LENGTH, frame.payloadBytes, true);
   view.setInt32(offset + record.MESSAGE_TAIL_LENGTH, tailBytes, true);
   view.setInt32(offset + record.MESSAGE_FLAGS, flags, true);
+  view.setInt32(offset + record.MESSAGE_SHOWN_LENGTH, frame.shownBytes, true);
   let at = offset + record.MESSAGE_BYTES;
-  for (let i = 0; i < subjectBytes; i++) bytes[at + i] = frame.bytes[frame.subjectStart + i]!;
+  const source = frame.bytes;
+  for (let i = 0; i < subjectBytes; i++) bytes[at + i] = source[frame.subjectStart + i]!;
   at += subjectBytes;
-  bytes.set(frame.bytes.subarray(frame.tailStart, frame.tailEnd), at);
+  const { shownBytes, tailStart } = frame;
+  if (shownBytes > 0) {
+    for (let i = 0; i < shownBytes; i++) bytes[at + i] = source[tailStart - shownBytes + i]!;
+    at += shownBytes;
+  }
+  if (tailBytes <= WORD_COPY_MAX_BYTES) {
+    const words = frame.view;
+    for (let i = 0; i < tailBytes; i += 4) view.setInt32(at + i, words.getInt32(tailStart + i, true), true);
+  } else {
+    bytes.set(source.subarray(tailStart, frame.tailEnd), at);
+  }
   at += tailBytes;
   const queuesStart = at;
   for (let i = 0; i < groups.length; i++) {

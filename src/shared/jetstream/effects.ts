@@ -11,6 +11,7 @@
  * the order they were handed over, so one held back holds back those behind it to the same subject.
  */
 
+import { latin1 } from '../base/latin1.ts';
 import type { StoredMessage } from './store/contract.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -29,23 +30,29 @@ export class InboundMessage {
   headerEnd = 0;
   payloadStart = 0;
   payloadEnd = 0;
-  /** latin1; empty is none. */
-  reply = '';
+  /** The reply subject; an empty range is none. */
+  replyStart = 0;
+  replyEnd = 0;
   #subject: string | null = null;
+  #reply: string | null = null;
 
   /** The subject as a latin1 string. */
   get subject(): string {
-    this.#subject ??= Buffer.from(
-      this.bytes.buffer,
-      this.bytes.byteOffset + this.subjectStart,
-      this.subjectEnd - this.subjectStart,
-    ).toString('latin1');
+    this.#subject ??= latin1(this.bytes, this.subjectStart, this.subjectEnd);
     return this.#subject;
+  }
+
+  /** The reply subject as a latin1 string; empty is none. */
+  get reply(): string {
+    this.#reply ??=
+      this.replyEnd === this.replyStart ? '' : latin1(this.bytes, this.replyStart, this.replyEnd);
+    return this.#reply;
   }
 
   /** To be called by the host when it has changed the offsets. */
   renew(): void {
     this.#subject = null;
+    this.#reply = null;
   }
 
   /** The header block, empty when there is none; a view. */
@@ -60,8 +67,10 @@ export class InboundMessage {
 
   /** Fills the message from parts; they are copied. */
   set(subject: string, reply: string, headers: Uint8Array, payload: Uint8Array): this {
-    const bytes = new Uint8Array(subject.length + headers.length + payload.length);
+    const end = subject.length + headers.length + payload.length;
+    const bytes = new Uint8Array(end + reply.length);
     for (let i = 0; i < subject.length; i++) bytes[i] = subject.charCodeAt(i);
+    for (let i = 0; i < reply.length; i++) bytes[end + i] = reply.charCodeAt(i);
     bytes.set(headers, subject.length);
     bytes.set(payload, subject.length + headers.length);
     this.bytes = bytes;
@@ -70,8 +79,10 @@ export class InboundMessage {
     this.headerStart = subject.length;
     this.headerEnd = subject.length + headers.length;
     this.payloadStart = this.headerEnd;
-    this.payloadEnd = bytes.length;
-    this.reply = reply;
+    this.payloadEnd = end;
+    this.replyStart = end;
+    this.replyEnd = end + reply.length;
+    this.#reply = reply;
     this.#subject = subject;
     return this;
   }
@@ -122,20 +133,37 @@ export interface Effects {
     payload: Uint8Array,
     ticket: number,
   ): void;
+  /**
+   * Acknowledges a stored message: publishes `<prefix>"seq":<sequence>}` on `bytes[replyStart, replyEnd)`. The same as `send`,
+   * without making strings of it.
+   *
+   * @param prefix beginning of a JSON object
+   * @param ticket as for `send`
+   */
+  acknowledge(
+    account: string,
+    bytes: Uint8Array,
+    replyStart: number,
+    replyEnd: number,
+    prefix: Uint8Array,
+    sequence: number,
+    ticket: number,
+  ): void;
   /** @param subject wire form, literal */
   destination(account: string, subject: string): Destination;
   /**
    * Hands a stored message to those who listen at a destination; what they see is the message's own subject. It leaves
    * at once, in order with what was sent before it without a ticket. The message's bytes are kept by reference.
    *
-   * @param reply wire form, the subject that acknowledges
+   * @param reply wire form, the subject that acknowledges: the first `replyBytes` of it, good during the call
    * @param headers block in place of the stored one; null: as stored
    * @param withPayload false: the payload is left out
    */
   deliver(
     destination: Destination,
     message: StoredMessage,
-    reply: string,
+    reply: Uint8Array,
+    replyBytes: number,
     headers: Uint8Array | null,
     withPayload: boolean,
   ): void;

@@ -127,7 +127,9 @@ export class JetStream {
   readonly timed = new Set<TimedWork>();
   readonly #accounts = new Map<string, AccountJetStream>();
   readonly #woken = new Set<Stream>();
-  #ready = new Set<ReadyWork>();
+  readonly #ready = new Set<ReadyWork>();
+  /** The store's ticket after the last message was stored: who is handed one waits for this. */
+  appendedTicket = 0;
 
   constructor(options: JetStreamOptions, host: JetStreamHost) {
     this.options = options;
@@ -196,6 +198,11 @@ export class JetStream {
   /** Asks for a turn of `runReady`. Asking twice is asking once. */
   ready(work: ReadyWork): void {
     this.#ready.add(work);
+  }
+
+  /** Whether somebody asked for a turn. */
+  get hasReady(): boolean {
+    return this.#ready.size > 0;
   }
 
   unready(work: ReadyWork): void {

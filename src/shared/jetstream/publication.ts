@@ -4,7 +4,7 @@
  *
  * Parts are offsets into buffers; the subject becomes a string only when somebody asks.
  */
-import { latin1Bytes } from '../base/latin1.ts';
+import { latin1, latin1Bytes } from '../base/latin1.ts';
 import { EMPTY_BYTES, type InboundMessage } from './effects.ts';
 import { NO_PUBLISH_HEADERS, type PublishHeaders, readPublishHeaders } from './publish-headers.ts';
 
@@ -18,8 +18,10 @@ export class Publication {
   payloadBytes: Uint8Array = EMPTY_BYTES;
   payloadStart = 0;
   payloadEnd = 0;
-  /** latin1; empty is none. */
-  reply = '';
+  /** The reply subject in `replyBytes`; an empty range is none. */
+  replyBytes: Uint8Array = EMPTY_BYTES;
+  replyStart = 0;
+  replyEnd = 0;
   headers: Readonly<PublishHeaders> = NO_PUBLISH_HEADERS;
   /** Copied from another stream: checks of what clients may say are left out. */
   sourced = false;
@@ -41,6 +43,7 @@ export class Publication {
   /** What `rollup` says when it is allowed. */
   rollup: 'none' | 'sub' | 'all' = 'none';
   #subject: string | null = null;
+  #reply: string | null = null;
 
   /** Takes over a message by reference. */
   adopt(message: InboundMessage): this {
@@ -53,7 +56,10 @@ export class Publication {
     this.payloadBytes = message.bytes;
     this.payloadStart = message.payloadStart;
     this.payloadEnd = message.payloadEnd;
-    this.reply = message.reply;
+    this.replyBytes = message.bytes;
+    this.replyStart = message.replyStart;
+    this.replyEnd = message.replyEnd;
+    this.#reply = null;
     this.#subject = null;
     this.#reset();
     this.headers =
@@ -66,7 +72,7 @@ export class Publication {
   /** Makes a message of parts, by reference. */
   compose(subject: string, headers: Uint8Array, payload: Uint8Array): this {
     this.setSubject(subject);
-    this.reply = '';
+    this.setReply('');
     this.#reset();
     this.setHeaderBlock(headers);
     this.headers = headers.length > 0 ? readPublishHeaders(headers, 0, headers.length) : NO_PUBLISH_HEADERS;
@@ -90,17 +96,13 @@ export class Publication {
   /** A copy that holds its own bytes, to be kept beyond the step. */
   detach(): Publication {
     const copy = new Publication().compose(this.subject, this.headerBlock().slice(), this.payload().slice());
-    copy.reply = this.reply;
+    copy.setReply(this.reply);
     return copy;
   }
 
   /** latin1. */
   get subject(): string {
-    this.#subject ??= Buffer.from(
-      this.subjectBytes.buffer,
-      this.subjectBytes.byteOffset + this.subjectStart,
-      this.subjectEnd - this.subjectStart,
-    ).toString('latin1');
+    this.#subject ??= latin1(this.subjectBytes, this.subjectStart, this.subjectEnd);
     return this.#subject;
   }
 
@@ -109,6 +111,24 @@ export class Publication {
     this.subjectBytes = latin1Bytes(subject);
     this.subjectStart = 0;
     this.subjectEnd = subject.length;
+  }
+
+  get hasReply(): boolean {
+    return this.replyEnd > this.replyStart;
+  }
+
+  /** latin1; empty is none. */
+  get reply(): string {
+    this.#reply ??= this.hasReply ? latin1(this.replyBytes, this.replyStart, this.replyEnd) : '';
+    return this.#reply;
+  }
+
+  /** @param reply latin1, empty for none */
+  setReply(reply: string): void {
+    this.#reply = reply;
+    this.replyBytes = reply === '' ? EMPTY_BYTES : latin1Bytes(reply);
+    this.replyStart = 0;
+    this.replyEnd = reply.length;
   }
 
   /** A view. */

@@ -16,7 +16,8 @@ import { MessageDraft } from './store/contract.ts';
 import type { Stream } from './stream.ts';
 import { formatDuration, formatTime, joinTime, NANOS_PER_SECOND } from './time.ts';
 
-const FAST_REPLY_SUFFIX = '.$FI';
+/** `.$FI` */
+const FAST_REPLY_SUFFIX = [0x2e, 0x24, 0x46, 0x49];
 const draft = new MessageDraft();
 const single = new Publication();
 
@@ -35,7 +36,7 @@ const FAILED: PublishOutcome = { sequence: 0, duplicate: false, error: null };
 export function receive(stream: Stream, message: InboundMessage): void {
   if (stream.closed || stream.config.mirror !== null) return;
   const publication = single.adopt(message);
-  if (message.reply.endsWith(FAST_REPLY_SUFFIX) && stream.fastBatches.receive(publication)) return;
+  if (isFastReply(message) && stream.fastBatches.receive(publication)) return;
   if (publication.headers['Nats-Batch-Id'] !== null) {
     stream.atomicBatches.receive(publication);
     return;
@@ -44,13 +45,31 @@ export function receive(stream: Stream, message: InboundMessage): void {
   reply(stream, publication, outcome);
 }
 
+function isFastReply({ bytes, replyStart, replyEnd }: InboundMessage): boolean {
+  const at = replyEnd - FAST_REPLY_SUFFIX.length;
+  if (at < replyStart || bytes[replyEnd - 1] !== FAST_REPLY_SUFFIX[3]) return false;
+  return FAST_REPLY_SUFFIX.every((byte, i) => bytes[at + i] === byte);
+}
+
 function reply(stream: Stream, publication: Publication, outcome: PublishOutcome): void {
-  if (publication.reply === '' || stream.config.noAck) return;
-  if (outcome.error !== null) refuse(stream, publication.reply, outcome.error);
-  else if (outcome.sequence > 0) {
+  if (!publication.hasReply || stream.config.noAck) return;
+  const { sequence, duplicate, error } = outcome;
+  if (error !== null) refuse(stream, publication.reply, error);
+  else if (sequence > 0 && !duplicate && publication.counterTotal === null) {
+    const { replyBytes, replyStart, replyEnd } = publication;
+    stream.engine.effects.acknowledge(
+      stream.account.name,
+      replyBytes,
+      replyStart,
+      replyEnd,
+      stream.ackPrefixBytes,
+      sequence,
+      stream.ticket,
+    );
+  } else if (sequence > 0) {
     const total = publication.counterTotal;
-    const more = outcome.duplicate ? DUPLICATE_MEMBER : total === null ? '' : counterMember(total);
-    acknowledge(stream, publication.reply, ackText(stream, outcome.sequence, more));
+    const more = duplicate ? DUPLICATE_MEMBER : total === null ? '' : counterMember(total);
+    acknowledge(stream, publication.reply, ackText(stream, sequence, more));
   }
 }
 
@@ -118,7 +137,9 @@ function append(stream: Stream, p: Publication): number {
   draft.timestampNanos = p.timestampMs < 0 ? clock.nanos : p.timestampNanos;
   draft.ttlSeconds = p.ttlSeconds;
   draft.sequence = p.sequence;
-  return stream.store.append(draft);
+  const sequence = stream.store.append(draft);
+  if (stream.store.storage === 'file') stream.engine.appendedTicket = stream.engine.store.ticket;
+  return sequence;
 }
 
 /** Nothing is said to the publisher unless it is about room: that another server may have. */

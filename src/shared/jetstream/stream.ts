@@ -16,7 +16,7 @@ import type { AccountJetStream } from './account-jetstream.ts';
 import { AtomicBatches } from './atomic-batch.ts';
 import { DedupeWindow } from './dedupe.ts';
 import { DirectGet } from './direct-get.ts';
-import { type EngineSubscription, type InboundMessage, NO_TICKET } from './effects.ts';
+import { type EngineSubscription, type InboundMessage, NO_TICKET, textBytes } from './effects.ts';
 import { ExpiryQueue } from './expiry-queue.ts';
 import { FastBatches } from './fast-batch.ts';
 import type { JetStream } from './jetstream.ts';
@@ -76,6 +76,8 @@ export class Stream {
   lastMsgId = '';
   /** `{"stream":"S",` and perhaps the domain: what every acknowledgement begins with. */
   readonly ackPrefix: string;
+  /** UTF-8. */
+  readonly ackPrefixBytes: Uint8Array;
   subjectTransform: Transform | null = null;
   republish: Transform | null = null;
   #config: StreamConfig;
@@ -93,6 +95,7 @@ export class Stream {
     this.createdNs = createdNs;
     this.store = store;
     this.ackPrefix = `{"stream":${jsonString(config.name)},${account.engine.domainMember}`;
+    this.ackPrefixBytes = textBytes(this.ackPrefix);
     this.dedupe = new DedupeWindow(durationMs(config.duplicateWindowNs));
     this.atomicBatches = new AtomicBatches(this);
     this.fastBatches = new FastBatches(this);

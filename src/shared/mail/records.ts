@@ -6,10 +6,11 @@
  *
  *    0        4       8            12         16          20           24        28     32
  *   ┌────────┬───────┬────────────┬──────────┬───────────┬────────────┬─────────┬──────┬────────────┐
- *   │account │ hash  │ subjectLen │ replyLen │ headerLen │ payloadLen │ tailLen │flags │ queuesLen  │
+ *   │account │ hash  │ subjectLen │ replyLen │ headerLen │ payloadLen │ tailLen │flags │ queuesLen  │ shownLen
  *   ├────────┴───────┴────────────┴──────────┴───────────┴────────────┴─────────┴──────┴────────────┤
- *   │ subject … │ tail: [reply ]size\r\npayload\r\n … │ queues: { length, name … } …     │ slack      │
+ *   │ subject … │ shown … │ tail: [reply ]size\r\npayload\r\n … │ queues: { length, name … } …     │ slack      │
  *   └────────────────────────────────────────────────────────────────────────────────────────────────┘
+ *   shown: the subject that subscribers see where it isn't the one they are found by (deliveries of consumers).
  *   flags: bit 0 deliver to plain subscriptions, bits 8–15 how many threads passed the message on.
  *
  * INTEREST (type 2): the sender's interest in (subject, queue) is now `weight` members; 0 is none.
@@ -44,7 +45,8 @@ export const MESSAGE_PAYLOAD_LENGTH = 20;
 export const MESSAGE_TAIL_LENGTH = 24;
 export const MESSAGE_FLAGS = 28;
 export const MESSAGE_QUEUES_LENGTH = 32;
-export const MESSAGE_BYTES = 36;
+export const MESSAGE_SHOWN_LENGTH = 36;
+export const MESSAGE_BYTES = 40;
 /** The length in front of each queue name. */
 export const QUEUE_NAME_LENGTH_BYTES = 4;
 

@@ -348,6 +348,31 @@ export class Sublist<T extends SublistItem> {
     return !hasEmptyToken(subject) && visitMatches(this.#root, subject, () => true);
   }
 
+  /**
+   * Whether some item is about a particular token behind `prefix`: if not, all subjects of one token
+   * more than the prefix match the same items.
+   */
+  variesBelow(prefix: string): boolean {
+    const nodes: Node<T>[] = [this.#root];
+    const offsets: number[] = [0];
+    while (nodes.length > 0) {
+      const node = nodes.pop() as Node<T>;
+      const start = offsets.pop() as number;
+      if (start > prefix.length) {
+        if (node.literals !== null) return true;
+        continue;
+      }
+      const dot = prefix.indexOf('.', start);
+      const end = dot === -1 ? prefix.length : dot;
+      for (const next of [findLiteral(node, prefix, start, end), node.star]) {
+        if (next == null) continue;
+        nodes.push(next);
+        offsets.push(end + 1);
+      }
+    }
+    return false;
+  }
+
   /** Calls `visit` for every item, in no particular order. The list must not be changed meanwhile. */
   forEach(visit: (item: T) => void): void {
     const visitor: SublistVisitor<T> = (item) => {

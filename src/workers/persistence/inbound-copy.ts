@@ -1,33 +1,42 @@
-import { latin1 } from '../../shared/base/latin1.ts';
-import { SCRATCH_KEEP_BYTES } from '../../shared/base/limits.ts';
+import { SCRATCH_KEEP_BYTES, WORD_COPY_MAX_BYTES, WORD_SLACK_BYTES } from '../../shared/base/limits.ts';
 import type { MessageFrame } from '../../shared/base/message-frame.ts';
 import { InboundMessage } from '../../shared/jetstream/effects.ts';
 
 /**
- * Copies a message out of a ring for the engine, once: rings are shared memory, which text decoders of the platform refuse,
- * and a step may free the ring. The copy is good until the next call.
+ * Copies a message out of a ring for the engine, once: rings are shared memory, which text decoders of the platform
+ * refuse. The copy is good until the next call.
  */
 export class InboundCopy {
   readonly #scratch = new Uint8Array(SCRATCH_KEEP_BYTES);
+  readonly #view = new DataView(this.#scratch.buffer);
   readonly #message = new InboundMessage();
 
   take(frame: MessageFrame): InboundMessage {
     const { bytes, subjectStart, subjectEnd, tailStart, tailEnd, payloadStart } = frame;
     const message = this.#message;
     const subjectBytes = subjectEnd - subjectStart;
-    const needed = subjectBytes + (tailEnd - tailStart);
-    const target = needed > SCRATCH_KEEP_BYTES ? new Uint8Array(needed) : this.#scratch;
-    target.set(bytes.subarray(subjectStart, subjectEnd));
-    target.set(bytes.subarray(tailStart, tailEnd), subjectBytes);
+    const tailBytes = tailEnd - tailStart;
+    const isLarge = subjectBytes + tailBytes + WORD_SLACK_BYTES > SCRATCH_KEEP_BYTES;
+    const target = isLarge ? new Uint8Array(subjectBytes + tailBytes) : this.#scratch;
+    for (let i = 0; i < subjectBytes; i++) target[i] = bytes[subjectStart + i]!;
+    if (tailBytes <= WORD_COPY_MAX_BYTES && !isLarge) {
+      const words = frame.view;
+      for (let i = 0; i < tailBytes; i += 4) {
+        this.#view.setInt32(subjectBytes + i, words.getInt32(tailStart + i, true), true);
+      }
+    } else {
+      target.set(bytes.subarray(tailStart, tailEnd), subjectBytes);
+    }
     const headerStart = subjectBytes + (payloadStart - tailStart);
     message.bytes = target;
     message.subjectStart = 0;
     message.subjectEnd = subjectBytes;
+    message.replyStart = subjectBytes;
+    message.replyEnd = subjectBytes + frame.replyBytes;
     message.headerStart = headerStart;
-    message.headerEnd = headerStart + Math.max(frame.headerBytes, 0);
+    message.headerEnd = headerStart + (frame.headerBytes > 0 ? frame.headerBytes : 0);
     message.payloadStart = message.headerEnd;
     message.payloadEnd = headerStart + frame.payloadBytes;
-    message.reply = frame.replyBytes === 0 ? '' : latin1(bytes, tailStart, tailStart + frame.replyBytes);
     message.renew();
     return message;
   }

@@ -9,10 +9,16 @@ import { BLOCKED, Router } from '../../shared/broker/router.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
 import { ACCOUNT_ENDPOINTS } from '../../shared/jetstream/account-info.ts';
 import { Api, type ApiRequest } from '../../shared/jetstream/api.ts';
-import type { Effects, EngineSubscription, InboundMessage } from '../../shared/jetstream/effects.ts';
+import type {
+  Destination,
+  Effects,
+  EngineSubscription,
+  InboundMessage,
+  InterestWatch,
+} from '../../shared/jetstream/effects.ts';
 import { JetStream, type JetStreamOptions } from '../../shared/jetstream/jetstream.ts';
 import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
-import type { Store } from '../../shared/jetstream/store/contract.ts';
+import type { Store, StoredMessage } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
 import type { Clock } from '../../shared/jetstream/time.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
@@ -26,10 +32,11 @@ import type {
   ThreadLinkMemory,
   ToPersistence,
 } from './contract.ts';
+import { EngineDestination } from './engine-destination.ts';
 import { EngineListener } from './engine-listener.ts';
-import { FrameWriter, type OutgoingMessage } from './frame-writer.ts';
 import { InboundCopy } from './inbound-copy.ts';
-import { Outgoing } from './outgoing.ts';
+import { InterestWatches } from './interest-watches.ts';
+import { Outgoing, type OutgoingTarget } from './outgoing.ts';
 
 /**
  * The persistence thread: the JetStream engine and its store, behind the same rings and accounts as a shard.
@@ -45,8 +52,13 @@ import { Outgoing } from './outgoing.ts';
  * then the rings to this thread fill up, and shards stop reading those who publish.
  */
 
-/** Answers that wait for room before this thread stops listening. */
+/** What may wait for room before this thread stops listening. */
 const OUTGOING_MAX_MSGS = 16_384;
+const OUTGOING_MAX_BYTES = 16 * 1024 * 1024;
+/** From here on consumers deliver no more for the time being. */
+const CONGESTED_BYTES = 512 * 1024;
+/** Turns that consumers have within one of this thread: between two looks at what arrived. */
+const READY_PORTIONS = 8;
 /** Pauses between looks at what is due: while there is something to do, and without. */
 const BUSY_TICK_MS = 10;
 const IDLE_TICK_MS = 1000;
@@ -71,8 +83,10 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   readonly #inbound = new InboundCopy();
   /** Messages from the engine to itself: one may be on its way while another arrives. */
   readonly #ownInbound = new InboundCopy();
-  readonly #frames = new FrameWriter();
   readonly #outgoing = new Outgoing();
+  readonly #watches = new InterestWatches();
+  /** The account of the last message sent: mostly it is that of the next one. */
+  #lastAccount: Account | undefined = undefined;
   #blocked = false;
   #failed = false;
   #stopped = false;
@@ -134,6 +148,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
       case 'thread-lost':
         this.#links.setLink(message.thread, null);
         for (const account of this.#accounts) account?.dropThread(message.thread);
+        this.#watches.allChanged();
         this.#earlyInterest.dropThread(message.thread);
         this.#blocked = false;
         break;
@@ -210,15 +225,18 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     if (this.#links.roomFreed()) this.#blocked = false;
     let busy = false;
     if (this.#listens) busy = this.#links.drain() > 0;
+    this.#watches.tell();
     this.#release();
+    const more = this.#deliver();
     this.#links.publish();
-    if (busy) this.#tickWithin(BUSY_TICK_MS);
-    this.#sleep();
+    if (busy || more) this.#tickWithin(BUSY_TICK_MS);
+    if (more && !this.#blocked) this.#scheduleTurn();
+    else this.#sleep();
   };
 
   /** Whether messages of other threads are taken in. */
   get #listens(): boolean {
-    return this.#outgoing.length < OUTGOING_MAX_MSGS;
+    return this.#outgoing.length < OUTGOING_MAX_MSGS && this.#outgoing.bytes < OUTGOING_MAX_BYTES;
   }
 
   #sleep(): void {
@@ -240,10 +258,28 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     return true;
   }
 
+  /**
+   * Consumers deliver what is committed. That they did is logged, but nobody waits for it: it is committed with what comes
+   * next, or at the next tick.
+   *
+   * @returns whether there is more to deliver
+   */
+  #deliver(): boolean {
+    const engine = this.#engine;
+    if (!engine.hasReady) return false;
+    if (this.#blocked || (engine.appendedTicket > this.#keptTicket && !this.#failed)) return true;
+    for (let portions = 0; portions < READY_PORTIONS; portions++) {
+      const more = engine.runReady(1);
+      this.#release();
+      if (!more || this.#blocked) return more;
+    }
+    return true;
+  }
+
   /** Commits what was staged and lets go what may leave. What leaves may come back to the engine and stage more. */
   #release(): void {
     for (;;) {
-      this.#commit();
+      if (this.#isAwaited()) this.#commit();
       if (this.#blocked) return;
       const before = this.#outgoing.length;
       if (!this.#outgoing.release(this.#keptTicket, this.#send)) {
@@ -252,6 +288,14 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
       }
       if (this.#outgoing.length === 0 || this.#outgoing.length === before) return;
     }
+  }
+
+  /** Whether somebody waits for what was staged: for an acknowledgement, or for a message to be delivered. */
+  #isAwaited(): boolean {
+    const kept = this.#keptTicket;
+    return (
+      this.#outgoing.wantedTicket > kept || (this.#engine.hasReady && this.#engine.appendedTicket > kept)
+    );
   }
 
   /** What is promised up to here may be told. With an interval it is written: it survives the process, not the machine. */
@@ -280,13 +324,14 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     this.#log('error', `JetStream: ${dropped} messages are not acknowledged, they may not be on the disk`);
   }
 
-  readonly #send = (message: OutgoingMessage): boolean => {
-    const account = this.#accountsByName.get(message.account);
-    if (account === undefined) return true;
-    const frame = this.#frames.write(message);
-    const { subjectHash, bytes, subjectStart, subjectEnd } = frame;
-    const route = account.route(subjectHash, bytes, subjectStart, subjectEnd);
+  readonly #send = (target: OutgoingTarget, frame: MessageFrame): boolean => {
+    const isAccount = target instanceof Account;
+    const account = isAccount ? target : target.account;
+    const route = isAccount
+      ? account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd)
+      : target.route;
     if (this.#router.publish(account, route, null, frame) === BLOCKED) return false;
+    if (route.plain.length === 0 && route.groups.length === 0) return true;
     // Of a queue group with members elsewhere the router picked one of those.
     const groups = route.groups.filter(({ locals, threads }) => locals.length > 0 && threads.length === 0);
     if (route.plain.length === 0 && groups.length === 0) return true;
@@ -321,6 +366,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     this.#setClock();
     const { ms } = this.#clock;
     if (this.#engine.nextDueMs() <= ms) this.#engine.tick();
+    this.#commit();
     const hasMore = this.#store.tick(ms);
     for (const { file, message } of this.#store.takeReports()) {
       this.#log('warn', `JetStream store: ${file}: ${message}`);
@@ -340,7 +386,55 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     payload: Uint8Array,
     ticket: number,
   ): void {
-    this.#outgoing.push({ account, subject, reply, headers, payload, ticket });
+    const target = this.#accountOf(account);
+    if (target !== undefined) this.#outgoing.push(target, subject, reply, headers, payload, ticket);
+  }
+
+  acknowledge(
+    account: string,
+    bytes: Uint8Array,
+    replyStart: number,
+    replyEnd: number,
+    prefix: Uint8Array,
+    sequence: number,
+    ticket: number,
+  ): void {
+    const target = this.#accountOf(account);
+    if (target !== undefined)
+      this.#outgoing.pushAck(target, bytes, replyStart, replyEnd, prefix, sequence, ticket);
+  }
+
+  destination(account: string, subject: string): EngineDestination {
+    return new EngineDestination(this.#accountsByName.get(account)!, subject);
+  }
+
+  deliver(
+    destination: Destination,
+    message: StoredMessage,
+    reply: Uint8Array,
+    replyBytes: number,
+    headers: Uint8Array | null,
+    withPayload: boolean,
+  ): void {
+    const target = destination as EngineDestination;
+    this.#outgoing.pushDelivery(target, message, reply, replyBytes, headers, withPayload);
+  }
+
+  get congested(): boolean {
+    return this.#blocked || this.#outgoing.bytes > CONGESTED_BYTES;
+  }
+
+  watchInterest(watch: InterestWatch): void {
+    this.#watches.add(watch);
+  }
+
+  unwatchInterest(watch: InterestWatch): void {
+    this.#watches.delete(watch);
+  }
+
+  #accountOf(name: string): Account | undefined {
+    if (this.#lastAccount?.name !== name) this.#lastAccount = this.#accountsByName.get(name);
+    return this.#lastAccount;
   }
 
   subscribe(subscription: EngineSubscription): void {
@@ -348,6 +442,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     const listener = new EngineListener(subject, queue, (message) => subscription.receive(message));
     this.#listeners.set(subscription, listener);
     this.#accountsByName.get(account)?.subscribe(listener);
+    this.#watches.changed(account, subject);
   }
 
   unsubscribe(subscription: EngineSubscription): void {
@@ -355,6 +450,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     if (listener === undefined) return;
     this.#listeners.delete(subscription);
     this.#accountsByName.get(subscription.account)?.unsubscribe(listener);
+    this.#watches.changed(subscription.account, subscription.subject);
   }
 
   hasInterest(account: string, subject: string): boolean {
@@ -407,7 +503,10 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     const account = this.#accounts[accountIndex];
     if (account === undefined) {
       this.#earlyInterest.hold(accountIndex, { thread, subject, queue, weight, filter });
-    } else account.setThreadInterest(thread, subject, queue, weight, filter);
+    } else {
+      account.setThreadInterest(thread, subject, queue, weight, filter);
+      this.#watches.changed(account.name, subject);
+    }
   }
 
   messageArrived(

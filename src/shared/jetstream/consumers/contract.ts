@@ -5,7 +5,13 @@
 import type { ApiError } from '../errors.ts';
 import type { Stream } from '../stream.ts';
 
-export type DeliverPolicy = 'all' | 'last' | 'new' | 'by_start_sequence' | 'by_start_time' | 'last_per_subject';
+export type DeliverPolicy =
+  | 'all'
+  | 'last'
+  | 'new'
+  | 'by_start_sequence'
+  | 'by_start_time'
+  | 'last_per_subject';
 export type AckPolicy = 'none' | 'all' | 'explicit' | 'flow_control';
 export type ReplayPolicy = 'instant' | 'original';
 export type PriorityPolicy = 'none' | 'overflow' | 'pinned_client' | 'prioritized';

@@ -8,6 +8,7 @@ import { ACCOUNT_ENDPOINTS } from '../../../../src/shared/jetstream/account-info
 import { UNLIMITED } from '../../../../src/shared/jetstream/account-jetstream.ts';
 import { Api } from '../../../../src/shared/jetstream/api.ts';
 import {
+  type Destination,
   type Effects,
   type EngineSubscription,
   InboundMessage,
@@ -70,6 +71,34 @@ export class Harness<S extends Store = FakeStore> implements Effects {
     this.api.add(SNAPSHOT_ENDPOINTS);
     this.engine.recover();
   }
+
+  readonly congested = false;
+
+  acknowledge(
+    account: string,
+    bytes: Uint8Array,
+    replyStart: number,
+    replyEnd: number,
+    prefix: Uint8Array,
+    sequence: number,
+    ticket: number,
+  ): void {
+    const reply = Buffer.from(bytes.slice(replyStart, replyEnd)).toString('latin1');
+    const text = `${Buffer.from(prefix).toString()}"seq":${sequence}}`;
+    this.send(account, reply, '', new Uint8Array(0), Buffer.from(text), ticket);
+  }
+
+  destination(): Destination {
+    return { hasInterest: true };
+  }
+
+  deliver(): void {
+    throw new Error('no consumer delivers here');
+  }
+
+  watchInterest(): void {}
+
+  unwatchInterest(): void {}
 
   send(
     account: string,
