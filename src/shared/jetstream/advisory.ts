@@ -8,6 +8,8 @@ import { joinTime } from './time.ts';
 
 const ID_CHARACTERS = 22;
 
+type Fields = (json: JsonObject) => JsonObject;
+
 /**
  * Publishes an advisory when somebody listens.
  *
@@ -15,17 +17,27 @@ const ID_CHARACTERS = 22;
  * @param type behind `io.nats.jetstream.advisory.v1.`
  * @param add adds the fields that are its own
  */
-export function sendAdvisory(
-  account: AccountJetStream,
-  subject: string,
-  type: string,
-  add: (json: JsonObject) => JsonObject,
-): void {
+export function sendAdvisory(account: AccountJetStream, subject: string, type: string, add: Fields): void {
+  sendEvent(account, `ADVISORY.${subject}`, `advisory.v1.${type}`, add);
+}
+
+/**
+ * Publishes a metric when somebody listens.
+ *
+ * @param subject behind `$JS.EVENT.METRIC.`
+ * @param type behind `io.nats.jetstream.metric.v1.`
+ * @param add adds the fields that are its own
+ */
+export function sendMetric(account: AccountJetStream, subject: string, type: string, add: Fields): void {
+  sendEvent(account, `METRIC.${subject}`, `metric.v1.${type}`, add);
+}
+
+function sendEvent(account: AccountJetStream, subject: string, type: string, add: Fields): void {
   const { engine } = account;
-  const full = `$JS.EVENT.ADVISORY.${wireText(subject)}`;
+  const full = `$JS.EVENT.${wireText(subject)}`;
   if (!engine.effects.hasInterest(account.name, full)) return;
   const json = new JsonObject()
-    .string('type', `io.nats.jetstream.advisory.v1.${type}`)
+    .string('type', `io.nats.jetstream.${type}`)
     .string('id', randomId(ID_CHARACTERS, engine.random))
     .time('timestamp', joinTime(engine.clock.ms, engine.clock.nanos));
   const ticket = engine.store.ticket;

@@ -76,7 +76,6 @@ export function copyConsumerConfig(config: ConsumerConfig): ConsumerConfig {
 
 const DELIVER_POLICIES = new Map<string, DeliverPolicy>([
   ['all', 'all'],
-  ['', 'all'],
   ['undefined', 'all'],
   ['last', 'last'],
   ['last_per_subject', 'last_per_subject'],
@@ -96,7 +95,6 @@ const REPLAY_POLICIES = new Map<string, ReplayPolicy>([
 ]);
 const PRIORITY_POLICIES = new Map<string, PriorityPolicy>([
   ['none', 'none'],
-  ['', 'none'],
   ['overflow', 'overflow'],
   ['pinned_client', 'pinned_client'],
   ['prioritized', 'prioritized'],
