@@ -4,6 +4,7 @@
  */
 import { sendAdvisory, sendMetric } from '../advisory.ts';
 import type { JsonObject } from '../json-object.ts';
+import { joinTime } from '../time.ts';
 import type { ConsumerHandle } from './contract.ts';
 
 type Fields = (json: JsonObject) => JsonObject;
@@ -37,11 +38,13 @@ export function adviseDeleted(consumer: ConsumerHandle): void {
 /**
  * A consumer was paused or goes on.
  *
- * @param untilNs Unix nanoseconds; null when it goes on
+ * @param untilNs Unix nanoseconds; 0 when it was resumed
  */
-export function advisePaused(consumer: ConsumerHandle, untilNs: bigint | null): void {
+export function advisePaused(consumer: ConsumerHandle, untilNs: bigint): void {
+  const { clock } = consumer.stream.engine;
+  const paused = untilNs > joinTime(clock.ms, clock.nanos);
   advise(consumer, 'PAUSE', 'consumer_pause', (json) =>
-    addDomain(json.bool('paused', untilNs !== null).time('pause_until', untilNs), consumer),
+    addDomain(json.bool('paused', paused).time('pause_until', untilNs === 0n ? null : untilNs), consumer),
   );
 }
 
@@ -52,29 +55,43 @@ export function adviseMaxDeliveries(consumer: ConsumerHandle, streamSeq: number,
   );
 }
 
-/** A delivery of a message: both sequences, and the how manieth it was, from 1. */
-export interface Delivery {
-  readonly consumerSeq: number;
-  readonly streamSeq: number;
-  readonly deliveries: number;
-}
-
-function addDelivery(json: JsonObject, { consumerSeq, streamSeq, deliveries }: Delivery): JsonObject {
+function addDelivery(
+  json: JsonObject,
+  consumerSeq: number,
+  streamSeq: number,
+  deliveries: number,
+): JsonObject {
   return json
     .integer('consumer_seq', consumerSeq)
     .integer('stream_seq', streamSeq)
     .integer('deliveries', deliveries);
 }
 
-/** A message was refused for now. */
-export function adviseNaked(consumer: ConsumerHandle, delivery: Delivery): void {
-  advise(consumer, 'MSG_NAKED', 'nak', (json) => addDomain(addDelivery(json, delivery), consumer));
+/** A message was refused for now. `deliveries` counts from 1. */
+export function adviseNaked(
+  consumer: ConsumerHandle,
+  consumerSeq: number,
+  streamSeq: number,
+  deliveries: number,
+): void {
+  advise(consumer, 'MSG_NAKED', 'nak', (json) =>
+    addDomain(addDelivery(json, consumerSeq, streamSeq, deliveries), consumer),
+  );
 }
 
 /** A message will not be delivered again. The reason may be empty. */
-export function adviseTerminated(consumer: ConsumerHandle, delivery: Delivery, reason: string): void {
+export function adviseTerminated(
+  consumer: ConsumerHandle,
+  consumerSeq: number,
+  streamSeq: number,
+  deliveries: number,
+  reason: string,
+): void {
   advise(consumer, 'MSG_TERMINATED', 'terminated', (json) =>
-    addDomain(addDelivery(json, delivery).stringUnlessEmpty('reason', reason), consumer),
+    addDomain(
+      addDelivery(json, consumerSeq, streamSeq, deliveries).stringUnlessEmpty('reason', reason),
+      consumer,
+    ),
   );
 }
 
@@ -108,9 +125,14 @@ function adviseOfGroup(consumer: ConsumerHandle, event: string, type: string, ad
  *
  * @param ackTimeNs from the delivery to the acknowledgement
  */
-export function sendAckMetric(consumer: ConsumerHandle, delivery: Delivery, ackTimeNs: bigint): void {
+export function sendAckMetric(
+  consumer: ConsumerHandle,
+  consumerSeq: number,
+  streamSeq: number,
+  deliveries: number,
+  ackTimeNs: bigint,
+): void {
   const { stream, name } = consumer;
-  const { consumerSeq, streamSeq, deliveries } = delivery;
   sendMetric(stream.account, `CONSUMER.ACK.${stream.name}.${name}`, 'consumer_ack', (json) =>
     addDomain(
       json
