@@ -14,6 +14,7 @@ import { compileTransform, sourceMatches, type Transform, TransformError } from 
 import { wireText } from '../subject/wire-text.ts';
 import type { AccountJetStream } from './account-jetstream.ts';
 import { AtomicBatches } from './atomic-batch.ts';
+import type { StreamConsumersHandle } from './consumers/contract.ts';
 import { DedupeWindow } from './dedupe.ts';
 import { DirectGet } from './direct-get.ts';
 import { type EngineSubscription, type InboundMessage, NO_TICKET, textBytes } from './effects.ts';
@@ -71,7 +72,7 @@ export class Stream {
   /** The stream as it is, for the checks of a message by itself. */
   readonly view: PublishView;
   /** Set by whoever manages consumers. */
-  consumers: ConsumerManager | null = null;
+  consumers: (ConsumerManager & StreamConsumersHandle) | null = null;
   /** Id of the last stored message, empty when it had none. */
   lastMsgId = '';
   /** `{"stream":"S",` and perhaps the domain: what every acknowledgement begins with. */

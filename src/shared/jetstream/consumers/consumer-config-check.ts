@@ -339,11 +339,11 @@ export function checkConsumerConfig(
   context: ConsumerConfigContext,
 ): ConsumerConfig | ApiError {
   const config = copyConsumerConfig(submitted);
+  // What was submitted decides: a value that is replaced by its default needs the level all the same.
+  config.metadata = storedMetadata(config.metadata, requiredConsumerLevel(submitted));
   for (const check of CHECKS) {
     const problem = check(config, context);
     if (problem !== null) return problem;
   }
-  // What was submitted decides: a value that is replaced by its default needs the level all the same.
-  config.metadata = storedMetadata(config.metadata, requiredConsumerLevel(submitted));
   return config;
 }

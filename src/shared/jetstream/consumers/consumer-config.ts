@@ -18,7 +18,7 @@ import {
   readWord,
 } from '../json-fields.ts';
 import { JsonObject, jsonArray, jsonStringMap } from '../json-object.ts';
-import type { JsonNode } from '../json-text.ts';
+import { JsonError, type JsonNode } from '../json-text.ts';
 import { canonicalTime } from '../time.ts';
 import type { AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy } from './contract.ts';
 
@@ -113,6 +113,13 @@ type TextKey =
   | 'deliverSubject'
   | 'deliverGroup';
 
+/** Unlike the other words this one is told about in words of its own. */
+function readPriorityPolicy(node: JsonNode): PriorityPolicy {
+  const policy = node.kind === 'string' ? PRIORITY_POLICIES.get(node.text) : undefined;
+  if (policy === undefined) throw new JsonError(`unknown priority policy: ${node.raw}`);
+  return policy;
+}
+
 function text(key: TextKey): Reader {
   return (config, node, at) => {
     config[key] = readString(node, at);
@@ -195,7 +202,7 @@ const CONSUMER_CONFIG_READERS: Readonly<Record<string, Reader>> = {
   pause_until: time('pauseUntil'),
   priority_groups: texts('priorityGroups'),
   priority_policy: (config, node) => {
-    config.priorityPolicy = readWord(node, PRIORITY_POLICIES);
+    config.priorityPolicy = readPriorityPolicy(node);
   },
   priority_timeout: duration('priorityTimeoutNs'),
 };

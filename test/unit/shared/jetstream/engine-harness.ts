@@ -40,6 +40,8 @@ const OPTIONS: JetStreamOptions = {
   maxMemoryBytes: 1024 ** 3,
   maxStoreBytes: 1024 ** 3,
   maxDuplicateWindowNs: 0n,
+  maxAckPending: 0,
+  maxRequestBatch: 0,
   maxPayloadBytes: 1024 * 1024,
   maxPendingBytes: 64 * 1024 * 1024,
   batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutNs: 10_000_000_000n },
