@@ -172,8 +172,9 @@ export class Router {
     for (const thread of route.threads) {
       const groups = this.#picked[thread]!;
       links.sendMessage(thread, account.index, frame, true, groups, 0);
-      groups.length = 0;
+      if (groups.length > 0) groups.length = 0;
     }
+    if (this.#pickedThreads.length === 0) return route.threads.length;
     for (const thread of this.#pickedThreads) {
       const groups = this.#picked[thread]!;
       if (groups.length === 0) continue;

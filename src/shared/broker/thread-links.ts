@@ -29,6 +29,12 @@ import type { RouteGroup } from './route.ts';
  * therefore hold for any part of the groups, and a part may fit into the ring where the whole does not.
  */
 
+/**
+ * Messages after which a thread is shown what is there before the turn is over, so that it works while this one does. Showing
+ * each by itself would halve what a ring carries.
+ */
+const SHOW_EVERY_MSGS = 64;
+
 const NO_GROUPS: readonly RouteGroup[] = [];
 
 /** The ends of the rings between this thread and one other, and the way for large payloads. */
@@ -80,6 +86,8 @@ export class ThreadLinks {
   readonly #frame = new MessageFrame();
   readonly #queues: Uint8Array[] = [];
   #draining = -1;
+  /** Messages sent to each thread since it was last shown any. */
+  readonly #unseen: number[] = [];
 
   constructor(self: number, threads: number, doorbell: Doorbell, sink: ThreadLinkSink) {
     this.self = self;
@@ -91,6 +99,7 @@ export class ThreadLinks {
       this.#backlog.push([]);
       this.#roomWanted.push(false);
       this.#largeRoomWanted.push(false);
+      this.#unseen.push(0);
     }
   }
 
@@ -164,6 +173,7 @@ export class ThreadLinks {
       if (offset >= 0) {
         writeMessage(producer.bytes, producer.view, offset, accountIndex, frame, groups, flags);
         producer.commit();
+        if (++this.#unseen[thread]! >= SHOW_EVERY_MSGS) this.#show(thread, link);
         return;
       }
     }
@@ -215,8 +225,13 @@ export class ThreadLinks {
       const link = this.#links[thread];
       if (link == null) continue;
       if (this.#backlogs > 0 && this.#backlog[thread]!.length > 0) this.#writeBacklog(thread, link);
-      if (link.producer.publish()) this.#doorbell.ring(thread);
+      this.#show(thread, link);
     }
+  }
+
+  #show(thread: number, { producer }: ThreadLink): void {
+    this.#unseen[thread] = 0;
+    if (producer.publish()) this.#doorbell.ring(thread);
   }
 
   /** True when a ring that refused something has room again: to be asked before sleeping, or the wake-up could be missed. */
@@ -383,7 +398,8 @@ export class ThreadLinks {
 
   #readQueues(bytes: Uint8Array, view: DataView, start: number, length: number): void {
     const queues = this.#queues;
-    queues.length = 0;
+    // Setting the length costs more than all the rest, and mostly there is nothing.
+    if (queues.length > 0) queues.length = 0;
     for (let at = start; at < start + length; ) {
       const nameStart = at + record.QUEUE_NAME_LENGTH_BYTES;
       const nameEnd = nameStart + view.getInt32(at, true);

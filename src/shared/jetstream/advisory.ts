@@ -1,7 +1,7 @@
 /** Advisories (jetstream-api §9): what the engine tells about itself, to whoever listens in the account. */
 import { wireText } from '../subject/wire-text.ts';
 import type { AccountJetStream } from './account-jetstream.ts';
-import { EMPTY_BYTES, textBytes } from './effects.ts';
+import { EMPTY_BYTES, NO_TICKET, textBytes } from './effects.ts';
 import { JsonObject } from './json-object.ts';
 import { randomId } from './names.ts';
 import { joinTime } from './time.ts';
@@ -18,21 +18,28 @@ type Fields = (json: JsonObject) => JsonObject;
  * @param add adds the fields that are its own
  */
 export function sendAdvisory(account: AccountJetStream, subject: string, type: string, add: Fields): void {
-  sendEvent(account, `ADVISORY.${subject}`, `advisory.v1.${type}`, add);
+  const { ticket } = account.engine.store;
+  sendEvent(account, `ADVISORY.${subject}`, `advisory.v1.${type}`, add, ticket);
 }
 
 /**
- * Publishes a metric when somebody listens.
+ * Publishes a metric when somebody listens; it promises nothing, so it waits for no sync.
  *
  * @param subject behind `$JS.EVENT.METRIC.`
  * @param type behind `io.nats.jetstream.metric.v1.`
  * @param add adds the fields that are its own
  */
 export function sendMetric(account: AccountJetStream, subject: string, type: string, add: Fields): void {
-  sendEvent(account, `METRIC.${subject}`, `metric.v1.${type}`, add);
+  sendEvent(account, `METRIC.${subject}`, `metric.v1.${type}`, add, NO_TICKET);
 }
 
-function sendEvent(account: AccountJetStream, subject: string, type: string, add: Fields): void {
+function sendEvent(
+  account: AccountJetStream,
+  subject: string,
+  type: string,
+  add: Fields,
+  ticket: number,
+): void {
   const { engine } = account;
   const full = `$JS.EVENT.${wireText(subject)}`;
   if (!engine.effects.hasInterest(account.name, full)) return;
@@ -40,6 +47,5 @@ function sendEvent(account: AccountJetStream, subject: string, type: string, add
     .string('type', `io.nats.jetstream.${type}`)
     .string('id', randomId(ID_CHARACTERS, engine.random))
     .time('timestamp', joinTime(engine.clock.ms, engine.clock.nanos));
-  const ticket = engine.store.ticket;
   engine.effects.send(account.name, full, '', EMPTY_BYTES, textBytes(add(json).end()), ticket);
 }

@@ -223,6 +223,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     if (this.#stopped) return;
     this.#doorbell.awake();
     if (this.#links.roomFreed()) this.#blocked = false;
+    this.#setClock();
     let busy = false;
     if (this.#listens) busy = this.#links.drain() > 0;
     this.#watches.tell();
@@ -343,10 +344,16 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
 
   // Time
 
+  /** Messages of one turn have the same millisecond, in order. */
+  #stepClock(): void {
+    const clock = this.#clock;
+    if (clock.nanos < NANOS_MAX) clock.nanos += NANOS_STEP;
+  }
+
   #setClock(): void {
     const clock = this.#clock;
     const nowMs = Date.now();
-    clock.nanos = nowMs === clock.ms ? Math.min(clock.nanos + NANOS_STEP, NANOS_MAX) : 0;
+    if (nowMs !== clock.ms) clock.nanos = 0;
     clock.ms = nowMs;
   }
 
@@ -532,7 +539,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   #handToEngine(listeners: readonly EngineListener[], message: InboundMessage): void {
     for (const listener of listeners) {
       if (listener.removed) continue;
-      this.#setClock();
+      this.#stepClock();
       listener.receive(message);
     }
   }

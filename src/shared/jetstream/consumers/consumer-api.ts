@@ -22,13 +22,7 @@ import { type JsonObject, jsonArray, jsonString } from '../json-object.ts';
 import { LIST_PAGE, MAX_SEQUENCE, NAMES_PAGE } from '../limits.ts';
 import { formatTime, joinTime, parseTime, splitTime, TimeError, ZERO_TIME_NS } from '../time.ts';
 import { groupProblem } from './consumer-config-check.ts';
-import {
-  askedIdentity,
-  consumersOf,
-  createConsumer,
-  createDurableConsumer,
-  identityHeaders,
-} from './consumer-create.ts';
+import { askedIdentity, createConsumer, createDurableConsumer, identityHeaders } from './consumer-create.ts';
 import { addConsumerInfo, listedConsumerJson } from './consumer-info.ts';
 import type { ConsumerHandle } from './contract.ts';
 
@@ -36,7 +30,7 @@ import type { ConsumerHandle } from './contract.ts';
 function consumerOf(call: ApiCall): ConsumerHandle | ApiError {
   const stream = streamOf(call);
   if (stream instanceof ApiError) return stream;
-  return consumersOf(stream).find(call.names[1] ?? '') ?? apiError(10014);
+  return stream.consumers.find(call.names[1] ?? '') ?? apiError(10014);
 }
 
 const PAGE_READERS = fieldReaders<{ offset: number }>({
@@ -60,9 +54,7 @@ function pageOf(call: ApiCall, limit: number): Page | ApiError {
   }
   const stream = streamOf(call);
   if (stream instanceof ApiError) return stream;
-  const all = consumersOf(stream)
-    .list()
-    .filter((consumer) => !consumer.hidden);
+  const all = stream.consumers.list().filter((consumer) => !consumer.hidden);
   const offset = Math.min(Math.max(0, request.offset), all.length);
   return { total: all.length, offset, consumers: all.slice(offset, offset + limit) };
 }
@@ -107,7 +99,7 @@ const remove: Endpoint = {
     if (!isEmptyBody(call.request.body)) return apiError(10038);
     const consumer = consumerOf(call);
     if (consumer instanceof ApiError) return consumer;
-    const problem = consumersOf(consumer.stream).delete(consumer);
+    const problem = consumer.stream.consumers.delete(consumer);
     return problem ?? ((json) => json.bool('success', true));
   },
 };

@@ -8,7 +8,6 @@
  *   CONSUMER.DURABLE.CREATE.<stream>.<name>         durable
  * ```
  */
-import { assert } from '../../base/assert.ts';
 import { headerText, setHeader } from '../../protocol/nats/headers.ts';
 import { subjectsCollide } from '../../subject/subject.ts';
 import {
@@ -93,12 +92,6 @@ export function askedIdentity(headers: Uint8Array): string | null {
   return headers.length === 0 ? null : headerText(headers, IDENTITY_HEADER);
 }
 
-/** Who knows the consumers of a stream. */
-export function consumersOf(stream: Stream): StreamConsumersHandle {
-  assert(stream.consumers !== null, 'every stream has a manager of consumers');
-  return stream.consumers;
-}
-
 type Form = 'ephemeral' | 'durable' | 'named';
 
 /** Takes the name out of the subject, and checks that the body does not contradict. */
@@ -169,7 +162,7 @@ function update(
   if (action === 'create' && !isSameConsumerConfig(existing.config, checked)) return apiError(10148);
   const { stream } = existing;
   const workQueue = stream.config.retention === 'workqueue' && !isInternal(checked);
-  if (workQueue && !isUnique(consumersOf(stream), existing.name, filtersOf(checked))) return apiError(10100);
+  if (workQueue && !isUnique(stream.consumers, existing.name, filtersOf(checked))) return apiError(10100);
   const config = updateConsumerConfig(existing.config, checked);
   if (config instanceof ApiError) return config;
   if (config.deliverSubject !== existing.config.deliverSubject && existing.pushBound) return apiError(10013);
@@ -180,15 +173,15 @@ function create(stream: Stream, checked: ConsumerConfig, action: Action): Consum
   if (action === 'update') return apiError(10149);
   if (Buffer.byteLength(checked.name) > MAX_NAME_CHARACTERS)
     return apiError(10102, { max: String(MAX_NAME_CHARACTERS) });
-  const problem = limitProblem(stream, checked) ?? workQueueProblem(consumersOf(stream), stream, checked);
-  return problem ?? consumersOf(stream).create(newConsumerConfig(checked));
+  const problem = limitProblem(stream, checked) ?? workQueueProblem(stream.consumers, stream, checked);
+  return problem ?? stream.consumers.create(newConsumerConfig(checked));
 }
 
 /** Makes or updates what a decoded request whose names are right asks for. */
 function carryOut(call: ApiCall, stream: Stream, request: CreateRequest): ConsumerHandle | ApiError {
   const { config, action, pedantic } = request;
   const { options } = call.engine;
-  const existing = config.name === '' ? null : consumersOf(stream).find(config.name);
+  const existing = config.name === '' ? null : stream.consumers.find(config.name);
   // A pause is ended by PAUSE only; what an update says about it is not even compared.
   if (existing !== null) config.pauseUntil = existing.config.pauseUntil;
   const checked = checkConsumerConfig(config, {

@@ -12,7 +12,7 @@ import {
 } from '../../../../../src/shared/jetstream/consumers/consumer-advisories.ts';
 import { emptyConsumerConfig } from '../../../../../src/shared/jetstream/consumers/consumer-config.ts';
 import { Harness } from '../engine-harness.ts';
-import { FakeConsumer } from './fake-consumers.ts';
+import { FakeConsumer } from './fake-consumer.ts';
 
 const ADVISORY = '$JS.EVENT.ADVISORY.CONSUMER';
 const UNTIL_NS = 4_859_740_800_000_000_000n;

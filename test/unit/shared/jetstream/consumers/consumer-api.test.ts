@@ -1,22 +1,18 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { UNLIMITED } from '../../../../../src/shared/jetstream/account-jetstream.ts';
-import { CONSUMER_ENDPOINTS } from '../../../../../src/shared/jetstream/consumers/consumer-api.ts';
 import { shortHash } from '../../../../../src/shared/jetstream/names.ts';
+import type { Stream } from '../../../../../src/shared/jetstream/stream.ts';
 import { formatTime } from '../../../../../src/shared/jetstream/time.ts';
 import { ACCOUNT, Harness } from '../engine-harness.ts';
-import { FakeConsumers } from './fake-consumers.ts';
 
 /** What recorded answers can't have: times of this run, accounts with limits, requests nobody waits for. */
 
 let harness: Harness;
-let consumers: FakeConsumers;
+let stream: Stream;
 
 beforeEach(() => {
   harness = new Harness();
-  harness.api.add(CONSUMER_ENDPOINTS);
-  const stream = harness.create('S', { subjects: ['s.>'] });
-  consumers = new FakeConsumers(stream);
-  stream.consumers = consumers;
+  stream = harness.create('S', { subjects: ['s.>'] });
 });
 
 function create(name: string, config: Record<string, unknown> = {}): Record<string, unknown> {
@@ -31,7 +27,7 @@ describe('the identity of a stream', () => {
   const body = JSON.stringify({ stream_name: 'S', config: { direct: true, deliver_subject: 'd' } });
 
   function identity(): string {
-    return shortHash(formatTime(consumers.stream.createdNs));
+    return shortHash(formatTime(stream.createdNs));
   }
 
   test('is told to direct and sourcing consumers', () => {
@@ -65,8 +61,7 @@ describe('the identity of a stream', () => {
 describe('limits', () => {
   test('of the account count consumers of all streams', () => {
     harness.engine.enableAccount(ACCOUNT, { limits: { ...UNLIMITED, maxConsumers: 1 }, tiers: null });
-    const other = harness.create('T');
-    other.consumers = new FakeConsumers(other);
+    harness.create('T');
     expect(errorOf(create('a'))).toBeUndefined();
     expect(errorOf(harness.ask('CONSUMER.CREATE.T.b', { stream_name: 'T', config: {} }))).toBe(10026);
     expect(errorOf(create('a', { description: 'an update' }))).toBeUndefined();
@@ -125,19 +120,25 @@ describe('requests', () => {
 
   test('RESET is carried out only for somebody who waits', () => {
     create('a');
+    const position = () => stream.consumers.find('a')?.status().delivered.streamSeq;
     harness.publish('$JS.API.CONSUMER.RESET.S.a', '{"seq":3}');
-    expect(consumers.find('a')?.resets).toEqual([]);
-    harness.ask('CONSUMER.RESET.S.a', { seq: 3 });
-    harness.ask('CONSUMER.RESET.S.a', '{"seq":18446744073709551615}');
-    expect(consumers.find('a')?.resets).toEqual([3, Number.MAX_SAFE_INTEGER]);
+    expect(position()).toBe(0);
+    expect(harness.ask('CONSUMER.RESET.S.a', { seq: 3 }).reset_seq).toBe(3);
+    expect(position()).toBe(2);
     expect(harness.request('$JS.API.CONSUMER.RESET.S.nobody')).toEqual([]);
+  });
+
+  test('RESET knows no sequence beyond the exact ones', () => {
+    create('a');
+    const most = Number.MAX_SAFE_INTEGER;
+    expect(harness.ask('CONSUMER.RESET.S.a', '{"seq":18446744073709551615}').reset_seq).toBe(most);
   });
 
   test('others are carried out without one', () => {
     harness.publish('$JS.API.CONSUMER.CREATE.S.a', '{"stream_name":"S","config":{}}');
-    expect(consumers.find('a')).not.toBeNull();
+    expect(stream.consumers.find('a')).not.toBeNull();
     harness.publish('$JS.API.CONSUMER.DELETE.S.a');
-    expect(consumers.find('a')).toBeNull();
+    expect(stream.consumers.find('a')).toBeNull();
   });
 
   test('for an account without JetStream are told so, but of bad JSON first', () => {
@@ -165,25 +166,26 @@ describe('requests', () => {
 test('a pause is handed on in UTC, its end as empty', () => {
   create('a');
   harness.ask('CONSUMER.PAUSE.S.a', { pause_until: '2124-01-01T02:00:00+02:00' });
-  expect(consumers.find('a')?.config.pauseUntil).toBe('2124-01-01T00:00:00Z');
+  expect(stream.consumers.find('a')?.config.pauseUntil).toBe('2124-01-01T00:00:00Z');
   harness.ask('CONSUMER.PAUSE.S.a', { pause_until: '0001-01-01T00:00:00Z' });
-  expect(consumers.find('a')?.config.pauseUntil).toBe('');
+  expect(stream.consumers.find('a')?.config.pauseUntil).toBe('');
 });
 
 test('UNPIN reaches the group', () => {
   create('a', { priority_groups: ['A', 'B'], priority_policy: 'pinned_client' });
+  harness.interest.push('$JS.EVENT.ADVISORY.CONSUMER.UNPINNED.>');
   expect(harness.ask('CONSUMER.UNPIN.S.a', { group: 'B' })).toEqual({
     type: 'io.nats.jetstream.api.v1.consumer_unpin_response',
   });
-  expect(consumers.find('a')?.unpinned).toEqual(['B']);
+  expect(harness.sent.some(({ payload }) => payload.includes('"group":"B","reason":"admin"'))).toBe(true);
 });
 
 test('a deliver subject somebody listens on stays', () => {
   create('a', { deliver_subject: 'd' });
-  consumers.find('a')!.pushBound = true;
+  harness.listen('d');
   expect(errorOf(create('a', { deliver_subject: 'e' }))).toBe(10013);
   expect(errorOf(create('a', { deliver_subject: 'd', description: 'x' }))).toBeUndefined();
-  consumers.find('a')!.pushBound = false;
+  harness.unlisten('d');
   expect(errorOf(create('a', { deliver_subject: 'e' }))).toBeUndefined();
 });
 

@@ -7,7 +7,7 @@ import {
 import { JsonObject } from '../../../../../src/shared/jetstream/json-object.ts';
 import { joinTime } from '../../../../../src/shared/jetstream/time.ts';
 import { Harness } from '../engine-harness.ts';
-import { FakeConsumer } from './fake-consumers.ts';
+import { FakeConsumer } from './fake-consumer.ts';
 
 let harness: Harness;
 let consumer: FakeConsumer;
