@@ -54,7 +54,7 @@ function pageOf(call: ApiCall, limit: number): Page | ApiError {
   }
   const stream = streamOf(call);
   if (stream instanceof ApiError) return stream;
-  const all = stream.consumers.list().filter((consumer) => !consumer.hidden);
+  const all = stream.consumers.list().filter(({ config }) => !config.direct);
   const offset = Math.min(Math.max(0, request.offset), all.length);
   return { total: all.length, offset, consumers: all.slice(offset, offset + limit) };
 }
