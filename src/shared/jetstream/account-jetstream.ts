@@ -291,7 +291,15 @@ export class AccountJetStream {
     const stream = new Stream(this, config, createdNs, store);
     this.streams.set(config.name, stream);
     stream.recover();
+    this.#touchCopies();
     return stream;
+  }
+
+  /** Streams that copy from others look again whether theirs is there. */
+  #touchCopies(): void {
+    for (const stream of this.streams.values()) {
+      if (stream.config.mirror !== null || stream.config.sources.length > 0) stream.touch();
+    }
   }
 
   /** Lets every stream listen; for the start, when all of them are there. */
@@ -315,8 +323,7 @@ export class AccountJetStream {
     const problem =
       this.#reservationProblem(config, stream.config) ??
       setUpProblem(config) ??
-      stream.consumers?.configProblem(config) ??
-      null;
+      stream.consumers.configProblem(config);
     if (problem !== null) return problem;
     if (!putConfig(stream.store, config, stream.createdNs))
       return apiErrorText(10069, stream.store.failure?.message ?? 'store failed');
@@ -328,9 +335,10 @@ export class AccountJetStream {
   deleteStream(stream: Stream): ApiError | null {
     if (!this.engine.store.dropStream(stream.store))
       return apiErrorText(10050, this.engine.store.failure?.message ?? 'store failed');
-    stream.consumers?.streamDeleted();
+    stream.consumers.streamDeleted();
     stream.close();
     this.streams.delete(stream.name);
+    this.#touchCopies();
     this.#advise(stream, 'DELETED', 'delete');
     return null;
   }

@@ -8,6 +8,7 @@
 import { API_LEVEL } from '../base/version.ts';
 import { AccountJetStream, type JetStreamLimits } from './account-jetstream.ts';
 import { REQUIRED_LEVEL_KEY } from './api-level.ts';
+import { DueQueue } from './due-queue.ts';
 import type { Effects } from './effects.ts';
 import { decodeJson, fieldReaders, readTime } from './json-fields.ts';
 import { jsonString } from './json-object.ts';
@@ -39,6 +40,10 @@ export interface JetStreamOptions {
   readonly maxStoreBytes: number;
   /** `limits.duplicate_window`; 0 is none. */
   readonly maxDuplicateWindowNs: bigint;
+  /** `limits.max_ack_pending`; 0 is none. */
+  readonly maxAckPending: number;
+  /** `limits.max_request_batch`; 0 is none. */
+  readonly maxRequestBatch: number;
   /** `max_payload`. */
   readonly maxPayloadBytes: number;
   /** `max_pending`: byte budget of a direct-get batch. */
@@ -130,6 +135,10 @@ export class JetStream {
   readonly #ready = new Set<ReadyWork>();
   /** The store's ticket after the last message was stored: who is handed one waits for this. */
   appendedTicket = 0;
+  /** Streams and consumers by when they have something to do. */
+  readonly dueQueue = new DueQueue();
+  /** Streams whose time in the queue may be too late. */
+  #touched: Stream[] = [];
 
   constructor(options: JetStreamOptions, host: JetStreamHost) {
     this.options = options;
@@ -195,6 +204,27 @@ export class JetStream {
     this.#woken.add(stream);
   }
 
+  /** A stream's next time may be another; asked once until the engine has looked. */
+  touch(stream: Stream): void {
+    this.#touched.push(stream);
+  }
+
+  /** A stream has ended. */
+  forget(stream: Stream): void {
+    this.#woken.delete(stream);
+    this.dueQueue.remove(stream);
+  }
+
+  #scheduleTouched(): void {
+    const touched = this.#touched;
+    if (touched.length === 0) return;
+    this.#touched = [];
+    for (const stream of touched) {
+      stream.untouch();
+      if (!stream.closed) this.dueQueue.set(stream, stream.nextDueMs());
+    }
+  }
+
   /** Asks for a turn of `runReady`. Asking twice is asking once. */
   ready(work: ReadyWork): void {
     this.#ready.add(work);
@@ -226,25 +256,39 @@ export class JetStream {
     return false;
   }
 
+  /** Ends the requests that wait at consumers, because the server stops. */
+  shutDown(): void {
+    for (const { streams } of this.#accounts.values()) {
+      for (const stream of streams.values()) stream.consumers.shutDown();
+    }
+  }
+
   /** When `tick` is to be called next. Unix milliseconds; 0 is at once, Infinity never. */
   nextDueMs(): number {
     if (this.#woken.size > 0) return 0;
-    let least = Infinity;
+    this.#scheduleTouched();
+    let least = this.dueQueue.nextMs;
     for (const work of this.timed) least = Math.min(least, work.nextDueMs());
-    for (const { streams } of this.#accounts.values()) {
-      for (const stream of streams.values()) least = Math.min(least, stream.nextDueMs());
-    }
     return least;
   }
 
-  /** Does what is due: expiry, schedules, timeouts, copying between streams. */
+  /** Does what is due: expiry, schedules, timeouts, copying between streams, what consumers wait for. */
   tick(): void {
     const woken = [...this.#woken];
     this.#woken.clear();
-    for (const stream of woken) if (!stream.closed) stream.tick();
+    for (const stream of woken) {
+      if (stream.closed) continue;
+      stream.tick();
+      stream.touch();
+    }
     for (const work of [...this.timed]) work.tick();
-    for (const { streams } of this.#accounts.values()) {
-      for (const stream of streams.values()) if (stream.nextDueMs() <= this.clock.ms) stream.tick();
+    this.#scheduleTouched();
+    const { ms } = this.clock;
+    // What is due again at once has to wait for the next call.
+    for (let left = this.dueQueue.size; left > 0; left--) {
+      const item = this.dueQueue.takeDue(ms);
+      if (item === null) break;
+      item.due();
     }
   }
 }

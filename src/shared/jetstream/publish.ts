@@ -35,6 +35,7 @@ const FAILED: PublishOutcome = { sequence: 0, duplicate: false, error: null };
 /** A message on one of the stream's subjects. */
 export function receive(stream: Stream, message: InboundMessage): void {
   if (stream.closed || stream.config.mirror !== null) return;
+  stream.touch();
   const publication = single.adopt(message);
   if (isFastReply(message) && stream.fastBatches.receive(publication)) return;
   if (publication.headers['Nats-Batch-Id'] !== null) {
@@ -164,7 +165,7 @@ function afterStoring(stream: Stream, p: Publication, sequence: number): void {
   if (p.rollup !== 'none') rollUp(stream, p, sequence);
   if (config.allowMsgSchedules) stream.schedules.stored(p, sequence);
   if (stream.republish !== null) republish(stream, p, sequence, previousSeq);
-  stream.readers.stored(sequence);
+  stream.readers.stored(sequence, p);
 }
 
 /** Purges what a roll-up message replaces (§4.4); of an unwanted one nothing is there to stay. */

@@ -150,7 +150,7 @@ export class RestoreSession implements EngineSubscription, TimedWork {
     const made = this.#owner.finishRestore(this.#config, this.#store);
     if (made instanceof ApiError)
       return apiErrorText(10062, `error adding stream: ${made.description} (${made.errCode})`);
-    for (const { name, json } of this.#consumers) made.consumers?.restore(name, json);
+    for (const { name, json } of this.#consumers) made.consumers.restore(name, json);
     return made;
   }
 

@@ -41,7 +41,7 @@ function* archive(stream: Stream, stateJson: string, withConsumers: boolean): Ge
   yield ARCHIVE_MAGIC;
   yield encodeEntry({ ...plain, name: STATE_ENTRY, payload: textBytes(stateJson) });
   if (withConsumers) {
-    for (const { name, json } of stream.consumers?.archive() ?? []) {
+    for (const { name, json } of stream.consumers.archive()) {
       yield encodeEntry({ ...plain, name: wireText(CONSUMER_PREFIX + name), payload: textBytes(json) });
     }
   }

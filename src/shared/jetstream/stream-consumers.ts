@@ -9,6 +9,11 @@ import type { StreamConfig } from './stream-config.ts';
 /** Why a message is gone. */
 export type RemovalReason = 'deleted' | 'limits';
 
+/** A message whose subject is made a string when somebody asks. Wire form. */
+export interface StoredSubject {
+  readonly subject: string;
+}
+
 /** Somebody who reads a stream. */
 export interface StreamReader {
   /** Whether a message on the subject would be of use; asked before an interest stream stores one. */
@@ -16,7 +21,7 @@ export interface StreamReader {
   /** Whether the message still has to be kept: not yet delivered, or delivered and not acknowledged. */
   needs(sequence: number, subject: string): boolean;
   /** A message was stored. */
-  stored(sequence: number): void;
+  stored(sequence: number, message: StoredSubject): void;
   /** One message was removed by request or by a limit. */
   removed(sequence: number, subject: string, reason: RemovalReason): void;
   /** Messages were purged; those that are left can be asked for. */
@@ -51,8 +56,8 @@ export class StreamReaders implements StreamReader {
     return false;
   }
 
-  stored(sequence: number): void {
-    for (const reader of this.#readers) reader.stored(sequence);
+  stored(sequence: number, message: StoredSubject): void {
+    for (const reader of this.#readers) reader.stored(sequence, message);
   }
 
   removed(sequence: number, subject: string, reason: RemovalReason): void {

@@ -14,8 +14,10 @@ import { compileTransform, sourceMatches, type Transform, TransformError } from 
 import { wireText } from '../subject/wire-text.ts';
 import type { AccountJetStream } from './account-jetstream.ts';
 import { AtomicBatches } from './atomic-batch.ts';
+import { StreamConsumers } from './consumers/runtime/stream-consumers.ts';
 import { DedupeWindow } from './dedupe.ts';
 import { DirectGet } from './direct-get.ts';
+import type { DueItem } from './due-queue.ts';
 import { type EngineSubscription, type InboundMessage, NO_TICKET, textBytes } from './effects.ts';
 import { ExpiryQueue } from './expiry-queue.ts';
 import { FastBatches } from './fast-batch.ts';
@@ -28,7 +30,7 @@ import { enforceLimits, releaseUnneeded } from './retention.ts';
 import { Schedules } from './schedules.ts';
 import { type PurgeRequest, StoredMessage, type StreamStore, TTL_NEVER } from './store/contract.ts';
 import type { StreamConfig, SubjectTransform } from './stream-config.ts';
-import { type ConsumerManager, type RemovalReason, StreamReaders } from './stream-consumers.ts';
+import { type RemovalReason, StreamReaders } from './stream-consumers.ts';
 import { durationMs, NANOS_PER_SECOND } from './time.ts';
 
 /** A transform of a checked configuration; null when it changes nothing. */
@@ -57,7 +59,7 @@ class StreamSubscription implements EngineSubscription {
   }
 }
 
-export class Stream {
+export class Stream implements DueItem {
   readonly account: AccountJetStream;
   readonly store: StreamStore;
   readonly createdNs: bigint;
@@ -70,8 +72,7 @@ export class Stream {
   readonly direct: DirectGet;
   /** The stream as it is, for the checks of a message by itself. */
   readonly view: PublishView;
-  /** Set by whoever manages consumers. */
-  consumers: ConsumerManager | null = null;
+  readonly consumers: StreamConsumers;
   /** Id of the last stored message, empty when it had none. */
   lastMsgId = '';
   /** `{"stream":"S",` and perhaps the domain: what every acknowledgement begins with. */
@@ -88,6 +89,10 @@ export class Stream {
   #countedBytes = 0;
   readonly #loaded = new StoredMessage();
   #closed = false;
+  dueMs = 0;
+  dueIndex = -1;
+  /** Known to the engine as one whose next time may be another. */
+  #touched = false;
 
   constructor(account: AccountJetStream, config: StreamConfig, createdNs: bigint, store: StreamStore) {
     this.account = account;
@@ -103,8 +108,9 @@ export class Stream {
     this.origins = new StreamOrigins(this);
     this.direct = new DirectGet(this);
     this.view = new PublishView(this);
+    this.consumers = new StreamConsumers(this);
     this.#compile();
-    store.setSnapshotSource((key) => this.origins.snapshot(key) ?? this.consumers?.stateOf(key) ?? null);
+    store.setSnapshotSource((key) => this.origins.snapshot(key) ?? this.consumers.stateOf(key));
   }
 
   get engine(): JetStream {
@@ -136,6 +142,7 @@ export class Stream {
     );
     this.schedules.recover();
     this.#recoverIds();
+    this.consumers.recover();
     this.settle();
   }
 
@@ -162,6 +169,8 @@ export class Stream {
     this.#subscribe();
     this.direct.open();
     this.origins.open();
+    this.consumers.open();
+    this.touch();
   }
 
   /** Takes over a checked configuration. */
@@ -179,7 +188,7 @@ export class Stream {
     this.origins.update();
     enforceLimits(this);
     if (old.retention !== config.retention) releaseUnneeded(this);
-    this.consumers?.streamUpdated();
+    this.consumers.streamUpdated();
     this.settle();
   }
 
@@ -190,6 +199,8 @@ export class Stream {
     this.#subscriptions = [];
     this.direct.close();
     this.origins.close();
+    this.consumers.close();
+    this.engine.forget(this);
     this.atomicBatches.abandonAll();
     this.fastBatches.abandonAll();
     this.account.count(this.store.storage, -this.#countedBytes);
@@ -221,6 +232,7 @@ export class Stream {
 
   /** Carries a change of the store's size into the account's usage. */
   settle(): void {
+    this.touch();
     const change = this.store.bytes - this.#countedBytes;
     if (change === 0) return;
     this.#countedBytes = this.store.bytes;
@@ -263,6 +275,22 @@ export class Stream {
     if (removed !== 0) this.readers.purged();
     this.settle();
     return removed;
+  }
+
+  /** Something happened that may make something due earlier. */
+  touch(): void {
+    if (this.#touched || this.#closed) return;
+    this.#touched = true;
+    this.engine.touch(this);
+  }
+
+  /** The engine has heard of it. */
+  untouch(): void {
+    this.#touched = false;
+  }
+
+  due(): void {
+    this.tick();
   }
 
   /** When something is due; Infinity when nothing is. Unix milliseconds. */

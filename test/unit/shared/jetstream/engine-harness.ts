@@ -7,15 +7,20 @@ import { Prng } from '../../../../src/shared/base/prng.ts';
 import { ACCOUNT_ENDPOINTS } from '../../../../src/shared/jetstream/account-info.ts';
 import { UNLIMITED } from '../../../../src/shared/jetstream/account-jetstream.ts';
 import { Api } from '../../../../src/shared/jetstream/api.ts';
+import { CONSUMER_ENDPOINTS } from '../../../../src/shared/jetstream/consumers/consumer-api.ts';
+import { emptyConsumerConfig } from '../../../../src/shared/jetstream/consumers/consumer-config.ts';
+import type { ConsumerConfig } from '../../../../src/shared/jetstream/consumers/contract.ts';
+import { Consumer } from '../../../../src/shared/jetstream/consumers/runtime/consumer.ts';
 import {
   type Destination,
   type Effects,
   type EngineSubscription,
   InboundMessage,
+  type InterestWatch,
 } from '../../../../src/shared/jetstream/effects.ts';
 import { JetStream, type JetStreamOptions } from '../../../../src/shared/jetstream/jetstream.ts';
 import { SNAPSHOT_ENDPOINTS } from '../../../../src/shared/jetstream/snapshot-api.ts';
-import type { Store } from '../../../../src/shared/jetstream/store/contract.ts';
+import type { Store, StoredMessage } from '../../../../src/shared/jetstream/store/contract.ts';
 import type { Stream } from '../../../../src/shared/jetstream/stream.ts';
 import { STREAM_ENDPOINTS } from '../../../../src/shared/jetstream/stream-api.ts';
 import { hasEmptyToken, subjectMatches } from '../../../../src/shared/subject/subject.ts';
@@ -32,6 +37,30 @@ export interface SentMessage {
   ticket: number;
 }
 
+/** A message at the place it was delivered to: from a consumer, or a status. */
+export interface Received {
+  /** Empty for a status. */
+  subject: string;
+  reply: string;
+  headers: string;
+  payload: string;
+}
+
+/** Where a consumer sends to: an inbox has interest until it is closed, others when somebody listens. */
+class HarnessDestination implements Destination {
+  readonly subject: string;
+  readonly #harness: Harness<Store>;
+
+  constructor(harness: Harness<Store>, subject: string) {
+    this.#harness = harness;
+    this.subject = subject;
+  }
+
+  get hasInterest(): boolean {
+    return this.#harness.listens(this.subject);
+  }
+}
+
 const OPTIONS: JetStreamOptions = {
   serverName: 'probe',
   systemAccount: '$SYS',
@@ -40,6 +69,8 @@ const OPTIONS: JetStreamOptions = {
   maxMemoryBytes: 1024 ** 3,
   maxStoreBytes: 1024 ** 3,
   maxDuplicateWindowNs: 0n,
+  maxAckPending: 0,
+  maxRequestBatch: 0,
   maxPayloadBytes: 1024 * 1024,
   maxPendingBytes: 64 * 1024 * 1024,
   batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutNs: 10_000_000_000n },
@@ -54,10 +85,17 @@ export class Harness<S extends Store = FakeStore> implements Effects {
   readonly warnings: string[] = [];
   /** Patterns somebody listens on: advisories are made for these. */
   readonly interest: string[] = [];
+  /** Inboxes that nobody listens on any more. */
+  readonly closedInboxes = new Set<string>();
+  /** Nothing more may be delivered now. */
+  congested = false;
+  readonly #received = new Map<string, Received[]>();
+  readonly #watches = new Set<InterestWatch>();
   readonly #subscriptions: EngineSubscription[] = [];
   #inboxes = 0;
 
-  constructor(options: Partial<JetStreamOptions> = {}, store?: S) {
+  constructor(options: Partial<JetStreamOptions> = {}, store?: S, nowMs = 1_800_000_000_000) {
+    this.clock.ms = nowMs;
     const prng = new Prng(7);
     this.store = store ?? (new FakeStore() as Store as S);
     this.engine = new JetStream(
@@ -68,11 +106,10 @@ export class Harness<S extends Store = FakeStore> implements Effects {
     this.api = new Api(this.engine);
     this.api.add(ACCOUNT_ENDPOINTS);
     this.api.add(STREAM_ENDPOINTS);
+    this.api.add(CONSUMER_ENDPOINTS);
     this.api.add(SNAPSHOT_ENDPOINTS);
     this.engine.recover();
   }
-
-  readonly congested = false;
 
   acknowledge(
     account: string,
@@ -88,18 +125,6 @@ export class Harness<S extends Store = FakeStore> implements Effects {
     this.send(account, reply, '', new Uint8Array(0), Buffer.from(text), ticket);
   }
 
-  destination(): Destination {
-    return { hasInterest: true };
-  }
-
-  deliver(): void {
-    throw new Error('no consumer delivers here');
-  }
-
-  watchInterest(): void {}
-
-  unwatchInterest(): void {}
-
   send(
     account: string,
     subject: string,
@@ -109,14 +134,120 @@ export class Harness<S extends Store = FakeStore> implements Effects {
     ticket: number,
   ): void {
     if (hasEmptyToken(subject)) return;
-    this.sent.push({
-      account,
-      subject,
+    const message = {
       reply,
       headers: Buffer.from(headers).toString('latin1'),
       payload: Buffer.from(payload).toString('latin1'),
-      ticket,
+    };
+    this.sent.push({ account, subject, ticket, ...message });
+    this.#receive(subject, { subject: '', ...message });
+  }
+
+  #receive(place: string, message: Received): void {
+    const known = this.#received.get(place);
+    if (known === undefined) this.#received.set(place, [message]);
+    else known.push(message);
+  }
+
+  destination(_account: string, subject: string): Destination {
+    return new HarnessDestination(this as unknown as Harness<Store>, subject);
+  }
+
+  deliver(
+    destination: Destination,
+    message: StoredMessage,
+    reply: Uint8Array,
+    replyLength: number,
+    headers: Uint8Array | null,
+    withPayload: boolean,
+  ): void {
+    this.#receive((destination as HarnessDestination).subject, {
+      subject: message.subject(),
+      reply: Buffer.from(reply.subarray(0, replyLength)).toString('latin1'),
+      headers: Buffer.from(headers ?? message.headers()).toString('latin1'),
+      payload: withPayload ? Buffer.from(message.payload()).toString('latin1') : '',
     });
+  }
+
+  watchInterest(watch: InterestWatch): void {
+    this.#watches.add(watch);
+  }
+
+  unwatchInterest(watch: InterestWatch): void {
+    this.#watches.delete(watch);
+  }
+
+  /** Whether somebody listens on a literal subject. */
+  listens(subject: string): boolean {
+    if (subject.startsWith('_INBOX.')) return !this.closedInboxes.has(subject);
+    return this.hasInterest(ACCOUNT, subject);
+  }
+
+  /** Somebody begins to listen. */
+  listen(subject: string): void {
+    this.interest.push(subject);
+    this.#tellWatches(subject);
+  }
+
+  /** Nobody listens there any more. */
+  unlisten(subject: string): void {
+    this.interest.splice(this.interest.indexOf(subject), 1);
+    this.#tellWatches(subject);
+  }
+
+  #tellWatches(subject: string): void {
+    for (const watch of [...this.#watches]) if (watch.subject === subject) watch.interestChanged();
+  }
+
+  /** What came to a place since the last call. */
+  take(place: string): Received[] {
+    const messages = this.#received.get(place) ?? [];
+    this.#received.delete(place);
+    return messages;
+  }
+
+  /** A fresh inbox with an open pull request. */
+  pull(stream: string, consumer: string, body: unknown = ''): string {
+    const inbox = `_INBOX.pull.${++this.#inboxes}`;
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    this.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, text, '', inbox);
+    this.settle();
+    return inbox;
+  }
+
+  /** Commits, and delivers everything that may be delivered. */
+  settle(): void {
+    this.store.commit(true);
+    for (let rounds = 0; this.engine.runReady(1000); rounds++) {
+      if (this.congested) return;
+      if (rounds > 1000) throw new Error('the engine never comes to rest');
+      this.store.commit(true);
+    }
+    this.store.commit(true);
+  }
+
+  /** Makes a consumer, its configuration with defaults for what isn't given. */
+  consumer(stream: string, name: string, config: Partial<ConsumerConfig> = {}): Consumer {
+    const consumers = this.engine.account(ACCOUNT)?.streams.get(stream)?.consumers;
+    const made = consumers?.create({
+      ...emptyConsumerConfig(),
+      name,
+      durableName: name,
+      ackPolicy: 'explicit',
+      ackWaitNs: 30_000_000_000n,
+      maxDeliver: -1,
+      maxWaiting: config.deliverSubject === undefined ? 512 : 0,
+      maxAckPending: config.ackPolicy === 'none' ? 0 : 1000,
+      ...config,
+    });
+    if (!(made instanceof Consumer)) throw new Error(made?.description ?? `no stream ${stream}`);
+    return made;
+  }
+
+  /** The same store with a new engine: what a restart leaves. */
+  restart(): Harness<S> {
+    this.store.commit(true);
+    return new Harness<S>({}, this.store, this.clock.ms);
   }
 
   subscribe(subscription: EngineSubscription): void {
@@ -184,9 +315,11 @@ export class Harness<S extends Store = FakeStore> implements Effects {
     for (let due = this.engine.nextDueMs(); due <= end; due = this.engine.nextDueMs()) {
       this.clock.ms = Math.max(this.clock.ms, due);
       this.engine.tick();
+      this.settle();
     }
     this.clock.ms = end;
     this.engine.tick();
+    this.settle();
   }
 
   /** Makes a stream; it has to succeed. */

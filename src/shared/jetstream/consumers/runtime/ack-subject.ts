@@ -1,0 +1,129 @@
+/**
+ * Subjects of acknowledgements (jetstream-api §6): composed for each message delivered, parsed for each one acknowledged,
+ * both without strings.
+ *
+ * ```
+ *   v1   $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time ns>.<pending>
+ *   v2   $JS.ACK.<domain>.<account hash>.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time ns>.<pending>[.<more>]
+ * ```
+ */
+
+const DOT = 46;
+const DIGIT_0 = 48;
+/** Digits of the five numbers and the dots between them, at most. */
+const NUMBERS_MAX_BYTES = 5 * 20;
+const V1_TOKENS = 9;
+const V2_LEAST_TOKENS = 11;
+/** Where the consumer's name stands. */
+const V1_NAME = 3;
+const V2_NAME = 5;
+
+/** The reply subject of the message that is being delivered. One instance serves all consumers. */
+export class AckReply {
+  bytes: Uint8Array = new Uint8Array(512);
+  length = 0;
+
+  /**
+   * @param prefix up to and with the dot behind the consumer's name
+   * @param nanos of the message's time, 0 to 999,999
+   */
+  compose(
+    prefix: Uint8Array,
+    deliveries: number,
+    streamSeq: number,
+    consumerSeq: number,
+    timestampMs: number,
+    nanos: number,
+    pending: number,
+  ): void {
+    const most = prefix.length + NUMBERS_MAX_BYTES;
+    if (most > this.bytes.length) this.bytes = new Uint8Array(most);
+    const { bytes } = this;
+    for (let i = 0; i < prefix.length; i++) bytes[i] = prefix[i]!;
+    this.length = prefix.length;
+    this.#number(deliveries);
+    bytes[this.length++] = DOT;
+    this.#number(streamSeq);
+    bytes[this.length++] = DOT;
+    this.#number(consumerSeq);
+    bytes[this.length++] = DOT;
+    if (timestampMs > 0) {
+      this.#number(timestampMs);
+      this.#padded(nanos, 6);
+    } else this.#number(nanos);
+    bytes[this.length++] = DOT;
+    this.#number(pending);
+  }
+
+  #number(value: number): void {
+    // Integers below 2^31 divide faster than doubles.
+    if (value >= 0x4000_0000) {
+      const high = Math.floor(value / 1_000_000_000);
+      this.#number(high);
+      this.#padded(value - high * 1_000_000_000, 9);
+      return;
+    }
+    let digits = 1;
+    for (let limit = 10; value >= limit; limit *= 10) digits++;
+    this.#padded(value, digits);
+  }
+
+  /** Below 2^30, with leading zeros. */
+  #padded(value: number, digits: number): void {
+    const { bytes } = this;
+    const start = this.length;
+    let rest = value | 0;
+    for (let at = start + digits - 1; at >= start; at--) {
+      const tenth = (rest / 10) | 0;
+      bytes[at] = DIGIT_0 + (rest - tenth * 10);
+      rest = tenth;
+    }
+    this.length = start + digits;
+  }
+}
+
+/** A parsed acknowledgement subject. One instance is reused. */
+export class AckSubject {
+  /** The consumer's name in `bytes`. */
+  nameStart = 0;
+  nameEnd = 0;
+  deliveries = 0;
+  streamSeq = 0;
+  consumerSeq = 0;
+  readonly #dots = new Int32Array(16);
+
+  /**
+   * Reads `bytes[start, end)`. A number that is none is 0.
+   *
+   * @returns false when the subject has not the tokens of an acknowledgement
+   */
+  parse(bytes: Uint8Array, start: number, end: number): boolean {
+    const dots = this.#dots;
+    let tokens = 1;
+    for (let at = start; at < end; at++) {
+      if (bytes[at] !== DOT) continue;
+      if (tokens < dots.length) dots[tokens] = at;
+      tokens++;
+    }
+    const isV1 = tokens === V1_TOKENS;
+    if (!isV1 && tokens < V2_LEAST_TOKENS) return false;
+    const name = isV1 ? V1_NAME : V2_NAME;
+    this.nameStart = dots[name]! + 1;
+    this.nameEnd = dots[name + 1]!;
+    this.deliveries = numberIn(bytes, dots[name + 1]! + 1, dots[name + 2]!);
+    this.streamSeq = numberIn(bytes, dots[name + 2]! + 1, dots[name + 3]!);
+    this.consumerSeq = numberIn(bytes, dots[name + 3]! + 1, dots[name + 4]!);
+    return true;
+  }
+}
+
+function numberIn(bytes: Uint8Array, start: number, end: number): number {
+  if (end === start || end - start > 16) return 0;
+  let value = 0;
+  for (let at = start; at < end; at++) {
+    const digit = bytes[at]! - DIGIT_0;
+    if (digit < 0 || digit > 9) return 0;
+    value = value * 10 + digit;
+  }
+  return value > Number.MAX_SAFE_INTEGER ? 0 : value;
+}
