@@ -176,6 +176,9 @@ export interface JetStreamServerOptions {
   /** 0 is none. */
   maxDuplicateWindowMs: number;
   batch: BatchOptions;
+  /** API requests that may wait, and of those for information. */
+  requestQueueLimit: number;
+  infoQueueLimit: number;
 }
 
 export interface ServerOptions {

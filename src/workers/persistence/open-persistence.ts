@@ -52,6 +52,8 @@ function engineOptions(
       maxMsgs: batch.maxMsgs,
       timeoutNs: nanos(batch.timeoutMs),
     },
+    requestQueueLimit: jetStream.requestQueueLimit,
+    infoQueueLimit: jetStream.infoQueueLimit,
   };
 }
 

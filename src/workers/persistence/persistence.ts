@@ -8,7 +8,8 @@ import type { Route, RouteGroup } from '../../shared/broker/route.ts';
 import { BLOCKED, Router } from '../../shared/broker/router.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
 import { ACCOUNT_ENDPOINTS } from '../../shared/jetstream/account-info.ts';
-import { Api, type ApiRequest } from '../../shared/jetstream/api.ts';
+import { Api } from '../../shared/jetstream/api.ts';
+import { ApiQueue } from '../../shared/jetstream/api-queue.ts';
 import type { Effects, EngineSubscription, InboundMessage } from '../../shared/jetstream/effects.ts';
 import { JetStream, type JetStreamOptions } from '../../shared/jetstream/jetstream.ts';
 import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
@@ -17,7 +18,7 @@ import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
 import type { Clock } from '../../shared/jetstream/time.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
 import { RingConsumer, RingProducer } from '../../shared/ring/ring.ts';
-import { wireText } from '../../shared/subject/wire-text.ts';
+import { ApiListener } from './api-listener.ts';
 import { answerConsumerRequest } from './consumer-requests.ts';
 import type {
   FromPersistence,
@@ -50,6 +51,8 @@ const OUTGOING_MAX_MSGS = 16_384;
 /** Pauses between looks at what is due: while there is something to do, and without. */
 const BUSY_TICK_MS = 10;
 const IDLE_TICK_MS = 1000;
+/** API requests carried out in one turn: publishes need not wait for more than these. */
+const TURN_API_REQUESTS = 64;
 const NANOS_STEP = 1000;
 const NANOS_MAX = 999_000;
 
@@ -57,7 +60,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   readonly #post: (message: FromPersistence) => void;
   readonly #store: Store;
   readonly #engine: JetStream;
-  readonly #api: Api;
+  readonly #apiListener: ApiListener;
+  readonly #apiQueue: ApiQueue;
   readonly #jetStream: JetStreamServerOptions;
   readonly #clock: Clock = { ms: 0, nanos: 0 };
   readonly #random: Prng;
@@ -73,6 +77,9 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   readonly #ownInbound = new InboundCopy();
   readonly #frames = new FrameWriter();
   readonly #outgoing = new Outgoing();
+  /** Who publishes the next message of the thread being listened to, and the hash of its subject. */
+  #client = '';
+  #clientHash = 0;
   #blocked = false;
   #failed = false;
   #stopped = false;
@@ -106,10 +113,17 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
       clock: this.#clock,
       random: () => this.#random.unit(),
     });
-    this.#api = new Api(this.#engine);
-    this.#api.add(ACCOUNT_ENDPOINTS);
-    this.#api.add(STREAM_ENDPOINTS);
-    this.#api.add(SNAPSHOT_ENDPOINTS);
+    const api = new Api(this.#engine);
+    api.add(ACCOUNT_ENDPOINTS);
+    api.add(STREAM_ENDPOINTS);
+    api.add(SNAPSHOT_ENDPOINTS);
+    this.#apiQueue = new ApiQueue(this.#engine, (request) => {
+      if (!api.request(request)) answerConsumerRequest(this.#engine, request);
+    });
+    const { domain, systemAccount } = engineOptions;
+    this.#apiListener = new ApiListener(this, domain, systemAccount, (request) =>
+      this.#apiQueue.add(request),
+    );
     this.#setClock();
     this.#applyOptions(start.options, start.accountIndexes);
   }
@@ -171,34 +185,13 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
         for (const { thread, subject, queue, weight, filter } of this.#earlyInterest.take(account.index)) {
           account.setThreadInterest(thread, subject, queue, weight, filter);
         }
-        this.#listenToApi(account);
+        // In every account: one without JetStream is told that it has none.
+        this.#apiListener.listen(account);
       }
       if (jetStream === null) this.#engine.disableAccount(name);
       else this.#engine.enableAccount(name, { limits: jetStream, tiers: null });
     }
     this.#engine.recover();
-  }
-
-  /** In every account: one without JetStream is told that it has none. */
-  #listenToApi(account: Account): void {
-    const { domain } = this.#jetStream;
-    const subjects = ['$JS.API.>', ...(domain === '' ? [] : [`$JS.${wireText(domain)}.API.>`])];
-    for (const subject of subjects) {
-      const receive = (message: InboundMessage) => this.#request(account.name, message);
-      account.subscribe(new EngineListener(subject, null, receive));
-    }
-  }
-
-  #request(account: string, message: InboundMessage): void {
-    const request: ApiRequest = {
-      account,
-      subject: message.subject,
-      reply: message.reply,
-      headers: message.headers(),
-      body: message.payload(),
-      client: '',
-    };
-    if (!this.#api.request(request)) answerConsumerRequest(this.#engine, request);
   }
 
   // Turns
@@ -209,16 +202,34 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     this.#doorbell.awake();
     if (this.#links.roomFreed()) this.#blocked = false;
     let busy = false;
-    if (this.#listens) busy = this.#links.drain() > 0;
+    if (this.#listens) {
+      if (this.#apiQueue.length > 0) this.#setClock();
+      this.#apiQueue.run(TURN_API_REQUESTS);
+      busy = this.#links.drain() > 0;
+      this.#tickWoken();
+    }
     this.#release();
     this.#links.publish();
     if (busy) this.#tickWithin(BUSY_TICK_MS);
-    this.#sleep();
+    if (this.#hasMoreToDo) this.#scheduleTurn();
+    else this.#sleep();
   };
 
   /** Whether messages of other threads are taken in. */
   get #listens(): boolean {
     return this.#outgoing.length < OUTGOING_MAX_MSGS;
+  }
+
+  /** What streams copy from each other is copied in the turn it was stored in. */
+  #tickWoken(): void {
+    if (!this.#engine.hasWoken) return;
+    this.#setClock();
+    this.#engine.tickWoken();
+  }
+
+  /** A portion was done of something larger; while answers find no room nothing is added to them. */
+  get #hasMoreToDo(): boolean {
+    return !this.#blocked && (this.#apiQueue.length > 0 || this.#engine.hasWoken);
   }
 
   #sleep(): void {
@@ -291,6 +302,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     const groups = route.groups.filter(({ locals, threads }) => locals.length > 0 && threads.length === 0);
     if (route.plain.length === 0 && groups.length === 0) return true;
     const copy = this.#ownInbound.take(frame);
+    this.#apiListener.client = '';
     this.#handToEngine(route.plain as EngineListener[], copy);
     for (const group of groups) this.#handToMember(group, copy);
     return true;
@@ -410,6 +422,12 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     } else account.setThreadInterest(thread, subject, queue, weight, filter);
   }
 
+  /** Kept until the message that follows. */
+  clientArrived(_thread: number, subjectHash: number, client: string): void {
+    this.#clientHash = subjectHash;
+    this.#client = client;
+  }
+
   messageArrived(
     _thread: number,
     accountIndex: number,
@@ -422,6 +440,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     if (account === undefined) return;
     const route = account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd);
     const message = this.#inbound.take(frame);
+    this.#apiListener.client = this.#clientHash === frame.subjectHash ? this.#client : '';
+    if (this.#client !== '') this.#client = '';
     if (plain) this.#handToEngine(route.plain as EngineListener[], message);
     for (const queue of queues) {
       const group = memberGroup(route, queue);

@@ -57,7 +57,8 @@ describe.each(shardCounts())('%i shards', (shards) => {
         const expected = recorded.get(scenario.name);
         expect(expected, 'recorded').toBeDefined();
         const actual = await new JetStreamRunner(daemon).run(scenario);
-        expect(differences(expected as JetStreamTranscript, actual).join('\n\n')).toBe('');
+        const different = differences(expected as JetStreamTranscript, actual);
+        if (different.length > 0) throw new Error(different.join('\n\n'));
       });
     });
   }

@@ -23,7 +23,6 @@ function isNow(text: string): boolean {
 
 /** Values that mean something by the name of their field alone. */
 const VOLATILE = new Map<string, (value: unknown) => unknown>([
-  ['rtt', () => '<ns>'],
   ['active', (value) => (Number(value) > 0 ? '<ns>' : value)],
 ]);
 
@@ -60,7 +59,10 @@ function normalizeValue(value: unknown, within: string): unknown {
   if (Array.isArray(value)) return value.map((element) => normalizeValue(element, within));
   if (value === null || typeof value !== 'object') return value;
   return Object.fromEntries(
-    Object.entries(value).map(([key, element]) => [key, normalizeField(key, element, within)]),
+    Object.entries(value)
+      // Left out where it is too short to be measured.
+      .filter(([key]) => key !== 'rtt')
+      .map(([key, element]) => [key, normalizeField(key, element, within)]),
   );
 }
 

@@ -17,6 +17,8 @@ export interface JetStreamTranscript {
 }
 
 const REPLY_SID = '1';
+/** Subject and sid. */
+const FENCE = 'F';
 const SHOWN_BYTES = 160;
 
 interface User {
@@ -30,8 +32,16 @@ function isMessage(frame: Frame): boolean {
   return frame.op === 'MSG' || frame.op === 'HMSG';
 }
 
+function sidOf(frame: Frame): string {
+  return frame.line.split(' ').filter((token) => token !== '')[2] ?? '';
+}
+
+function isFence(frame: Frame): boolean {
+  return isMessage(frame) && sidOf(frame) === FENCE;
+}
+
 function isReply(frame: Frame): boolean {
-  return isMessage(frame) && frame.line.split(' ').filter((token) => token !== '')[2] === REPLY_SID;
+  return isMessage(frame) && sidOf(frame) === REPLY_SID;
 }
 
 function isEnd(frame: Frame): boolean {
@@ -90,7 +100,7 @@ export class JetStreamRunner {
     const client = await RawClient.connect({ port: this.#daemon.port });
     const who = { user: name, pass: 'pw', name: 'conformance', lang: 'raw', version: '1' };
     await client.handshake({ ...who, no_responders: true });
-    await client.sync(`SUB R.> ${REPLY_SID}\r\n`);
+    await client.sync(`SUB R.> ${REPLY_SID}\r\nSUB ${FENCE} ${FENCE}\r\n`);
     const user: User = { client, taken: client.frames.length, listens: 0 };
     this.#users.set(name, user);
     return user;
@@ -108,8 +118,9 @@ export class JetStreamRunner {
       return isAnswered(frames, step.replies) && events.length >= step.events;
     };
     await client.until(isDone, text);
+    if (step.replies === 'nothing') await this.#fence(client);
     await client.sync();
-    const frames = client.frames.slice(start).filter(isMessage);
+    const frames = client.frames.slice(start).filter((frame) => isMessage(frame) && !isFence(frame));
     user.taken = client.frames.length;
     // In nats-server the order of an advisory and the audit differs from run to run.
     const events = frames
@@ -121,6 +132,13 @@ export class JetStreamRunner {
       replies: frames.filter(isReply).map(normalizeAnswer),
       ...(events.length === 0 ? {} : { events }),
     };
+  }
+
+  /** Requests are answered in their order: after this nothing more comes of those before. */
+  async #fence(client: RawClient): Promise<void> {
+    const from = client.frames.length;
+    client.send(`PUB $JS.API.INFO ${FENCE} 0\r\n\r\n`);
+    await client.until((frames) => frames.slice(from).some(isFence), 'the fence');
   }
 
   /** A scenario begins with no streams; the connection is its own so that it leaves no trace. */

@@ -44,7 +44,7 @@ const without = jetStreamScenario('accounts: without JetStream, and the system a
     ])
       script.api(endpoint, endpoint === 'STREAM.CREATE.S' ? { name: 'S' } : '');
     script.api('DIRECT.GET.S', { seq: 1 });
-    script.api('FOO', '', { replies: 'nothing' });
+    script.api('FOO', '', { replies: user === 'sys' ? 1 : 'nothing' });
   }
 });
 

@@ -53,6 +53,9 @@ const atomicChecks = jetStreamScenario('batches: checks of an atomic batch', (sc
   pair(['Nats-Expected-Last-Sequence: 1'], []);
   pair(['Nats-Expected-Last-Sequence: 1'], []);
   pair([], ['Nats-Expected-Last-Sequence: 1']);
+  pair([], ['Nats-Expected-Last-Sequence: 3']);
+  pair([], ['Nats-Expected-Last-Sequence: 4']);
+  pair(['Nats-Expected-Last-Sequence: 7'], ['Nats-Expected-Last-Sequence: 8']);
   pair(['Nats-Expected-Last-Subject-Sequence: 3'], []);
   pair(['Nats-Expected-Last-Subject-Sequence: 9'], []);
   pair([], ['Nats-Expected-Last-Subject-Sequence: 5']);
@@ -121,8 +124,7 @@ const fastBatch = jetStreamScenario('batches: fast', (script) => {
   fast(script, 'e.2.ok.1.0');
   fast(script, 'e.2.ok.2.1');
   fast(script, 'e.2.ok.3.1', { headers: ['Nats-Expected-Last-Sequence: 1'] });
-  fast(script, 'e.2.ok.4.1', { replies: 'nothing' });
-  fast(script, 'e.2.ok.5.2');
+  fast(script, 'e.2.ok.4.2');
   fast(script, 'f.2.fail.1.0');
   fast(script, 'f.2.fail.2.1');
   fast(script, 'f.2.fail.3.1', { headers: ['Nats-Expected-Last-Sequence: 1'], replies: 2 });

@@ -148,7 +148,6 @@ const snapshots = jetStreamScenario('streams: snapshot and restore requests', (s
   script.api('STREAM.RESTORE.S', { config: { name: 'T' }, state: {} });
   script.api('STREAM.RESTORE.S', { config: { name: 'S' }, state: {} });
   script.api('STREAM.RESTORE.T', { config: { name: 'T', subjects: ['a..b'] }, state: {} });
-  script.api('STREAM.RESTORE.T', { config: { name: 'T', num_replicas: 3 }, state: {} });
 });
 
 export const streams: JetStreamScenario[] = [
