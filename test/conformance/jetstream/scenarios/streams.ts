@@ -1,8 +1,8 @@
 /** Names, lists, infos, purges, clustered endpoints on a single server, API levels (jetstream-api §2, §3). */
 import { type JetStreamScenario, jetStreamScenario, type Script } from '../script.ts';
 
-function fill(script: Script, storage: string): void {
-  script.create({ name: 'S', subjects: ['s.>'], storage });
+function fill(script: Script, storage: string, name = 'S'): void {
+  script.create({ name, subjects: ['s.>'], storage });
   for (const subject of ['s.a', 's.b', 's.a', 's.c.d', 's.b']) script.publish(subject, `to ${subject}`);
 }
 
@@ -54,7 +54,8 @@ const info = jetStreamScenario('streams: info', (script) => {
 const purge = (storage: string): JetStreamScenario =>
   jetStreamScenario(`streams: purge, ${storage}`, (script) => {
     script.api('STREAM.PURGE.S');
-    for (const body of [
+    // Names of their own: nats-server may find messages of a stream of the same name that was deleted just now.
+    const bodies = [
       '',
       {},
       { seq: 1 },
@@ -72,11 +73,13 @@ const purge = (storage: string): JetStreamScenario =>
       { unknown: 1 },
       '{"seq":-1}',
       'text',
-    ]) {
-      fill(script, storage);
-      script.api('STREAM.PURGE.S', body);
-      script.api('STREAM.INFO.S', { deleted_details: true });
-      script.api('STREAM.DELETE.S');
+    ];
+    for (const [index, body] of bodies.entries()) {
+      const name = `S${index}`;
+      fill(script, storage, name);
+      script.api(`STREAM.PURGE.${name}`, body);
+      script.api(`STREAM.INFO.${name}`, { deleted_details: true });
+      script.api(`STREAM.DELETE.${name}`);
     }
   });
 

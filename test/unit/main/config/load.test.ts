@@ -601,12 +601,15 @@ describe('JetStream', () => {
       syncIntervalMs: 'always',
       maxDuplicateWindowMs: 0,
       batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutMs: 10_000 },
+      requestQueueLimit: 10_000,
+      infoQueueLimit: 10_000,
     });
   });
 
   test('takes every option of its block', () => {
     const block = `jetstream {
       store: "/x", max_mem: "1G", max_file: 5, domain: hub, strict: false, sync: "2m"
+      request_queue_limit: 50, info_queue_limit: 20
       limits { duplicate_window: "3s"
         batch { max_inflight_per_stream: 1, max_inflight_total: 2, max_msgs: 3, timeout: "4s" } }
     }`;
@@ -620,6 +623,12 @@ describe('JetStream', () => {
       syncIntervalMs: 120_000,
       maxDuplicateWindowMs: 3000,
       batch: { maxInflightPerStream: 1, maxInflightTotal: 2, maxMsgs: 3, timeoutMs: 4000 },
+      requestQueueLimit: 50,
+      infoQueueLimit: 20,
+    });
+    expect(options('jetstream { request_queue_limit: 5 }').jetStream).toMatchObject({
+      requestQueueLimit: 5,
+      infoQueueLimit: 5,
     });
     expect(options('store_dir: "/y", jetstream: true').jetStream?.storeDir).toBe('/y/jetstream');
   });
