@@ -65,6 +65,8 @@ function engineOptions(
       maxMsgs: batch.maxMsgs,
       timeoutNs: nanos(batch.timeoutMs),
     },
+    requestQueueLimit: jetStream.requestQueueLimit,
+    infoQueueLimit: jetStream.infoQueueLimit,
   };
 }
 
