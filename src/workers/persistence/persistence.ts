@@ -9,6 +9,8 @@ import { BLOCKED, Router } from '../../shared/broker/router.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
 import { ACCOUNT_ENDPOINTS } from '../../shared/jetstream/account-info.ts';
 import { Api, type ApiRequest } from '../../shared/jetstream/api.ts';
+import { CONSUMER_ENDPOINTS } from '../../shared/jetstream/consumers/consumer-api.ts';
+import { answerLostPull } from '../../shared/jetstream/consumers/lost-pull.ts';
 import type {
   Destination,
   Effects,
@@ -24,7 +26,6 @@ import type { Clock } from '../../shared/jetstream/time.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
 import { RingConsumer, RingProducer } from '../../shared/ring/ring.ts';
 import { wireText } from '../../shared/subject/wire-text.ts';
-import { answerConsumerRequest } from './consumer-requests.ts';
 import type {
   FromPersistence,
   PersistenceLogLevel,
@@ -123,6 +124,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     this.#api = new Api(this.#engine);
     this.#api.add(ACCOUNT_ENDPOINTS);
     this.#api.add(STREAM_ENDPOINTS);
+    this.#api.add(CONSUMER_ENDPOINTS);
     this.#api.add(SNAPSHOT_ENDPOINTS);
     this.#setClock();
     this.#applyOptions(start.options, start.accountIndexes);
@@ -213,7 +215,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
       body: message.payload(),
       client: '',
     };
-    if (!this.#api.request(request)) answerConsumerRequest(this.#engine, request);
+    if (!this.#api.request(request)) answerLostPull(this.#engine, request);
   }
 
   // Turns

@@ -10,6 +10,7 @@ import { Api } from '../../../../src/shared/jetstream/api.ts';
 import { CONSUMER_ENDPOINTS } from '../../../../src/shared/jetstream/consumers/consumer-api.ts';
 import { emptyConsumerConfig } from '../../../../src/shared/jetstream/consumers/consumer-config.ts';
 import type { ConsumerConfig } from '../../../../src/shared/jetstream/consumers/contract.ts';
+import { answerLostPull } from '../../../../src/shared/jetstream/consumers/lost-pull.ts';
 import { Consumer } from '../../../../src/shared/jetstream/consumers/runtime/consumer.ts';
 import {
   type Destination,
@@ -290,7 +291,8 @@ export class Harness<S extends Store = FakeStore> implements Effects {
     for (const listener of listeners) listener.receive(message);
     const direct = subject.startsWith('$JS.API.DIRECT.GET');
     if (subject.startsWith('$JS.API.') && !direct) {
-      this.api.request({ account: ACCOUNT, subject, reply, headers: block, body, client: '' });
+      const request = { account: ACCOUNT, subject, reply, headers: block, body, client: '' };
+      if (!this.api.request(request)) answerLostPull(this.engine, request);
     } else if (listeners.length === 0 && reply !== '') {
       const status = Buffer.from(`NATS/1.0 503\r\nNats-Subject: ${subject}\r\n\r\n`, 'latin1');
       this.send(ACCOUNT, reply, '', status, new Uint8Array(0), 0);

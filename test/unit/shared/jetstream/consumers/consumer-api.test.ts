@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { UNLIMITED } from '../../../../../src/shared/jetstream/account-jetstream.ts';
+import { answerLostPull } from '../../../../../src/shared/jetstream/consumers/lost-pull.ts';
 import { shortHash } from '../../../../../src/shared/jetstream/names.ts';
 import type { Stream } from '../../../../../src/shared/jetstream/stream.ts';
 import { formatTime } from '../../../../../src/shared/jetstream/time.ts';
@@ -196,4 +197,36 @@ test('lists have pages', () => {
   const names = (page.consumers as { name: string }[]).map(({ name }) => name);
   expect([names.length, names[0], names.at(-1)]).toEqual([256, 'c010', 'c265']);
   expect((harness.ask('CONSUMER.NAMES.S').consumers as string[]).length).toBe(300);
+});
+
+describe('a pull request', () => {
+  const NOBODY = 'NATS/1.0 503\r\nNats-Subject: ';
+
+  test('for what is not there is told that nobody responds, once', () => {
+    for (const names of ['X.a', 'S.a', 'S.a.b', 'S']) {
+      const subject = `$JS.API.CONSUMER.MSG.NEXT.${names}`;
+      const replies = harness.request(subject).map(({ headers }) => headers);
+      expect(replies).toEqual([`${NOBODY}${subject}\r\n\r\n`]);
+    }
+  });
+
+  test('for a consumer that is gone is told the same', () => {
+    create('a');
+    harness.ask('CONSUMER.DELETE.S.a');
+    expect(harness.request('$JS.API.CONSUMER.MSG.NEXT.S.a').length).toBe(1);
+  });
+
+  test('in the domain is told the same', () => {
+    const hub = new Harness({ domain: 'hub' });
+    const subject = '$JS.hub.API.CONSUMER.MSG.NEXT.X.a';
+    const request = { account: ACCOUNT, subject, reply: 'inbox', client: '' };
+    answerLostPull(hub.engine, { ...request, headers: new Uint8Array(0), body: new Uint8Array(0) });
+    expect(hub.take('inbox').map(({ headers }) => headers)).toEqual([`${NOBODY}${subject}\r\n\r\n`]);
+  });
+
+  test('that nobody waits for is not answered', () => {
+    const sent = harness.sent.length;
+    harness.publish('$JS.API.CONSUMER.MSG.NEXT.X.a');
+    expect(harness.sent.length).toBe(sent);
+  });
 });
