@@ -200,8 +200,7 @@ describe('what is not there', () => {
     await start(storing(1));
     const nc = await client();
     await create(nc);
-    const config = { stream_name: 'S', config: { name: 'c' } };
-    expect(errorOf(await ask(nc, 'CONSUMER.CREATE.S.c', config))).toBe(10012);
+    const config = { stream_name: 'T', config: { durable_name: 'c' } };
     expect(errorOf(await ask(nc, 'CONSUMER.DURABLE.CREATE.T.c', config))).toBe(10059);
     expect(errorOf(await ask(nc, 'CONSUMER.INFO.S.c'))).toBe(10014);
     expect(await ask(nc, 'CONSUMER.NAMES.S')).toMatchObject({ total: 0, consumers: [] });
