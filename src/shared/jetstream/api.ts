@@ -18,6 +18,8 @@ import { JsonObject } from './json-object.ts';
 import { errorJson } from './pub-ack.ts';
 import type { Stream } from './stream.ts';
 
+/** Pull requests come often, are no endpoint's, and pass by here on their way to their stream. */
+const PULL_PREFIX = '$JS.API.CONSUMER.MSG.NEXT.';
 const TYPE_PREFIX = 'io.nats.jetstream.api.v1.';
 
 /** A message on `$JS.API.>`. */
@@ -150,6 +152,7 @@ export class Api {
    * @returns false when the subject is no endpoint's
    */
   request(request: ApiRequest): boolean {
+    if (request.subject.startsWith(PULL_PREFIX)) return false;
     const tokens = this.#tokens(request.subject);
     const found = tokens === null ? null : this.#find(tokens);
     if (found === null) return false;
