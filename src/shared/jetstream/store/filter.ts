@@ -1,5 +1,5 @@
-import { subjectMatches } from '../../subject/subject.ts';
 import type { SubjectFilter } from './contract.ts';
+import { PatternTrie } from './pattern-trie.ts';
 import type { SubjectTable } from './subject-table.ts';
 
 /**
@@ -19,6 +19,10 @@ export class CompiledFilter implements SubjectFilter {
   /** The patterns as bytes when none has a wildcard, else null. */
   readonly literals: readonly Uint8Array[] | null;
   readonly #table: SubjectTable;
+  readonly #trie: PatternTrie;
+  /** Rows of the literals, and the state of the table they were found in. */
+  #rows: readonly number[] = [];
+  #rowsAt = -1;
   #answers = new Uint8Array(0);
   #epoch: number;
 
@@ -28,7 +32,8 @@ export class CompiledFilter implements SubjectFilter {
     this.#table = table;
     this.#epoch = table.epoch;
     const wild = patterns.some((pattern) => /(^|\.)(\*|>)(\.|$)/.test(pattern));
-    this.literals = this.all || wild ? null : patterns.map(bytesOf);
+    this.literals = this.all || wild ? null : [...new Set(patterns)].map(bytesOf);
+    this.#trie = new PatternTrie(this.literals ?? patterns.map(bytesOf));
   }
 
   /** Whether messages of this row match. */
@@ -42,20 +47,22 @@ export class CompiledFilter implements SubjectFilter {
     const version = this.#table.versions[row]! << 2;
     const remembered = this.#answers[row]!;
     if ((remembered & 3) !== UNKNOWN && (remembered & ~3) === version) return (remembered & 3) === YES;
-    const subject = this.#table.text(row);
-    const match = this.patterns.some((pattern) => subjectMatches(subject, pattern));
+    const match = this.#table.matches(row, this.#trie);
     this.#answers[row] = version | (match ? YES : NO);
     return match;
   }
 
   /** Rows of the literals that have messages; null when there are wildcards. */
-  literalRows(): number[] | null {
+  literalRows(): readonly number[] | null {
     if (this.literals === null) return null;
+    if (this.#rowsAt === this.#table.changes) return this.#rows;
     const rows: number[] = [];
     for (const literal of this.literals) {
       const row = this.#table.find(literal, 0, literal.length);
-      if (row >= 0 && !rows.includes(row)) rows.push(row);
+      if (row >= 0) rows.push(row);
     }
+    this.#rows = rows;
+    this.#rowsAt = this.#table.changes;
     return rows;
   }
 
