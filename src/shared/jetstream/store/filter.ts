@@ -22,6 +22,7 @@ export class CompiledFilter implements SubjectFilter {
   readonly #trie: PatternTrie;
   /** Rows of the literals, and the state of the table they were found in. */
   #rows: readonly number[] = [];
+  #isRow: ReadonlySet<number> = new Set();
   #rowsAt = -1;
   #answers = new Uint8Array(0);
   #epoch: number;
@@ -39,6 +40,7 @@ export class CompiledFilter implements SubjectFilter {
   /** Whether messages of this row match. */
   matches(row: number): boolean {
     if (this.all) return true;
+    if (this.#rowsAt === this.#table.changes) return this.#isRow.has(row);
     if (this.#epoch !== this.#table.epoch) {
       this.#answers.fill(0);
       this.#epoch = this.#table.epoch;
@@ -62,6 +64,7 @@ export class CompiledFilter implements SubjectFilter {
       if (row >= 0) rows.push(row);
     }
     this.#rows = rows;
+    this.#isRow = new Set(rows);
     this.#rowsAt = this.#table.changes;
     return rows;
   }

@@ -21,11 +21,12 @@ export function nextMatch(messages: StreamMessages, filter: CompiledFilter | nul
   if (messages.messages === 0 || from > messages.lastSeq) return 0;
   const start = Math.max(from, messages.firstSeq);
   if (filter === null || filter.all) return messages.nextLive(start);
+  const near =
+    filter.literals === null || filter.literals.length === 1 ? 0 : nextNear(messages, filter, start);
+  if (near > 0) return near;
   const rows = filter.literalRows();
   if (rows === null) return nextInBlocks(messages, filter, start, messages.lastSeq);
   if (rows.length === 1) return nextOfRow(messages, rows[0]!, start);
-  const near = nextNear(messages, filter, start);
-  if (near > 0) return near;
   let nearest = 0;
   let last = 0;
   for (const row of rows) {
