@@ -18,6 +18,8 @@ export interface JetStreamDraft {
   strict: boolean;
   syncIntervalMs: number | 'always';
   maxDuplicateWindowMs: number;
+  maxAckPending: number;
+  maxRequestBatch: number;
   batch: BatchOptions;
 }
 
@@ -31,6 +33,8 @@ export function emptyJetStreamDraft(): JetStreamDraft {
     strict: true,
     syncIntervalMs: 'always',
     maxDuplicateWindowMs: 0,
+    maxAckPending: 0,
+    maxRequestBatch: 0,
     batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutMs: 10_000 },
   };
 }
@@ -77,9 +81,23 @@ const BATCH_ROWS: OptionRow<BatchOptions>[] = [
 ];
 
 const LIMIT_ROWS: OptionRow<JetStreamDraft>[] = [
-  checked('max_ack_pending', 'integer', 'Unacknowledged messages of a consumer.'),
+  row({
+    name: 'max_ack_pending',
+    type: 'integer',
+    doc: 'Unacknowledged messages of a consumer.',
+    read: (_reader, entry, draft) => {
+      draft.maxAckPending = integer(entry.value);
+    },
+  }),
   checked('max_ha_assets', 'integer', 'Replicated streams and consumers of a server.'),
-  checked('max_request_batch', 'integer', 'Messages of one pull request.'),
+  row({
+    name: 'max_request_batch',
+    type: 'integer',
+    doc: 'Messages of one pull request.',
+    read: (_reader, entry, draft) => {
+      draft.maxRequestBatch = integer(entry.value);
+    },
+  }),
   row({
     name: 'duplicate_window',
     type: 'duration',

@@ -20,7 +20,6 @@ const NO_LISTENER = 'its listener and connections do not exist';
 const ONE_ACCOUNT_ONLY =
   'subjects are not carried from one account to another, and who may see them would be undecided';
 const NO_ENCRYPTION = 'messages would be stored in clear';
-const NO_CONSUMERS = 'consumers do not exist';
 const NO_CLUSTER = 'streams are not replicated';
 const NO_SUCH_QUEUE = 'natsd has no such queue, its rings bound what waits';
 
@@ -40,8 +39,6 @@ export const NOT_YET: ReadonlyMap<string, NotYet> = new Map<string, NotYet>([
   ['jetstream.meta_compact_size', { action: 'warn', reason: NO_CLUSTER }],
   ['jetstream.meta_compact_sync', { action: 'warn', reason: NO_CLUSTER }],
   ['jetstream.max_concurrent_io', { action: 'warn', reason: 'one thread does all disk operations' }],
-  ['jetstream.limits.max_ack_pending', { action: 'warn', reason: NO_CONSUMERS }],
-  ['jetstream.limits.max_request_batch', { action: 'warn', reason: NO_CONSUMERS }],
   ['jetstream.limits.max_ha_assets', { action: 'warn', reason: NO_CLUSTER }],
   ['accounts.jetstream.cluster_traffic', { action: 'warn', reason: NO_CLUSTER }],
   ['default_js_domain', { action: 'warn', reason: 'JetStream domains do not exist' }],

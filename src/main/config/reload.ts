@@ -62,8 +62,13 @@ function syncInterval({ jetStream }: ServerOptions): string {
 
 function jetStreamLimits({ jetStream }: ServerOptions): string {
   if (jetStream === null) return '';
-  const { maxDuplicateWindowMs, batch } = jetStream;
-  return goMap({ duplicate_window: formatDurationMs(maxDuplicateWindowMs), ...batch });
+  const { maxAckPending, maxRequestBatch, maxDuplicateWindowMs, batch } = jetStream;
+  return goMap({
+    max_ack_pending: maxAckPending,
+    max_request_batch: maxRequestBatch,
+    duplicate_window: formatDurationMs(maxDuplicateWindowMs),
+    ...batch,
+  });
 }
 
 const FIXED_FIELDS: readonly FixedField[] = [

@@ -175,6 +175,10 @@ export interface JetStreamServerOptions {
   syncIntervalMs: number | 'always';
   /** 0 is none. */
   maxDuplicateWindowMs: number;
+  /** `limits.max_ack_pending`; 0 is none. */
+  maxAckPending: number;
+  /** `limits.max_request_batch`; 0 is none. */
+  maxRequestBatch: number;
   batch: BatchOptions;
 }
 

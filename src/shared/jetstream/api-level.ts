@@ -4,7 +4,9 @@
  */
 import { API_LEVEL, COMPATIBLE_VERSION } from '../base/version.ts';
 import { headerText } from '../protocol/nats/headers.ts';
+import type { ConsumerConfig } from './consumers/contract.ts';
 import type { StreamConfig } from './stream-config.ts';
+import { parseTime, ZERO_TIME_NS } from './time.ts';
 
 export const REQUIRED_LEVEL_KEY = '_nats.req.level';
 const SERVER_VERSION_KEY = '_nats.ver';
@@ -17,6 +19,14 @@ export function requiredStreamLevel(config: StreamConfig): number {
   const counting = config.allowMsgCounter || config.allowAtomic || config.allowMsgSchedules;
   if (counting || config.persistMode === 'async') return 2;
   return config.allowMsgTtl || config.subjectDeleteMarkerTtlNs > 0n ? 1 : 0;
+}
+
+/** The least level that knows everything a consumer's configuration uses. */
+export function requiredConsumerLevel(config: ConsumerConfig): number {
+  if (config.ackPolicy === 'flow_control') return 4;
+  const paused = config.pauseUntil !== '' && parseTime(config.pauseUntil) !== ZERO_TIME_NS;
+  const prioritized = config.priorityPolicy !== 'none' || config.priorityGroups.length > 0;
+  return paused || prioritized || config.priorityTimeoutNs !== 0n ? 1 : 0;
 }
 
 /** Metadata without what the server itself puts there. */

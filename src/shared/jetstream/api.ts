@@ -13,7 +13,7 @@ import { needsHigherLevel } from './api-level.ts';
 import { EMPTY_BYTES, textBytes } from './effects.ts';
 import { ApiError, apiError, apiErrorText } from './errors.ts';
 import type { JetStream } from './jetstream.ts';
-import { decodeJson, type FieldReaders } from './json-fields.ts';
+import { type Decoding, decodeJson, type FieldReaders } from './json-fields.ts';
 import { JsonObject } from './json-object.ts';
 import { errorJson } from './pub-ack.ts';
 import type { Stream } from './stream.ts';
@@ -45,17 +45,35 @@ export interface ApiCall {
 /** Adds the body of a reply. */
 export type ReplyBody = (json: JsonObject) => void;
 
+/** A reply with a header block. */
+export class ReplyWithHeaders {
+  readonly headers: Uint8Array;
+  readonly body: ReplyBody;
+
+  constructor(headers: Uint8Array, body: ReplyBody) {
+    this.headers = headers;
+    this.body = body;
+  }
+}
+
+/** What an endpoint answers. */
+export type Reply = ApiError | ReplyBody | ReplyWithHeaders;
+
 export interface Endpoint {
   /** Type of the reply without its prefix, e.g. `stream_names_response`. */
   readonly type: string;
   /** Tokens that follow the endpoint's own. */
   readonly names: number;
+  /** More tokens may follow: the endpoint takes those as names, too. */
+  readonly moreNames?: boolean;
   /** Fields that stand in a reply even beside an error. */
   readonly zeroFields?: ReplyBody;
-  /** A success is neither counted nor audited. */
-  readonly quiet?: boolean;
+  /** Neither counted nor audited: successes, or nothing at all. */
+  readonly quiet?: 'successes' | 'always';
+  /** A check that comes before those all endpoints share. */
+  firstCheck?(engine: JetStream, body: Uint8Array): ApiError | null;
   /** Null: no reply. */
-  handle(call: ApiCall): ApiError | ReplyBody | null;
+  handle(call: ApiCall): Reply | null;
 }
 
 /** An endpoint that only the system account has. */
@@ -83,8 +101,16 @@ export function decodeBody<T>(
   readers: FieldReaders<T>,
   type: string,
 ): ApiError | null {
-  const { strict } = call.engine.options;
-  const problem = decodeJson(call.request.body, { target, readers, type, strict });
+  return decodeRequest(call.engine, call.request.body, { target, readers, type });
+}
+
+/** Decodes a body as strictly as the server is configured to. @returns null, or the error to answer with */
+export function decodeRequest<T>(
+  engine: JetStream,
+  body: Uint8Array,
+  into: Omit<Decoding<T>, 'strict'>,
+): ApiError | null {
+  const problem = decodeJson(body, { ...into, strict: engine.options.strict });
   return problem === null ? null : apiErrorText(10025, problem.message);
 }
 
@@ -134,14 +160,16 @@ export class Api {
     const result = this.#carryOut(endpoint, account, names, request);
     if (result === null) return true;
     const text = this.#replyText(type, endpoint, result);
-    const counted = result instanceof ApiError || endpoint.quiet !== true;
+    const { quiet } = endpoint;
+    const counted = quiet === undefined || (quiet === 'successes' && result instanceof ApiError);
     if (account !== null && counted) {
       account.apiTotal++;
       if (result instanceof ApiError) account.apiErrors++;
     }
     if (request.reply !== '') {
       const { effects, store } = this.#engine;
-      effects.send(request.account, request.reply, '', EMPTY_BYTES, textBytes(text), store.ticket);
+      const headers = result instanceof ReplyWithHeaders ? result.headers : EMPTY_BYTES;
+      effects.send(request.account, request.reply, '', headers, textBytes(text), store.ticket);
     }
     if (account !== null && counted) this.#audit(account, request, text);
     return true;
@@ -173,7 +201,10 @@ export class Api {
   #find(tokens: readonly string[]): { endpoint: Endpoint | SystemEndpoint; names: string[] } | null {
     for (let own = Math.min(3, tokens.length); own > 0; own--) {
       const endpoint = this.#endpoints.get(tokens.slice(0, own).join('.'));
-      if (endpoint === undefined || tokens.length !== own + endpoint.names) continue;
+      if (endpoint === undefined) continue;
+      const more = tokens.length - own - endpoint.names;
+      const takesMore = 'moreNames' in endpoint && endpoint.moreNames === true;
+      if (more !== 0 && !(more > 0 && takesMore)) continue;
       return { endpoint, names: tokens.slice(own).map(textOfWire) };
     }
     return null;
@@ -191,18 +222,21 @@ export class Api {
     account: AccountJetStream | null,
     names: string[],
     request: ApiRequest,
-  ): ApiError | ReplyBody | null {
+  ): Reply | null {
+    const problem = endpoint.firstCheck?.(this.#engine, request.body) ?? null;
+    if (problem !== null) return problem;
     if (needsHigherLevel(request.headers)) return apiError(10185);
     if (account === null) return apiError(10039);
     return endpoint.handle({ engine: this.#engine, account, request, names });
   }
 
-  #replyText(type: string, endpoint: Endpoint | null, result: ApiError | ReplyBody): string {
+  #replyText(type: string, endpoint: Endpoint | null, result: Reply): string {
     const json = new JsonObject().string('type', TYPE_PREFIX + type);
     if (result instanceof ApiError) {
       json.raw('error', errorJson(result));
       endpoint?.zeroFields?.(json);
-    } else result(json);
+    } else if (result instanceof ReplyWithHeaders) result.body(json);
+    else result(json);
     return json.end();
   }
 

@@ -40,6 +40,10 @@ export interface JetStreamOptions {
   readonly maxStoreBytes: number;
   /** `limits.duplicate_window`; 0 is none. */
   readonly maxDuplicateWindowNs: bigint;
+  /** `limits.max_ack_pending`; 0 is none. */
+  readonly maxAckPending: number;
+  /** `limits.max_request_batch`; 0 is none. */
+  readonly maxRequestBatch: number;
   /** `max_payload`. */
   readonly maxPayloadBytes: number;
   /** `max_pending`: byte budget of a direct-get batch. */

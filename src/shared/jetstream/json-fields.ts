@@ -8,7 +8,7 @@
  * Integers become numbers. Above 2^53 they are rounded, and the writer prints the rounded extremes as the extremes of
  * their type again: what clients send as "no limit" comes back as it was sent.
  */
-import { JsonError, type JsonNode, parseJson } from './json-text.ts';
+import { JsonError, type JsonNode, parseJson, parseWholeJson } from './json-text.ts';
 import { parseTime, TimeError } from './time.ts';
 
 /** Path from the request's type to a node: names, and indexes of array items. */
@@ -199,4 +199,22 @@ export function decodeJson<T>(body: Uint8Array, decoding: Decoding<T>): JsonErro
     throw problem;
   }
   return error;
+}
+
+/** Decodes a body that may hold one value only, and fields nobody knows. @returns null, or what is wrong with the body */
+export function decodeWholeJson<T>(
+  body: Uint8Array,
+  decoding: Omit<Decoding<T>, 'strict'>,
+): JsonError | null {
+  const { target, readers, type } = decoding;
+  const value = parseWholeJson(Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1'));
+  if (value instanceof JsonError) return value;
+  const root: JsonPath = { parent: null, step: type, isIndex: false, strict: false };
+  try {
+    readInto(target, value, root, readers, `server.${type}`);
+  } catch (problem) {
+    if (problem instanceof JsonError) return problem;
+    throw problem;
+  }
+  return null;
 }

@@ -255,3 +255,21 @@ export function parseJson(text: string): { values: JsonNode[]; error: JsonError 
   }
   return { values, error: null };
 }
+
+/**
+ * The one value of a text, as Go's `Unmarshal` sees it: the whole text is looked at before any of it counts, and messages
+ * tell no offsets.
+ */
+export function parseWholeJson(text: string): JsonNode | JsonError {
+  const { values, error } = parseJson(text);
+  const [value] = values;
+  if (value === undefined) {
+    const message = error?.message ?? 'unexpected EOF';
+    if (message === 'unexpected EOF') return new JsonError('unexpected end of JSON input');
+    return new JsonError(message.replace(/ at offset \d+$/, ''));
+  }
+  const blanks = /^[ \t\r\n]*/.exec(text)![0].length;
+  const rest = text.slice(blanks + value.raw.length).replace(/^[ \t\r\n]*/, '');
+  if (rest === '') return value;
+  return new JsonError(`invalid character ${quotedCharacter(rest.charAt(0))} after top-level value`);
+}

@@ -292,7 +292,7 @@ function messageJson(withHeaders: boolean): string {
 const getMessage: Endpoint = {
   type: 'stream_msg_get_response',
   names: 1,
-  quiet: true,
+  quiet: 'successes',
   handle: (call) => {
     if (call.request.body.length === 0) return apiError(10003);
     const request = emptyMessageRequest();

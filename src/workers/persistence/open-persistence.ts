@@ -44,6 +44,8 @@ function engineOptions(
     maxMemoryBytes: maxMemoryBytes ?? Math.floor(totalmem() * DEFAULT_SHARE),
     maxStoreBytes: maxStoreBytes ?? Math.floor(freeBytes(storeDir) * DEFAULT_SHARE),
     maxDuplicateWindowNs: nanos(jetStream.maxDuplicateWindowMs),
+    maxAckPending: jetStream.maxAckPending,
+    maxRequestBatch: jetStream.maxRequestBatch,
     maxPayloadBytes: options.maxPayloadBytes,
     maxPendingBytes: options.maxPendingBytes,
     batch: {

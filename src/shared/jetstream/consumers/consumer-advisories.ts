@@ -1,48 +1,73 @@
-/** What consumers tell of themselves (jetstream-api §9): advisories, and the metric of sampled acknowledgements. */
-import { wireText } from '../../subject/wire-text.ts';
-import { sendAdvisory } from '../advisory.ts';
-import { EMPTY_BYTES, NO_TICKET, textBytes } from '../effects.ts';
-import { JsonObject } from '../json-object.ts';
-import { randomId } from '../names.ts';
+/**
+ * What a consumer tells about itself (jetstream-api §9): advisories, and the metric of sampled acknowledgements. They are
+ * made only when somebody listens.
+ */
+import { sendAdvisory, sendMetric } from '../advisory.ts';
+import type { JsonObject } from '../json-object.ts';
 import { joinTime } from '../time.ts';
 import type { ConsumerHandle } from './contract.ts';
 
-const ID_CHARACTERS = 22;
+type Fields = (json: JsonObject) => JsonObject;
 
-function advise(
-  consumer: ConsumerHandle,
-  event: string,
-  type: string,
-  add: (json: JsonObject) => JsonObject,
-): void {
+/** Publishes an advisory; `stream` and `consumer` come before the fields that are its own. */
+function advise(consumer: ConsumerHandle, event: string, type: string, add: Fields): void {
   const { stream, name } = consumer;
-  const { domain } = stream.engine.options;
   sendAdvisory(stream.account, `CONSUMER.${event}.${stream.name}.${name}`, type, (json) =>
-    add(json.string('stream', stream.name).string('consumer', name)).stringUnlessEmpty('domain', domain),
+    add(json.string('stream', stream.name).string('consumer', name)),
   );
 }
 
+function addDomain(json: JsonObject, consumer: ConsumerHandle): JsonObject {
+  return json.stringUnlessEmpty('domain', consumer.stream.engine.options.domain);
+}
+
+/** A consumer was made. */
 export function adviseCreated(consumer: ConsumerHandle): void {
-  advise(consumer, 'CREATED', 'consumer_action', (json) => json.string('action', 'create'));
-}
-
-export function adviseDeleted(consumer: ConsumerHandle): void {
-  advise(consumer, 'DELETED', 'consumer_action', (json) => json.string('action', 'delete'));
-}
-
-/** @param untilNs Unix nanoseconds; 0n: it goes on */
-export function advisePaused(consumer: ConsumerHandle, untilNs: bigint): void {
-  advise(consumer, 'PAUSE', 'consumer_pause', (json) =>
-    json.bool('paused', untilNs !== 0n).time('pause_until', untilNs === 0n ? null : untilNs),
+  advise(consumer, 'CREATED', 'consumer_action', (json) =>
+    addDomain(json.string('action', 'create'), consumer),
   );
 }
 
+/** A consumer ended, by request or because nobody used it. */
+export function adviseDeleted(consumer: ConsumerHandle): void {
+  advise(consumer, 'DELETED', 'consumer_action', (json) =>
+    addDomain(json.string('action', 'delete'), consumer),
+  );
+}
+
+/**
+ * A consumer was paused or goes on.
+ *
+ * @param untilNs Unix nanoseconds; 0 when it was resumed
+ */
+export function advisePaused(consumer: ConsumerHandle, untilNs: bigint): void {
+  const { clock } = consumer.stream.engine;
+  const paused = untilNs > joinTime(clock.ms, clock.nanos);
+  advise(consumer, 'PAUSE', 'consumer_pause', (json) =>
+    addDomain(json.bool('paused', paused).time('pause_until', untilNs === 0n ? null : untilNs), consumer),
+  );
+}
+
+/** A message was delivered as often as it may be, and not acknowledged. */
 export function adviseMaxDeliveries(consumer: ConsumerHandle, streamSeq: number, deliveries: number): void {
   advise(consumer, 'MAX_DELIVERIES', 'max_deliver', (json) =>
-    json.integer('stream_seq', streamSeq).integer('deliveries', deliveries),
+    addDomain(json.integer('stream_seq', streamSeq).integer('deliveries', deliveries), consumer),
   );
 }
 
+function addDelivery(
+  json: JsonObject,
+  consumerSeq: number,
+  streamSeq: number,
+  deliveries: number,
+): JsonObject {
+  return json
+    .integer('consumer_seq', consumerSeq)
+    .integer('stream_seq', streamSeq)
+    .integer('deliveries', deliveries);
+}
+
+/** A message was refused for now. `deliveries` counts from 1. */
 export function adviseNaked(
   consumer: ConsumerHandle,
   consumerSeq: number,
@@ -50,14 +75,11 @@ export function adviseNaked(
   deliveries: number,
 ): void {
   advise(consumer, 'MSG_NAKED', 'nak', (json) =>
-    json
-      .integer('consumer_seq', consumerSeq)
-      .integer('stream_seq', streamSeq)
-      .integer('deliveries', deliveries),
+    addDomain(addDelivery(json, consumerSeq, streamSeq, deliveries), consumer),
   );
 }
 
-/** @param reason empty for none */
+/** A message will not be delivered again. The reason may be empty. */
 export function adviseTerminated(
   consumer: ConsumerHandle,
   consumerSeq: number,
@@ -66,41 +88,43 @@ export function adviseTerminated(
   reason: string,
 ): void {
   advise(consumer, 'MSG_TERMINATED', 'terminated', (json) =>
-    json
-      .integer('consumer_seq', consumerSeq)
-      .integer('stream_seq', streamSeq)
-      .integer('deliveries', deliveries)
-      .stringUnlessEmpty('reason', reason),
-  );
-}
-
-function adviseGroup(
-  consumer: ConsumerHandle,
-  event: 'PINNED' | 'UNPINNED',
-  add: (json: JsonObject) => JsonObject,
-): void {
-  const { stream, name } = consumer;
-  const type = event === 'PINNED' ? 'consumer_group_pinned' : 'consumer_group_unpinned';
-  sendAdvisory(stream.account, `CONSUMER.${event}.${stream.name}.${name}`, type, (json) =>
-    add(
-      json
-        .string('account', stream.account.name)
-        .string('stream', stream.name)
-        .string('consumer', name)
-        .stringUnlessEmpty('domain', stream.engine.options.domain),
+    addDomain(
+      addDelivery(json, consumerSeq, streamSeq, deliveries).stringUnlessEmpty('reason', reason),
+      consumer,
     ),
   );
 }
 
-export function advisePinned(consumer: ConsumerHandle, group: string, pinId: string): void {
-  adviseGroup(consumer, 'PINNED', (json) => json.string('group', group).string('pinned_id', pinId));
+function addGroup(json: JsonObject, consumer: ConsumerHandle, group: string): JsonObject {
+  return addDomain(json, consumer).string('group', group);
 }
 
+/** A client of a priority group was pinned. These two name the account, in front of the stream. */
+export function advisePinned(consumer: ConsumerHandle, group: string, pinnedId: string): void {
+  adviseOfGroup(consumer, 'PINNED', 'consumer_group_pinned', (json) =>
+    addGroup(json, consumer, group).string('pinned_id', pinnedId),
+  );
+}
+
+/** The pinned client of a group lost its place. */
 export function adviseUnpinned(consumer: ConsumerHandle, group: string, reason: 'admin' | 'timeout'): void {
-  adviseGroup(consumer, 'UNPINNED', (json) => json.string('group', group).string('reason', reason));
+  adviseOfGroup(consumer, 'UNPINNED', 'consumer_group_unpinned', (json) =>
+    addGroup(json, consumer, group).string('reason', reason),
+  );
 }
 
-/** @param ackTimeNs from the delivery to the acknowledgement */
+function adviseOfGroup(consumer: ConsumerHandle, event: string, type: string, add: Fields): void {
+  const { stream, name } = consumer;
+  sendAdvisory(stream.account, `CONSUMER.${event}.${stream.name}.${name}`, type, (json) =>
+    add(json.string('account', stream.account.name).string('stream', stream.name).string('consumer', name)),
+  );
+}
+
+/**
+ * The metric of a sampled acknowledgement.
+ *
+ * @param ackTimeNs from the delivery to the acknowledgement
+ */
 export function sendAckMetric(
   consumer: ConsumerHandle,
   consumerSeq: number,
@@ -109,19 +133,16 @@ export function sendAckMetric(
   ackTimeNs: bigint,
 ): void {
   const { stream, name } = consumer;
-  const { engine, account } = stream;
-  const subject = `$JS.EVENT.METRIC.CONSUMER.ACK.${wireText(stream.name)}.${wireText(name)}`;
-  if (!engine.effects.hasInterest(account.name, subject)) return;
-  const json = new JsonObject()
-    .string('type', 'io.nats.jetstream.metric.v1.consumer_ack')
-    .string('id', randomId(ID_CHARACTERS, engine.random))
-    .time('timestamp', joinTime(engine.clock.ms, engine.clock.nanos))
-    .string('stream', stream.name)
-    .string('consumer', name)
-    .integer('consumer_seq', consumerSeq)
-    .integer('stream_seq', streamSeq)
-    .integer('ack_time', ackTimeNs)
-    .integer('deliveries', deliveries)
-    .stringUnlessEmpty('domain', engine.options.domain);
-  engine.effects.send(account.name, subject, '', EMPTY_BYTES, textBytes(json.end()), NO_TICKET);
+  sendMetric(stream.account, `CONSUMER.ACK.${stream.name}.${name}`, 'consumer_ack', (json) =>
+    addDomain(
+      json
+        .string('stream', stream.name)
+        .string('consumer', name)
+        .integer('consumer_seq', consumerSeq)
+        .integer('stream_seq', streamSeq)
+        .integer('ack_time', ackTimeNs)
+        .integer('deliveries', deliveries),
+      consumer,
+    ),
+  );
 }

@@ -18,7 +18,7 @@ import {
   readWord,
 } from '../json-fields.ts';
 import { JsonObject, jsonArray, jsonStringMap } from '../json-object.ts';
-import type { JsonNode } from '../json-text.ts';
+import { JsonError, type JsonNode } from '../json-text.ts';
 import { canonicalTime } from '../time.ts';
 import type { AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy } from './contract.ts';
 
@@ -76,7 +76,6 @@ export function copyConsumerConfig(config: ConsumerConfig): ConsumerConfig {
 
 const DELIVER_POLICIES = new Map<string, DeliverPolicy>([
   ['all', 'all'],
-  ['', 'all'],
   ['undefined', 'all'],
   ['last', 'last'],
   ['last_per_subject', 'last_per_subject'],
@@ -96,7 +95,6 @@ const REPLAY_POLICIES = new Map<string, ReplayPolicy>([
 ]);
 const PRIORITY_POLICIES = new Map<string, PriorityPolicy>([
   ['none', 'none'],
-  ['', 'none'],
   ['overflow', 'overflow'],
   ['pinned_client', 'pinned_client'],
   ['prioritized', 'prioritized'],
@@ -114,6 +112,13 @@ type TextKey =
   | 'sampleFreq'
   | 'deliverSubject'
   | 'deliverGroup';
+
+/** Unlike the other words this one is told about in words of its own. */
+function readPriorityPolicy(node: JsonNode): PriorityPolicy {
+  const policy = node.kind === 'string' ? PRIORITY_POLICIES.get(node.text) : undefined;
+  if (policy === undefined) throw new JsonError(`unknown priority policy: ${node.raw}`);
+  return policy;
+}
 
 function text(key: TextKey): Reader {
   return (config, node, at) => {
@@ -197,7 +202,7 @@ const CONSUMER_CONFIG_READERS: Readonly<Record<string, Reader>> = {
   pause_until: time('pauseUntil'),
   priority_groups: texts('priorityGroups'),
   priority_policy: (config, node) => {
-    config.priorityPolicy = readWord(node, PRIORITY_POLICIES);
+    config.priorityPolicy = readPriorityPolicy(node);
   },
   priority_timeout: duration('priorityTimeoutNs'),
 };

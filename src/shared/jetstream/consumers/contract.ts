@@ -93,7 +93,7 @@ export interface ConsumerHandle {
   readonly config: ConsumerConfig;
   /** Unix nanoseconds. */
   readonly createdNs: bigint;
-  /** Not shown in lists and not counted (`direct`, `sourcing`). */
+  /** Not counted (`direct`, `sourcing`); lists leave out the direct ones only. */
   readonly hidden: boolean;
   status(): ConsumerStatus;
   /** Whether somebody listens on the deliver subject. */

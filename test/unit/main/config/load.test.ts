@@ -600,6 +600,8 @@ describe('JetStream', () => {
       strict: true,
       syncIntervalMs: 'always',
       maxDuplicateWindowMs: 0,
+      maxAckPending: 0,
+      maxRequestBatch: 0,
       batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutMs: 10_000 },
     });
   });
@@ -607,7 +609,7 @@ describe('JetStream', () => {
   test('takes every option of its block', () => {
     const block = `jetstream {
       store: "/x", max_mem: "1G", max_file: 5, domain: hub, strict: false, sync: "2m"
-      limits { duplicate_window: "3s"
+      limits { duplicate_window: "3s", max_ack_pending: 9, max_request_batch: 8
         batch { max_inflight_per_stream: 1, max_inflight_total: 2, max_msgs: 3, timeout: "4s" } }
     }`;
     expect(options(block).jetStream).toEqual({
@@ -619,6 +621,8 @@ describe('JetStream', () => {
       strict: false,
       syncIntervalMs: 120_000,
       maxDuplicateWindowMs: 3000,
+      maxAckPending: 9,
+      maxRequestBatch: 8,
       batch: { maxInflightPerStream: 1, maxInflightTotal: 2, maxMsgs: 3, timeoutMs: 4000 },
     });
     expect(options('store_dir: "/y", jetstream: true').jetStream?.storeDir).toBe('/y/jetstream');

@@ -7,6 +7,7 @@ import { Prng } from '../../../../src/shared/base/prng.ts';
 import { ACCOUNT_ENDPOINTS } from '../../../../src/shared/jetstream/account-info.ts';
 import { UNLIMITED } from '../../../../src/shared/jetstream/account-jetstream.ts';
 import { Api } from '../../../../src/shared/jetstream/api.ts';
+import { CONSUMER_ENDPOINTS } from '../../../../src/shared/jetstream/consumers/consumer-api.ts';
 import { emptyConsumerConfig } from '../../../../src/shared/jetstream/consumers/consumer-config.ts';
 import type { ConsumerConfig } from '../../../../src/shared/jetstream/consumers/contract.ts';
 import { Consumer } from '../../../../src/shared/jetstream/consumers/runtime/consumer.ts';
@@ -68,6 +69,8 @@ const OPTIONS: JetStreamOptions = {
   maxMemoryBytes: 1024 ** 3,
   maxStoreBytes: 1024 ** 3,
   maxDuplicateWindowNs: 0n,
+  maxAckPending: 0,
+  maxRequestBatch: 0,
   maxPayloadBytes: 1024 * 1024,
   maxPendingBytes: 64 * 1024 * 1024,
   batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutNs: 10_000_000_000n },
@@ -103,6 +106,7 @@ export class Harness<S extends Store = FakeStore> implements Effects {
     this.api = new Api(this.engine);
     this.api.add(ACCOUNT_ENDPOINTS);
     this.api.add(STREAM_ENDPOINTS);
+    this.api.add(CONSUMER_ENDPOINTS);
     this.api.add(SNAPSHOT_ENDPOINTS);
     this.engine.recover();
   }

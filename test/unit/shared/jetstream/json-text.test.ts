@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { JsonError, type JsonNode, parseJson } from '../../../../src/shared/jetstream/json-text.ts';
+import {
+  JsonError,
+  type JsonNode,
+  parseJson,
+  parseWholeJson,
+} from '../../../../src/shared/jetstream/json-text.ts';
 
 function plainValue(node: JsonNode): unknown {
   switch (node.kind) {
@@ -98,5 +103,23 @@ describe('parsing', () => {
       }),
       { seed: 12, numRuns: 3000 },
     );
+  });
+});
+
+describe('a text of one value', () => {
+  test.each([
+    ['', 'unexpected end of JSON input'],
+    [' ', 'unexpected end of JSON input'],
+    ['{', 'unexpected end of JSON input'],
+    ['x', "invalid character 'x' looking for beginning of value"],
+    ['{"a":1,}', "invalid character '}' looking for beginning of object key string"],
+    ['{} x', "invalid character 'x' after top-level value"],
+    ['{}{}', "invalid character '{' after top-level value"],
+  ])('%j is refused', (text, message) => {
+    expect(parseWholeJson(text)).toEqual(new JsonError(message));
+  });
+
+  test('may have blanks around it', () => {
+    expect(parseWholeJson(' \n{"a":1}\t ')).toMatchObject({ kind: 'object', raw: '{"a":1}' });
   });
 });

@@ -20,8 +20,14 @@ import { releaseMessage, releaseUnneeded } from '../../retention.ts';
 import type { StoredMessage, SubjectFilter } from '../../store/contract.ts';
 import type { Stream } from '../../stream.ts';
 import type { RemovalReason } from '../../stream-consumers.ts';
-import { NANOS_PER_MILLI } from '../../time.ts';
-import { adviseMaxDeliveries, advisePaused, adviseTerminated } from '../consumer-advisories.ts';
+import { NANOS_PER_MILLI, parseTime, TimeError } from '../../time.ts';
+import {
+  adviseMaxDeliveries,
+  advisePaused,
+  adviseTerminated,
+  adviseUnpinned,
+} from '../consumer-advisories.ts';
+import { pausedConfig } from '../consumer-config-update.ts';
 import type { ConsumerConfig, ConsumerHandle, ConsumerStatus } from '../contract.ts';
 import type { ConsumerState } from './consumer-state.ts';
 import { buryMessage } from './dead-letters.ts';
@@ -455,23 +461,29 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
   }
 
   pause(until: string): ApiError | null {
-    const config: ConsumerConfig = { ...this.#config, pauseUntil: until };
+    if (until === this.#config.pauseUntil) return null;
+    const config = pausedConfig(this.#config, until);
     const refusal = this.#store(config);
     if (refusal !== null) return refusal;
     this.#config = config;
     this.settings = settingsOf(config);
     this.#pausedUntilMs = this.settings.pausedUntilMs;
-    const { isPaused } = this;
-    advisePaused(this, isPaused ? BigInt(this.#pausedUntilMs) * NANOS_PER_MILLI : 0n);
+    this.advisePause();
     this.#armAll();
-    if (!isPaused) this.wake();
+    if (!this.isPaused) this.wake();
     return null;
+  }
+
+  /** Tells until when the consumer is paused, or that it is not. */
+  advisePause(): void {
+    const until = this.#config.pauseUntil === '' ? 0n : parseTime(this.#config.pauseUntil);
+    advisePaused(this, until instanceof TimeError ? 0n : until);
   }
 
   /** The pause is over by itself; the configuration keeps its time. */
   #resumed(): void {
     this.#pausedUntilMs = 0;
-    advisePaused(this, 0n);
+    this.advisePause();
     this.wake();
   }
 
@@ -492,7 +504,8 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
 
   unpin(group: string): void {
     if (!(this.side instanceof PullSide) || !this.#config.priorityGroups.includes(group)) return;
-    this.side.pinning?.release('admin');
+    this.side.pinning?.release();
+    adviseUnpinned(this, group, 'admin');
     this.wake();
   }
 

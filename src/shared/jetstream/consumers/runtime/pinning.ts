@@ -63,15 +63,16 @@ export class Pinning {
   /** @returns whether the pin was lost */
   expire(nowMs: number): boolean {
     if (this.dueMs > nowMs) return false;
-    this.release('timeout');
+    const held = this.id !== '';
+    this.release();
+    if (held) adviseUnpinned(this.#consumer, this.#group, 'timeout');
     return true;
   }
 
-  release(reason: 'admin' | 'timeout'): void {
+  /** Nobody is pinned from now on. */
+  release(): void {
     this.dueMs = Infinity;
-    if (this.id === '') return;
     this.id = '';
     this.sinceNs = 0n;
-    adviseUnpinned(this.#consumer, this.#group, reason);
   }
 }

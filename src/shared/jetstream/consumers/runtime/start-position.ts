@@ -32,8 +32,14 @@ export function startPosition(
       return at(Math.max(begin, startSeqAt(config.optStartTime, store)));
     case 'last_per_subject':
       if (maxMsgsPerSubject === 1 || store.messages === 0) return at(begin);
-      return { streamSeq: begin, listUpToSeq: store.lastSeq };
+      return { streamSeq: firstOfLast(store, filter), listUpToSeq: store.lastSeq };
   }
+}
+
+/** The least of the last sequences of all matching subjects. */
+function firstOfLast(store: StreamStore, filter: SubjectFilter | null): number {
+  const sequences = store.lastPerSubject(filter, store.lastSeq, Infinity);
+  return sequences?.[0] ?? store.lastSeq + 1;
 }
 
 function startSeqAt(text: string, store: StreamStore): number {

@@ -17,7 +17,7 @@ import { EMPTY_BYTES, type EngineSubscription, type InboundMessage, NO_TICKET } 
 import { type ApiError, apiError, apiErrorText } from '../../errors.ts';
 import type { ReadyWork } from '../../jetstream.ts';
 import { compareBytes } from '../../json-object.ts';
-import { shortHash } from '../../names.ts';
+import { randomId, shortHash } from '../../names.ts';
 import { releaseUnneeded } from '../../retention.ts';
 import type { Stream } from '../../stream.ts';
 import type { StreamConfig } from '../../stream-config.ts';
@@ -65,6 +65,8 @@ class ConsumerSubscription implements EngineSubscription {
   }
 }
 
+const GENERATED_NAME_CHARACTERS = 8;
+
 export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, StreamReader, ReadyWork {
   readonly stream: Stream;
   readonly log: StateLog;
@@ -99,7 +101,8 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
 
   create(config: ConsumerConfig): Consumer | ApiError {
     const { stream } = this;
-    const name = config.name !== '' ? config.name : config.durableName;
+    const given = config.name === '' ? config.durableName : config.name;
+    const name = given === '' ? this.#freshName() : given;
     const { mode, filters } = settingsOf(config);
     const filter = filters.length === 0 ? null : stream.store.filter(filters);
     const start = startPosition(config, stream.store, filter, stream.config.maxMsgsPerSubject);
@@ -112,7 +115,16 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
     const consumer = new Consumer(this, name, config, createdNs, state);
     this.#add(consumer);
     adviseCreated(consumer);
+    if (consumer.isPaused) consumer.advisePause();
     return consumer;
+  }
+
+  /** For a consumer that was made without a name. */
+  #freshName(): string {
+    for (;;) {
+      const name = randomId(GENERATED_NAME_CHARACTERS, this.stream.engine.random);
+      if (!this.#consumers.has(name)) return name;
+    }
   }
 
   #storeNew(name: string, config: ConsumerConfig, createdNs: bigint, state: ConsumerState): boolean {
@@ -230,15 +242,14 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
 
   configProblem(config: StreamConfig): ApiError | null {
     const { maxAckPending, inactiveThresholdNs } = config.consumerLimits;
-    for (const consumer of this.#consumers.values()) {
-      if (consumer.hidden) continue;
-      const { config: own } = consumer;
-      if (inactiveThresholdNs > 0n && own.inactiveThresholdNs > inactiveThresholdNs)
-        return apiErrorText(10069, 'consumer inactive threshold exceeds limit');
-      if (maxAckPending > 0 && own.maxAckPending > maxAckPending)
-        return apiErrorText(10069, 'consumer max ack pending exceeds limit');
-    }
-    return null;
+    const exceeding = this.list().filter(({ hidden, config: own }) => {
+      if (hidden) return false;
+      const tooLong = inactiveThresholdNs > 0n && own.inactiveThresholdNs > inactiveThresholdNs;
+      return tooLong || (maxAckPending > 0 && own.maxAckPending > maxAckPending);
+    });
+    if (exceeding.length === 0) return null;
+    const names = exceeding.map(({ name }) => name).join(', ');
+    return apiErrorText(10069, `change to limits violates consumers: ${names}`);
   }
 
   streamUpdated(): void {
