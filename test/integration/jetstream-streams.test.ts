@@ -196,18 +196,6 @@ describe('accounts', () => {
 });
 
 describe('what is not there', () => {
-  test('requests for consumers are answered with errors', async () => {
-    await start(storing(1));
-    const nc = await client();
-    await create(nc);
-    const config = { stream_name: 'S', config: { name: 'c' } };
-    expect(errorOf(await ask(nc, 'CONSUMER.CREATE.S.c', config))).toBe(10012);
-    expect(errorOf(await ask(nc, 'CONSUMER.DURABLE.CREATE.T.c', config))).toBe(10059);
-    expect(errorOf(await ask(nc, 'CONSUMER.INFO.S.c'))).toBe(10014);
-    expect(await ask(nc, 'CONSUMER.NAMES.S')).toMatchObject({ total: 0, consumers: [] });
-    await expect(ask(nc, 'CONSUMER.MSG.NEXT.S.c')).rejects.toThrow('no responders');
-  });
-
   test('without JetStream nobody answers and INFO says nothing of it', async () => {
     await start();
     const nc = await client();

@@ -1,5 +1,6 @@
 import type { Prng } from '../../src/shared/base/prng.ts';
 import {
+  type AwaitableSync,
   type Disk,
   DiskError,
   type DiskFile,
@@ -288,6 +289,21 @@ class SimulatedFile implements DiskFile {
         if (polls++ === 0) return false;
         this.#finishSync(covered);
         return true;
+      },
+    };
+  }
+
+  beginSync(): AwaitableSync {
+    const pending = this.startSync();
+    let done = false;
+    const poll = () => {
+      if (!done) done = pending.poll();
+      return done;
+    };
+    return {
+      poll,
+      wait: () => {
+        while (!poll());
       },
     };
   }

@@ -21,6 +21,10 @@ export interface JetStreamDraft {
   maxAckPending: number;
   maxRequestBatch: number;
   batch: BatchOptions;
+  /** 0 is the default. */
+  requestQueueLimit: number;
+  /** 0 is that of all requests. */
+  infoQueueLimit: number;
 }
 
 export function emptyJetStreamDraft(): JetStreamDraft {
@@ -36,9 +40,13 @@ export function emptyJetStreamDraft(): JetStreamDraft {
     maxAckPending: 0,
     maxRequestBatch: 0,
     batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutMs: 10_000 },
+    requestQueueLimit: 0,
+    infoQueueLimit: 0,
   };
 }
 
+/** Requests that may wait when nothing is configured. */
+export const DEFAULT_REQUEST_QUEUE_LIMIT = 10_000;
 const MIN_CONCURRENT_IO = 4;
 const MAX_CONCURRENT_IO = 8192;
 
@@ -217,8 +225,24 @@ export const JETSTREAM_ROWS: OptionRow<JetStreamDraft>[] = [
   checked('max_outstanding_catchup', 'size', 'Bytes on their way to a catching-up peer.', '64MB'),
   checked('max_buffered_size', 'size', 'Bytes waiting for a stream.', '128MB'),
   checked('max_buffered_msgs', 'integer', 'Messages waiting for a stream.', '100000'),
-  checked('request_queue_limit', 'integer', 'Waiting API requests.', '10000'),
-  checked('info_queue_limit', 'integer', 'Waiting API info requests.', 'request_queue_limit'),
+  row({
+    name: 'request_queue_limit',
+    type: 'integer',
+    default: '10000',
+    doc: 'Waiting API requests.',
+    read: (_reader, entry, draft) => {
+      draft.requestQueueLimit = Math.max(0, integer(entry.value));
+    },
+  }),
+  row({
+    name: 'info_queue_limit',
+    type: 'integer',
+    default: 'request_queue_limit',
+    doc: 'Waiting API info requests.',
+    read: (_reader, entry, draft) => {
+      draft.infoQueueLimit = Math.max(0, integer(entry.value));
+    },
+  }),
   checked('meta_compact', 'integer', 'Entries after which metadata is compacted.', '0', 'yes'),
   checked('meta_compact_size', 'size', 'Bytes after which metadata is compacted.', '0', 'yes'),
   checked('meta_compact_sync', 'boolean', 'Sync after compaction.', 'false', 'yes'),

@@ -33,8 +33,6 @@ export const NOT_YET: ReadonlyMap<string, NotYet> = new Map<string, NotYet>([
   ['jetstream.max_outstanding_catchup', { action: 'warn', reason: NO_CLUSTER }],
   ['jetstream.max_buffered_size', { action: 'warn', reason: NO_SUCH_QUEUE }],
   ['jetstream.max_buffered_msgs', { action: 'warn', reason: NO_SUCH_QUEUE }],
-  ['jetstream.request_queue_limit', { action: 'warn', reason: NO_SUCH_QUEUE }],
-  ['jetstream.info_queue_limit', { action: 'warn', reason: NO_SUCH_QUEUE }],
   ['jetstream.meta_compact', { action: 'warn', reason: NO_CLUSTER }],
   ['jetstream.meta_compact_size', { action: 'warn', reason: NO_CLUSTER }],
   ['jetstream.meta_compact_sync', { action: 'warn', reason: NO_CLUSTER }],

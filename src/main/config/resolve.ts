@@ -15,7 +15,7 @@ import {
 import { plainAccount, unlimitedJetStream } from './accounts-block.ts';
 import type { CommandFlags, TlsFlags } from './command-line.ts';
 import type { ConfigDraft } from './draft.ts';
-import type { JetStreamDraft } from './jetstream-block.ts';
+import { DEFAULT_REQUEST_QUEUE_LIMIT, type JetStreamDraft } from './jetstream-block.ts';
 import { OptionError } from './option-error.ts';
 import { layerScalars, type ScalarValues } from './scalars.ts';
 import { emptyTlsDraft, resolveTls } from './tls-block.ts';
@@ -173,11 +173,14 @@ function systemAccountName(scalars: ScalarValues, draft: ConfigDraft): string {
 
 /** Flags win; without a directory the store is a temporary one. */
 function jetStreamOptions(draft: JetStreamDraft, flags: CommandFlags): JetStreamServerOptions | null {
-  const { enabled, storeDir, ...rest } = draft;
+  const { enabled, storeDir, requestQueueLimit, infoQueueLimit, ...rest } = draft;
   if (!enabled && !flags.features.has('jetstream')) return null;
   const directory = flags.features.get('store_dir') ?? storeDir;
+  const requests = requestQueueLimit || DEFAULT_REQUEST_QUEUE_LIMIT;
   return {
     ...rest,
+    requestQueueLimit: requests,
+    infoQueueLimit: infoQueueLimit || requests,
     storeDir: join(directory === '' ? join(tmpdir(), 'nats') : resolve(directory), 'jetstream'),
     isTemporary: directory === '',
   };

@@ -180,6 +180,9 @@ export interface JetStreamServerOptions {
   /** `limits.max_request_batch`; 0 is none. */
   maxRequestBatch: number;
   batch: BatchOptions;
+  /** API requests that may wait, and of those for information. */
+  requestQueueLimit: number;
+  infoQueueLimit: number;
 }
 
 export interface ServerOptions {

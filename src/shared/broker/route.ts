@@ -29,6 +29,12 @@ export interface RouteGroup {
   total: number;
 }
 
+/**
+ * Requests of `$JS.API.`, or of the same in a domain, that are audited; reading messages isn't, and must be fast
+ * (jetstream-api §1.1, §9).
+ */
+const API_REQUEST = /^\$JS\.(?!ACK\.|FC\.|EVENT\.)(?:[^.]+\.)?API\.(?!DIRECT\.|CONSUMER\.MSG\.NEXT\.)/;
+
 const PERMIT_UNKNOWN = 0;
 const PERMIT_ALLOWED = 1;
 const PERMIT_DENIED = 2;
@@ -88,6 +94,8 @@ export class Route {
   onlyPlain = true;
   /** The server keeps this subject for itself: a publish of a client must be looked at. */
   reserved: boolean;
+  /** A request to the JetStream API: who publishes it travels along. */
+  isApiRequest: boolean;
   /** Any thread, through plain or queue interest. */
   hasThreads = false;
   #permits: Uint8Array | null = null;
@@ -113,7 +121,8 @@ export class Route {
       this.headView = scratch.view;
       writeHead(scratch.head, subject);
     }
-    this.reserved = subject.startsWith('_GR_.') || subject.startsWith('$NRG.');
+    this.isApiRequest = subject.startsWith('$JS.') && API_REQUEST.test(subject);
+    this.reserved = this.isApiRequest || subject.startsWith('_GR_.') || subject.startsWith('$NRG.');
   }
 
   /** latin1. */
@@ -132,6 +141,7 @@ export class Route {
     route.hasThreads = model.hasThreads;
     route.onlyPlain = model.onlyPlain;
     route.reserved = model.reserved;
+    route.isApiRequest = model.isApiRequest;
     route.#setHead(MEMBER_HEAD_BYTES);
     return route;
   }

@@ -68,6 +68,13 @@ export interface ThreadLinkSink {
     weight: number,
     filter: string,
   ): void;
+  /**
+   * Who publishes the message that comes next from that thread.
+   *
+   * @param subjectHash of that message
+   * @param client `ClientInfo` as JSON (jetstream-api §9)
+   */
+  clientArrived?(thread: number, subjectHash: number, client: string): void;
 }
 
 export class ThreadLinks {
@@ -219,6 +226,17 @@ export class ThreadLinks {
     }
   }
 
+  /** Tells a thread who publishes the message that is sent to it next. Never refused: ask `hasRoomFor` the message before. */
+  sendClient(thread: number, subjectHash: number, client: Uint8Array): void {
+    if (this.#links[thread] == null) return;
+    const bytes = new Uint8Array(record.CLIENT_BYTES + client.length);
+    const view = new DataView(bytes.buffer);
+    view.setInt32(record.CLIENT_HASH, subjectHash, true);
+    view.setInt32(record.CLIENT_LENGTH, client.length, true);
+    bytes.set(client, record.CLIENT_BYTES);
+    this.#sendControl(thread, record.RECORD_CLIENT, bytes);
+  }
+
   /** Makes everything sent so far visible and wakes the threads it is for. Must come before any PONG is written. */
   publish(): void {
     for (let thread = 0; thread < this.threads; thread++) {
@@ -302,6 +320,7 @@ export class ThreadLinks {
   ): void {
     if (type === record.RECORD_MESSAGE) this.#receiveMessage(bytes, view, offset, owner);
     else if (type === record.RECORD_INTEREST) this.#receiveInterest(bytes, view, offset);
+    else if (type === record.RECORD_CLIENT) this.#receiveClient(bytes, view, offset);
     else throw new Error(`thread link: unknown record type ${type}`);
   }
 
@@ -406,6 +425,14 @@ export class ThreadLinks {
       queues.push(bytes.subarray(nameStart, nameEnd));
       at = nameEnd;
     }
+  }
+
+  #receiveClient(bytes: Uint8Array, view: DataView, offset: number): void {
+    const start = offset + record.CLIENT_BYTES;
+    const end = start + view.getInt32(offset + record.CLIENT_LENGTH, true);
+    // A copy: the platform's decoders refuse shared memory.
+    const text = Buffer.from(bytes.slice(start, end)).toString('utf8');
+    this.#sink.clientArrived?.(this.#draining, view.getInt32(offset + record.CLIENT_HASH, true), text);
   }
 
   #receiveInterest(bytes: Uint8Array, view: DataView, offset: number): void {

@@ -1,8 +1,7 @@
 /** `$JS.API.INFO` (jetstream-api §3.1). */
 import { API_LEVEL } from '../base/version.ts';
 import type { AccountJetStream, JetStreamTierLimits, JetStreamUsage } from './account-jetstream.ts';
-import { type Endpoints, isEmptyBody, type SystemEndpoint } from './api.ts';
-import { apiError } from './errors.ts';
+import type { Endpoints, SystemEndpoint } from './api.ts';
 import { JsonObject } from './json-object.ts';
 
 const NO_LIMITS: JetStreamTierLimits = {
@@ -71,8 +70,7 @@ export function addAccountInfo(json: JsonObject, account: AccountJetStream): voi
 const purgeAccount: SystemEndpoint = {
   type: 'account_purge_response',
   names: 1,
-  handleSystem: (engine, [name = ''], body) => {
-    if (!isEmptyBody(body)) return apiError(10038);
+  handleSystem: (engine, [name = '']) => {
     const account = engine.account(name);
     for (const stream of [...(account?.streams.values() ?? [])]) account?.deleteStream(stream);
     for (const store of [...engine.store.streams()])
@@ -87,11 +85,6 @@ export const ACCOUNT_ENDPOINTS: Endpoints = {
   INFO: {
     type: 'account_info_response',
     names: 0,
-    zeroFields: (json) => {
-      const none = { memoryBytes: 0, storeBytes: 0, reservedMemoryBytes: 0, reservedStoreBytes: 0 };
-      addUsage(json, { ...none, streams: 0, consumers: 0 }, NO_LIMITS);
-      json.raw('api', new JsonObject().integer('level', 0).integer('total', 0).integer('errors', 0).end());
-    },
     handle:
       ({ account }) =>
       (json) =>

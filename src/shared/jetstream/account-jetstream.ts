@@ -122,7 +122,8 @@ export class AccountJetStream {
     const { options, memoryBytes, storeBytes } = this.engine;
     const memory = storage === 'memory';
     const server = memory ? options.maxMemoryBytes : options.maxStoreBytes;
-    if (server >= 0 && (memory ? memoryBytes : storeBytes) + bytes > server) return apiError(10023);
+    // As in nats-server the message that passes the server's limit is stored, the next one refused.
+    if (server >= 0 && (memory ? memoryBytes : storeBytes) > server) return apiError(10023);
     const limits = this.limitsFor(replicas);
     if (limits === null) return apiError(10120);
     const most = memory ? limits.maxMemoryBytes : limits.maxStoreBytes;

@@ -2,6 +2,7 @@
 import { wireText } from '../subject/wire-text.ts';
 import type { AccountJetStream } from './account-jetstream.ts';
 import { EMPTY_BYTES, NO_TICKET, textBytes } from './effects.ts';
+import type { JetStream } from './jetstream.ts';
 import { JsonObject } from './json-object.ts';
 import { randomId } from './names.ts';
 import { joinTime } from './time.ts';
@@ -40,12 +41,29 @@ function sendEvent(
   add: Fields,
   ticket: number,
 ): void {
-  const { engine } = account;
+  send(account.engine, account.name, subject, type, add, ticket);
+}
+
+/** Publishes an advisory about the whole server: in the system account. */
+export function sendServerAdvisory(engine: JetStream, subject: string, type: string, add: Fields): void {
+  const { systemAccount } = engine.options;
+  if (systemAccount !== '')
+    send(engine, systemAccount, `ADVISORY.${subject}`, `advisory.v1.${type}`, add, engine.store.ticket);
+}
+
+function send(
+  engine: JetStream,
+  account: string,
+  subject: string,
+  type: string,
+  add: Fields,
+  ticket: number,
+): void {
   const full = `$JS.EVENT.${wireText(subject)}`;
-  if (!engine.effects.hasInterest(account.name, full)) return;
+  if (!engine.effects.hasInterest(account, full)) return;
   const json = new JsonObject()
     .string('type', `io.nats.jetstream.${type}`)
     .string('id', randomId(ID_CHARACTERS, engine.random))
     .time('timestamp', joinTime(engine.clock.ms, engine.clock.nanos));
-  engine.effects.send(account.name, full, '', EMPTY_BYTES, textBytes(add(json).end()), ticket);
+  engine.effects.send(account, full, '', EMPTY_BYTES, textBytes(add(json).end()), ticket);
 }

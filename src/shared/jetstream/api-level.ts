@@ -48,10 +48,10 @@ export function shownMetadata(stored: ReadonlyMap<string, string>): Map<string, 
   return new Map(stored).set(SERVER_LEVEL_KEY, String(API_LEVEL)).set(SERVER_VERSION_KEY, COMPATIBLE_VERSION);
 }
 
-/** Whether a request asks for a level this server does not have, or for one that is no number. */
+/** Whether a request asks for a level this server does not have, or for one that is no number. A negative one asks for nothing. */
 export function needsHigherLevel(headers: Uint8Array): boolean {
   if (headers.length === 0) return false;
   const level = headerText(headers, REQUIRED_LEVEL_HEADER);
   if (level === null || level === '') return false;
-  return !/^\d{1,10}$/.test(level) || Number(level) > API_LEVEL;
+  return !/^[+-]?\d{1,10}$/.test(level) || Number(level) > API_LEVEL;
 }

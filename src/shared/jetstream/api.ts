@@ -18,6 +18,8 @@ import { JsonObject } from './json-object.ts';
 import { errorJson } from './pub-ack.ts';
 import type { Stream } from './stream.ts';
 
+/** First tokens of what operators ask of a cluster. */
+const CLUSTER_ONLY: ReadonlySet<string> = new Set(['META', 'SERVER', 'ACCOUNT']);
 const TYPE_PREFIX = 'io.nats.jetstream.api.v1.';
 
 /** A message on `$JS.API.>`. */
@@ -152,14 +154,18 @@ export class Api {
   request(request: ApiRequest): boolean {
     const tokens = this.#tokens(request.subject);
     const found = tokens === null ? null : this.#find(tokens);
+    const { systemAccount } = this.#engine.options;
+    const isSystem = systemAccount !== '' && request.account === systemAccount;
+    if (found !== null && 'handleSystem' in found.endpoint)
+      return this.#requestSystem(found.endpoint, found.names, request);
+    if (isSystem && tokens !== null) return this.#refuseSystem(tokens, request);
     if (found === null) return false;
-    const { endpoint, names } = found;
-    if ('handleSystem' in endpoint) return this.#requestSystem(endpoint, names, request);
+    const { names } = found;
+    const endpoint = found.endpoint as Endpoint;
     const account = this.#engine.account(request.account);
-    const type = this.#typeFor(endpoint, request, tokens!);
     const result = this.#carryOut(endpoint, account, names, request);
     if (result === null) return true;
-    const text = this.#replyText(type, endpoint, result);
+    const text = this.#replyText(endpoint.type, endpoint, result);
     const { quiet } = endpoint;
     const counted = quiet === undefined || (quiet === 'successes' && result instanceof ApiError);
     if (account !== null && counted) {
@@ -210,11 +216,18 @@ export class Api {
     return null;
   }
 
-  /** Clients of the system account are told that it has no JetStream, all in one type but INFO. */
-  #typeFor(endpoint: Endpoint, request: ApiRequest, tokens: readonly string[]): string {
-    const { systemAccount } = this.#engine.options;
-    const isSystem = systemAccount !== '' && request.account === systemAccount;
-    return isSystem && tokens[0] !== 'INFO' ? 'system_response' : endpoint.type;
+  /**
+   * Clients of the system account are told that it has no JetStream, whatever they ask for, all in one type but INFO. What
+   * only a cluster answers stays without an answer.
+   */
+  #refuseSystem(tokens: readonly string[], request: ApiRequest): boolean {
+    const { effects, store } = this.#engine;
+    const [first = ''] = tokens;
+    if (request.reply === '' || CLUSTER_ONLY.has(first)) return true;
+    const type = first === 'INFO' ? 'account_info_response' : 'system_response';
+    const text = textBytes(this.#replyText(type, null, apiError(10039)));
+    effects.send(request.account, request.reply, '', EMPTY_BYTES, text, store.ticket);
+    return true;
   }
 
   #carryOut(

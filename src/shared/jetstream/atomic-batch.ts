@@ -7,10 +7,11 @@
  * `STAGED_MAX_BYTES` for the server.
  */
 import { removeHeader, setHeader } from '../protocol/nats/headers.ts';
-import { sendAdvisory } from './advisory.ts';
+import { sendAdvisory, sendServerAdvisory } from './advisory.ts';
 import { needsHigherLevel } from './api-level.ts';
 import { EMPTY_BYTES, NO_TICKET } from './effects.ts';
 import { type ApiError, apiError } from './errors.ts';
+import type { JsonObject } from './json-object.ts';
 import { MAX_BATCH_ID_CHARACTERS } from './limits.ts';
 import { ackText, batchMembers } from './pub-ack.ts';
 import type { Publication } from './publication.ts';
@@ -36,13 +37,17 @@ interface Batch {
 
 /** Tells that a batch was given up. jetstream-api §9 */
 export function adviseAbandoned(stream: Stream, batch: string, reason: AbandonReason): void {
-  sendAdvisory(stream.account, `STREAM.BATCH_ABANDONED.${stream.name}`, 'stream_batch_abandoned', (json) =>
+  const subject = `STREAM.BATCH_ABANDONED.${stream.name}`;
+  const add = (json: JsonObject) =>
     json
-      .string('account', stream.account.name)
       .string('stream', stream.name)
       .stringUnlessEmpty('domain', stream.engine.options.domain)
       .string('batch', batch)
-      .string('reason', reason),
+      .string('reason', reason);
+  sendAdvisory(stream.account, subject, 'stream_batch_abandoned', add);
+  // The system account has no other way to know whose stream it is.
+  sendServerAdvisory(stream.engine, subject, 'stream_batch_abandoned', (json) =>
+    add(json.string('account', stream.account.name)),
   );
 }
 

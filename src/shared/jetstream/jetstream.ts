@@ -49,6 +49,9 @@ export interface JetStreamOptions {
   /** `max_pending`: byte budget of a direct-get batch. */
   readonly maxPendingBytes: number;
   readonly batch: BatchLimits;
+  /** `request_queue_limit` and `info_queue_limit`: requests that may wait. */
+  readonly requestQueueLimit: number;
+  readonly infoQueueLimit: number;
 }
 
 /** What the engine is given to work with. */
@@ -127,7 +130,7 @@ export class JetStream {
   fastBatches = 0;
   memoryBytes = 0;
   storeBytes = 0;
-  /** API requests that are being worked on or wait for it; kept by the host. */
+  /** API requests that wait to be carried out. */
   inflight = 0;
   readonly timed = new Set<TimedWork>();
   readonly #accounts = new Map<string, AccountJetStream>();
@@ -263,6 +266,22 @@ export class JetStream {
     }
   }
 
+  /** Whether a stream has something to do at once. */
+  get hasWoken(): boolean {
+    return this.#woken.size > 0;
+  }
+
+  /** Does a portion of what streams have to do at once; more may be left. */
+  tickWoken(): void {
+    const woken = [...this.#woken];
+    this.#woken.clear();
+    for (const stream of woken) {
+      if (stream.closed) continue;
+      stream.tick();
+      stream.touch();
+    }
+  }
+
   /** When `tick` is to be called next. Unix milliseconds; 0 is at once, Infinity never. */
   nextDueMs(): number {
     if (this.#woken.size > 0) return 0;
@@ -274,13 +293,7 @@ export class JetStream {
 
   /** Does what is due: expiry, schedules, timeouts, copying between streams, what consumers wait for. */
   tick(): void {
-    const woken = [...this.#woken];
-    this.#woken.clear();
-    for (const stream of woken) {
-      if (stream.closed) continue;
-      stream.tick();
-      stream.touch();
-    }
+    this.tickWoken();
     for (const work of [...this.timed]) work.tick();
     this.#scheduleTouched();
     const { ms } = this.clock;

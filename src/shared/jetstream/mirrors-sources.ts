@@ -304,8 +304,10 @@ class OriginLink implements StreamReader {
   infoJson(): string {
     const json = new JsonObject().string('name', this.source.name);
     addExternal(json, this.source);
-    json.integer('lag', this.lag());
-    if (!this.#isMirror && this.#position > 0) json.integer('seq', this.#position);
+    // Before the origin was reached nothing is known of it, as in nats-server.
+    const reached = this.#lastContactMs >= 0;
+    json.integer('lag', reached ? this.lag() : 0);
+    if (!this.#isMirror && reached && this.#position > 0) json.integer('seq', this.#position);
     const sinceMs = this.#stream.engine.clock.ms - this.#lastContactMs;
     json.integer('active', this.#lastContactMs < 0 ? -1 : BigInt(sinceMs) * 1_000_000n);
     if (this.#error !== null) json.raw('error', errorJson(this.#error));

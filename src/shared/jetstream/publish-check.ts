@@ -70,9 +70,10 @@ function expectationProblem(p: Publication, view: PublishView): ApiError | null 
   if (problem !== null) return problem;
   const expected = headers['Nats-Expected-Last-Sequence'];
   if (expected === null) return null;
-  if (view.position > 0) return apiError(10164);
-  const { lastSeq } = stream.store;
-  return lastSeq === expectedSequence(expected) ? null : wrongLast(lastSeq);
+  // Within a batch the number is compared with the sequence that would be reached, and even the right one is refused.
+  const lastSeq = stream.store.lastSeq + view.position;
+  if (lastSeq !== expectedSequence(expected)) return wrongLast(lastSeq);
+  return view.position > 0 ? apiError(10164) : null;
 }
 
 function identityProblem(p: Publication, view: PublishView): ApiError | null {
@@ -115,7 +116,8 @@ function counterProblem(p: Publication, view: PublishView): ApiError | null {
   if (total === null) return apiError(10172);
   p.counterTotal = total + parseIncrement(increment)!;
   p.setPayload(counterPayload(p.counterTotal));
-  return p.payloadLength > view.stream.engine.options.maxPayloadBytes ? apiError(10054) : null;
+  const { maxPayloadBytes } = view.stream.engine.options;
+  return p.headerLength + p.payloadLength > maxPayloadBytes ? apiError(10054) : null;
 }
 
 /** Sizes and resources; also asked for each message of a batch when it arrives. */

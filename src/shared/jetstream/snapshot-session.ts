@@ -96,6 +96,8 @@ export class SnapshotSession implements EngineSubscription, TimedWork {
   #sentChunks = 0;
   #ackedChunks = 0;
   #lastAckMs: number;
+  /** When to look next whether somebody listens. */
+  #pollAtMs: number;
   #interested = false;
   #done = false;
 
@@ -111,20 +113,20 @@ export class SnapshotSession implements EngineSubscription, TimedWork {
     this.#startNs = joinTime(engine.clock.ms, engine.clock.nanos);
     this.#beganMs = engine.clock.ms;
     this.#lastAckMs = engine.clock.ms;
+    this.#pollAtMs = engine.clock.ms;
     engine.effects.subscribe(this);
     engine.timed.add(this);
   }
 
   nextDueMs(): number {
     if (this.#done) return Infinity;
-    return this.#interested
-      ? this.#lastAckMs + ACK_TIMEOUT_MS
-      : this.#stream.engine.clock.ms + INTEREST_POLL_MS;
+    return this.#interested ? this.#lastAckMs + ACK_TIMEOUT_MS : this.#pollAtMs;
   }
 
   tick(): void {
     const { clock, effects } = this.#stream.engine;
     if (this.#done) return;
+    this.#pollAtMs = clock.ms + INTEREST_POLL_MS;
     if (this.#stream.closed) this.#end(500, 'stream is closed');
     else if (this.#interested) {
       if (clock.ms - this.#lastAckMs >= ACK_TIMEOUT_MS) this.#end(408, 'No Flow Response');

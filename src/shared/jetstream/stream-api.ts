@@ -344,7 +344,7 @@ const deleteMessage: Endpoint = {
   type: 'stream_msg_delete_response',
   names: 1,
   handle: (call) => {
-    if (call.request.body.length === 0) return apiError(10003);
+    if (isEmptyBody(call.request.body)) return apiError(10003);
     const request = { seq: 0, noErase: false };
     const problem = decodeBody(call, request, DELETE_READERS, 'JSApiMsgDeleteRequest');
     if (problem !== null) return problem;

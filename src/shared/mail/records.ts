@@ -21,6 +21,13 @@
  *   └────────┴────────┴────────────┴──────────┴───────────┴────────────────────────────────┘
  *   filter: JSON list of what is not delivered to these members of a queue group, so that nobody picks them for it.
  *
+ * CLIENT (type 4), who publishes the MESSAGE that follows: only in front of requests to the JetStream API.
+ *
+ *    0      4        8
+ *   ┌──────┬────────┬─────────────────────┐
+ *   │ hash │ length │ ClientInfo as JSON… │      hash: that of the message's subject; the text is UTF-8
+ *   └──────┴────────┴─────────────────────┘
+ *
  * LARGE (type 3) stands for a record of one of the types above that is longer than the ring takes: the record itself, laid
  * out the same, is the next SharedArrayBuffer on the pair's message port.
  *
@@ -35,6 +42,7 @@
 export const RECORD_MESSAGE = 1;
 export const RECORD_INTEREST = 2;
 export const RECORD_LARGE = 3;
+export const RECORD_CLIENT = 4;
 
 export const MESSAGE_ACCOUNT = 0;
 export const MESSAGE_HASH = 4;
@@ -60,6 +68,10 @@ export const INTEREST_SUBJECT_LENGTH = 8;
 export const INTEREST_QUEUE_LENGTH = 12;
 export const INTEREST_FILTER_LENGTH = 16;
 export const INTEREST_BYTES = 20;
+
+export const CLIENT_HASH = 0;
+export const CLIENT_LENGTH = 4;
+export const CLIENT_BYTES = 8;
 
 export const LARGE_TYPE = 0;
 export const LARGE_BYTES = 8;

@@ -41,23 +41,14 @@ export function createDoorbells(threads: number): SharedArrayBuffer {
   return new SharedArrayBuffer(threads * SLOT_WORDS * Int32Array.BYTES_PER_ELEMENT);
 }
 
-/** One thread's bell, and its hand on everybody else's. */
-export class Doorbell {
+/** A hand on every thread's bell, for a thread that has none of its own. */
+export class DoorbellRinger {
   readonly #slots: Int32Array<SharedArrayBuffer>;
   readonly #threads: number;
-  readonly #self: number;
-  /** True while this thread's waiter is registered or its notification is on the way. */
-  #waiting = false;
-  #closed = false;
-  #onWake: (() => void) | null = null;
 
-  /** @param self this thread's number; it starts awake, whatever a former thread of the number left behind. */
-  constructor(memory: SharedArrayBuffer, self: number) {
+  constructor(memory: SharedArrayBuffer) {
     this.#slots = new Int32Array(memory);
     this.#threads = this.#slots.length / SLOT_WORDS;
-    assert(Number.isInteger(self) && self >= 0 && self < this.#threads, 'no such thread');
-    this.#self = self * SLOT_WORDS;
-    Atomics.store(this.#slots, this.#self, AWAKE);
   }
 
   /** Wakes thread `other` if it sleeps. Publish first: what is published after the ring may stay unseen. */
@@ -68,6 +59,26 @@ export class Doorbell {
     if (Atomics.compareExchange(this.#slots, slot, SLEEPING, AWAKE) === SLEEPING) {
       Atomics.notify(this.#slots, slot);
     }
+  }
+}
+
+/** One thread's bell, and its hand on everybody else's. */
+export class Doorbell extends DoorbellRinger {
+  readonly #slots: Int32Array<SharedArrayBuffer>;
+  readonly #self: number;
+  /** True while this thread's waiter is registered or its notification is on the way. */
+  #waiting = false;
+  #closed = false;
+  #onWake: (() => void) | null = null;
+
+  /** @param self this thread's number; it starts awake, whatever a former thread of the number left behind. */
+  constructor(memory: SharedArrayBuffer, self: number) {
+    super(memory);
+    this.#slots = new Int32Array(memory);
+    const threads = this.#slots.length / SLOT_WORDS;
+    assert(Number.isInteger(self) && self >= 0 && self < threads, 'no such thread');
+    this.#self = self * SLOT_WORDS;
+    Atomics.store(this.#slots, this.#self, AWAKE);
   }
 
   /**

@@ -18,6 +18,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
+  type AwaitableSync,
   type Disk,
   DiskError,
   type DiskErrorCode,
@@ -25,6 +26,7 @@ import {
   type PendingSync,
 } from '../../shared/jetstream/store/disk.ts';
 import { claimLock, releaseLock } from './lock-file.ts';
+import type { SyncThread } from './sync-thread.ts';
 
 /**
  * The store's disk on a real file system. Calls block the thread, which is the persistence thread's job: the measured alternative
@@ -35,6 +37,7 @@ import { claimLock, releaseLock } from './lock-file.ts';
  */
 
 const MAX_OPEN_FILES = 512;
+const SYNCS_AVERAGED = 8;
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
@@ -60,10 +63,15 @@ export class FileDisk implements Disk {
   readonly #made = new Set<string>();
   /** Open files, least recently used first. */
   readonly #open = new Set<StoreFile>();
+  /** Null: syncs that are begun are done at once. */
+  readonly syncThread: SyncThread | null;
+  /** How long a sync takes that somebody waits for; the last ones count most. */
+  syncMicros = 0;
 
   /** @param root the store directory; made when it isn't there */
-  constructor(root: string) {
+  constructor(root: string, syncThread: SyncThread | null = null) {
     this.#root = root;
+    this.syncThread = syncThread;
   }
 
   lock(): string | null {
@@ -130,6 +138,10 @@ export class FileDisk implements Disk {
       const { bavail, bsize } = statfsSync(dirname(join(this.#root, '.')));
       return bavail * bsize;
     });
+  }
+
+  noteSync(micros: number): void {
+    this.syncMicros += (micros - this.syncMicros) / SYNCS_AVERAGED;
   }
 
   /** Notes that a file's descriptor is in use; closes others when there are too many. */
@@ -214,12 +226,14 @@ class StoreFile implements DiskFile {
 
   sync(): void {
     if (this.#failure !== null) throw this.#failure;
+    const start = performance.now();
     try {
       attempted('sync', this.path, () => fdatasyncSync(this.#descriptor()));
     } catch (error) {
       this.#failure = error as DiskError;
       throw error;
     }
+    this.#disk.noteSync((performance.now() - start) * 1000);
   }
 
   startSync(): PendingSync {
@@ -238,6 +252,39 @@ class StoreFile implements DiskFile {
       poll: () => {
         if (this.#failure !== null) throw this.#failure;
         return done;
+      },
+    };
+  }
+
+  beginSync(): AwaitableSync {
+    const { syncThread } = this.#disk;
+    if (syncThread === null) {
+      this.sync();
+      return { poll: () => true, wait: () => undefined };
+    }
+    if (this.#failure !== null) throw this.#failure;
+    this.#syncing++;
+    const pending = syncThread.begin(this.#descriptor());
+    let ended = false;
+    const end = (problem: string | null): void => {
+      if (!ended) {
+        ended = true;
+        this.#syncing--;
+        this.#disk.noteSync(pending.micros());
+        if (problem !== null) this.#failure = new DiskError('io', `sync ${this.path}: ${problem}`);
+        if (this.#closing && this.#syncing === 0) this.#release();
+      }
+      if (this.#failure !== null) throw this.#failure;
+    };
+    return {
+      poll: () => {
+        if (!ended && !pending.isDone()) return false;
+        end(ended ? null : pending.problem());
+        return true;
+      },
+      wait: () => {
+        pending.wait();
+        end(ended ? null : pending.problem());
       },
     };
   }

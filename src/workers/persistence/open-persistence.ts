@@ -9,6 +9,7 @@ import { poolCompressor } from './compressor.ts';
 import type { FromPersistence, PersistenceStart } from './contract.ts';
 import { FileDisk } from './file-disk.ts';
 import { Persistence } from './persistence.ts';
+import { SyncThread } from './sync-thread.ts';
 
 /** Share of the machine's memory and of the free disk that streams may use when nothing is configured. */
 const DEFAULT_SHARE = 0.75;
@@ -24,10 +25,20 @@ export function openPersistence(
 ): Persistence | string {
   const { jetStream } = start.options;
   if (jetStream === null) throw new Error('a persistence thread needs the JetStream options');
-  const host = { disk: new FileDisk(jetStream.storeDir), random: randomBytes, compressor: poolCompressor };
+  // With an interval nobody waits for a sync.
+  const syncThread =
+    jetStream.syncIntervalMs === 'always' ? new SyncThread(start.doorbells, start.thread) : null;
+  const disk = new FileDisk(jetStream.storeDir, syncThread);
+  const host = { disk, random: randomBytes, compressor: poolCompressor };
   const store = openStore(host, { cipher: null, key: '', previousKey: '' });
   if (isFailure(store)) return store.message;
-  return new Persistence(start, store, engineOptions(start.options, jetStream, start.serverName), post);
+  return new Persistence(
+    start,
+    store,
+    engineOptions(start.options, jetStream, start.serverName),
+    () => disk.syncMicros,
+    post,
+  );
 }
 
 function engineOptions(
@@ -54,6 +65,8 @@ function engineOptions(
       maxMsgs: batch.maxMsgs,
       timeoutNs: nanos(batch.timeoutMs),
     },
+    requestQueueLimit: jetStream.requestQueueLimit,
+    infoQueueLimit: jetStream.infoQueueLimit,
   };
 }
 

@@ -8,23 +8,18 @@ import type { Route, RouteGroup } from '../../shared/broker/route.ts';
 import { BLOCKED, Router } from '../../shared/broker/router.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
 import { ACCOUNT_ENDPOINTS } from '../../shared/jetstream/account-info.ts';
-import { Api, type ApiRequest } from '../../shared/jetstream/api.ts';
-import type {
-  Destination,
-  Effects,
-  EngineSubscription,
-  InboundMessage,
-  InterestWatch,
-} from '../../shared/jetstream/effects.ts';
+import { Api } from '../../shared/jetstream/api.ts';
+import { ApiQueue } from '../../shared/jetstream/api-queue.ts';
+import { CONSUMER_ENDPOINTS } from '../../shared/jetstream/consumers/consumer-api.ts';
+import type { InboundMessage } from '../../shared/jetstream/effects.ts';
 import { JetStream, type JetStreamOptions } from '../../shared/jetstream/jetstream.ts';
 import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
-import type { Store, StoredMessage } from '../../shared/jetstream/store/contract.ts';
+import type { Store, StoreFailure } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
 import type { Clock } from '../../shared/jetstream/time.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
 import { RingConsumer, RingProducer } from '../../shared/ring/ring.ts';
-import { wireText } from '../../shared/subject/wire-text.ts';
-import { answerConsumerRequest } from './consumer-requests.ts';
+import { ApiListener } from './api-listener.ts';
 import type {
   FromPersistence,
   PersistenceLogLevel,
@@ -32,11 +27,10 @@ import type {
   ThreadLinkMemory,
   ToPersistence,
 } from './contract.ts';
-import { EngineDestination } from './engine-destination.ts';
-import { EngineListener } from './engine-listener.ts';
+import { EngineEffects } from './engine-effects.ts';
+import type { EngineListener } from './engine-listener.ts';
 import { InboundCopy } from './inbound-copy.ts';
-import { InterestWatches } from './interest-watches.ts';
-import { Outgoing, type OutgoingTarget } from './outgoing.ts';
+import type { OutgoingTarget } from './outgoing.ts';
 
 /**
  * The persistence thread: the JetStream engine and its store, behind the same rings and accounts as a shard.
@@ -55,21 +49,25 @@ import { Outgoing, type OutgoingTarget } from './outgoing.ts';
 /** What may wait for room before this thread stops listening. */
 const OUTGOING_MAX_MSGS = 16_384;
 const OUTGOING_MAX_BYTES = 16 * 1024 * 1024;
-/** From here on consumers deliver no more for the time being. */
-const CONGESTED_BYTES = 512 * 1024;
 /** Turns that consumers have within one of this thread: between two looks at what arrived. */
 const READY_PORTIONS = 8;
+/** A sync that takes less is cheaper done here than by the thread for it. */
+const SHORT_SYNC_MICROS = 400;
 /** Pauses between looks at what is due: while there is something to do, and without. */
 const BUSY_TICK_MS = 10;
 const IDLE_TICK_MS = 1000;
+/** API requests carried out in one turn: publishes need not wait for more than these. */
+const TURN_API_REQUESTS = 64;
 const NANOS_STEP = 1000;
 const NANOS_MAX = 999_000;
 
-export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
+export class Persistence implements ThreadLinkSink, InterestAnnouncer {
   readonly #post: (message: FromPersistence) => void;
   readonly #store: Store;
+  readonly #syncMicros: () => number;
   readonly #engine: JetStream;
-  readonly #api: Api;
+  readonly #apiListener: ApiListener;
+  readonly #apiQueue: ApiQueue;
   readonly #jetStream: JetStreamServerOptions;
   readonly #clock: Clock = { ms: 0, nanos: 0 };
   readonly #random: Prng;
@@ -77,17 +75,16 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   readonly #links: ThreadLinks;
   readonly #router: Router;
   readonly #accounts: (Account | undefined)[] = [];
-  readonly #accountsByName = new Map<string, Account>();
   readonly #earlyInterest = new EarlyInterest();
-  readonly #listeners = new Map<EngineSubscription, EngineListener>();
   readonly #inbound = new InboundCopy();
   /** Messages from the engine to itself: one may be on its way while another arrives. */
   readonly #ownInbound = new InboundCopy();
-  readonly #outgoing = new Outgoing();
-  readonly #watches = new InterestWatches();
-  /** The account of the last message sent: mostly it is that of the next one. */
-  #lastAccount: Account | undefined = undefined;
-  #blocked = false;
+  readonly #effects = new EngineEffects((text) => this.#log('warn', text));
+  readonly #outgoing = this.#effects.outgoing;
+  readonly #watches = this.#effects.watches;
+  /** Who publishes the next message of the thread being listened to, and the hash of its subject. */
+  #client = '';
+  #clientHash = 0;
   #failed = false;
   #stopped = false;
   #turnScheduled = false;
@@ -99,9 +96,11 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     start: PersistenceStart,
     store: Store,
     engineOptions: JetStreamOptions,
+    syncMicros: () => number,
     post: (message: FromPersistence) => void,
   ) {
     this.#post = post;
+    this.#syncMicros = syncMicros;
     this.#store = store;
     this.#jetStream = start.options.jetStream!;
     this.#random = new Prng(start.seed);
@@ -116,14 +115,22 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     this.#router = new Router(host, this.#links, this.#random);
     this.#engine = new JetStream(engineOptions, {
       store,
-      effects: this,
+      effects: this.#effects,
       clock: this.#clock,
       random: () => this.#random.unit(),
     });
-    this.#api = new Api(this.#engine);
-    this.#api.add(ACCOUNT_ENDPOINTS);
-    this.#api.add(STREAM_ENDPOINTS);
-    this.#api.add(SNAPSHOT_ENDPOINTS);
+    const api = new Api(this.#engine);
+    api.add(ACCOUNT_ENDPOINTS);
+    api.add(STREAM_ENDPOINTS);
+    api.add(CONSUMER_ENDPOINTS);
+    api.add(SNAPSHOT_ENDPOINTS);
+    this.#apiQueue = new ApiQueue(this.#engine, (request) => {
+      api.request(request);
+    });
+    const { domain, systemAccount } = engineOptions;
+    this.#apiListener = new ApiListener(this.#effects, domain, systemAccount, (request) =>
+      this.#apiQueue.add(request),
+    );
     this.#setClock();
     this.#applyOptions(start.options, start.accountIndexes);
   }
@@ -150,7 +157,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
         for (const account of this.#accounts) account?.dropThread(message.thread);
         this.#watches.allChanged();
         this.#earlyInterest.dropThread(message.thread);
-        this.#blocked = false;
+        this.#effects.isBlocked = false;
         break;
       case 'thread-link':
         this.#connectThread(message.link);
@@ -164,6 +171,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
 
   /** What the shards sent before they ended is kept, and then nothing more is done. */
   #stop(): void {
+    this.#engine.shutDown();
     this.#turn();
     this.#stopped = true;
     if (this.#tickTimer !== null) clearTimeout(this.#tickTimer);
@@ -179,41 +187,20 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   /** Accounts come into being, and JetStream is switched on or off for them. */
   #applyOptions(options: ServerOptions, accountIndexes: Record<string, number>): void {
     for (const { name, limits, jetStream } of options.accounts) {
-      if (!this.#accountsByName.has(name)) {
+      if (!this.#effects.accounts.has(name)) {
         const account = new Account(accountIndexes[name]!, name, limits, this, !options.disableSublistCache);
-        this.#accountsByName.set(name, account);
+        this.#effects.accounts.set(name, account);
         this.#accounts[account.index] = account;
         for (const { thread, subject, queue, weight, filter } of this.#earlyInterest.take(account.index)) {
           account.setThreadInterest(thread, subject, queue, weight, filter);
         }
-        this.#listenToApi(account);
+        // In every account: one without JetStream is told that it has none.
+        this.#apiListener.listen(account);
       }
       if (jetStream === null) this.#engine.disableAccount(name);
       else this.#engine.enableAccount(name, { limits: jetStream, tiers: null });
     }
     this.#engine.recover();
-  }
-
-  /** In every account: one without JetStream is told that it has none. */
-  #listenToApi(account: Account): void {
-    const { domain } = this.#jetStream;
-    const subjects = ['$JS.API.>', ...(domain === '' ? [] : [`$JS.${wireText(domain)}.API.>`])];
-    for (const subject of subjects) {
-      const receive = (message: InboundMessage) => this.#request(account.name, message);
-      account.subscribe(new EngineListener(subject, null, receive));
-    }
-  }
-
-  #request(account: string, message: InboundMessage): void {
-    const request: ApiRequest = {
-      account,
-      subject: message.subject,
-      reply: message.reply,
-      headers: message.headers(),
-      body: message.payload(),
-      client: '',
-    };
-    if (!this.#api.request(request)) answerConsumerRequest(this.#engine, request);
   }
 
   // Turns
@@ -222,16 +209,21 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     this.#turnScheduled = false;
     if (this.#stopped) return;
     this.#doorbell.awake();
-    if (this.#links.roomFreed()) this.#blocked = false;
+    if (this.#links.roomFreed()) this.#effects.isBlocked = false;
     this.#setClock();
     let busy = false;
-    if (this.#listens) busy = this.#links.drain() > 0;
-    this.#watches.tell();
+    if (this.#listens) {
+      this.#apiQueue.run(TURN_API_REQUESTS);
+      busy = this.#links.drain() > 0;
+      this.#watches.tell();
+      this.#tickWoken();
+    }
     this.#release();
     const more = this.#deliver();
     this.#links.publish();
     if (busy || more) this.#tickWithin(BUSY_TICK_MS);
-    if (more && !this.#blocked) this.#scheduleTurn();
+    if (this.#hasMoreToDo || (more && !this.#effects.isBlocked && !this.#store.committing))
+      this.#scheduleTurn();
     else this.#sleep();
   };
 
@@ -240,9 +232,28 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     return this.#outgoing.length < OUTGOING_MAX_MSGS && this.#outgoing.bytes < OUTGOING_MAX_BYTES;
   }
 
+  /** What streams copy from each other is copied in the turn it was stored in. */
+  #tickWoken(): void {
+    if (!this.#engine.hasWoken) return;
+    this.#engine.tickWoken();
+  }
+
+  /** A portion was done of something larger; while answers find no room nothing is added to them. */
+  get #hasMoreToDo(): boolean {
+    return !this.#effects.isBlocked && (this.#apiQueue.length > 0 || this.#engine.hasWoken);
+  }
+
   #sleep(): void {
-    const hasWork = () => (this.#listens && !this.#links.isEmpty()) || this.#hasRoomAgain();
+    const hasWork = () =>
+      this.#hasCommitted() || (this.#listens && !this.#links.isEmpty()) || this.#hasRoomAgain();
     if (!this.#doorbell.sleep(this.#turn, hasWork)) this.#scheduleTurn();
+  }
+
+  /** A commit beside this thread has ended. */
+  #hasCommitted(): boolean {
+    const { committing } = this.#store;
+    if (committing) this.#noteCommit(this.#store.pollCommit());
+    return committing && !this.#store.committing;
   }
 
   #scheduleTurn(): void {
@@ -253,9 +264,9 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
 
   /** Asking the rings forgets it, so it is kept. */
   #hasRoomAgain(): boolean {
-    const waits = this.#blocked || this.#links.hasControlBacklog;
+    const waits = this.#effects.isBlocked || this.#links.hasControlBacklog;
     if (!waits || !this.#links.roomFreed()) return false;
-    this.#blocked = false;
+    this.#effects.isBlocked = false;
     return true;
   }
 
@@ -268,11 +279,11 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   #deliver(): boolean {
     const engine = this.#engine;
     if (!engine.hasReady) return false;
-    if (this.#blocked || (engine.appendedTicket > this.#keptTicket && !this.#failed)) return true;
+    if (this.#effects.isBlocked || (engine.appendedTicket > this.#keptTicket && !this.#failed)) return true;
     for (let portions = 0; portions < READY_PORTIONS; portions++) {
       const more = engine.runReady(1);
       this.#release();
-      if (!more || this.#blocked) return more;
+      if (!more || this.#effects.isBlocked) return more;
     }
     return true;
   }
@@ -280,11 +291,12 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   /** Commits what was staged and lets go what may leave. What leaves may come back to the engine and stage more. */
   #release(): void {
     for (;;) {
-      if (this.#isAwaited()) this.#commit();
-      if (this.#blocked) return;
+      if (this.#store.committing) this.#noteCommit(this.#store.pollCommit());
+      if (this.#isAwaited()) this.#commitAwaited();
+      if (this.#effects.isBlocked) return;
       const before = this.#outgoing.length;
       if (!this.#outgoing.release(this.#keptTicket, this.#send)) {
-        this.#blocked = true;
+        this.#effects.isBlocked = true;
         return;
       }
       if (this.#outgoing.length === 0 || this.#outgoing.length === before) return;
@@ -305,6 +317,17 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     return this.#jetStream.syncIntervalMs === 'always' ? this.#store.syncedTicket : this.#store.writtenTicket;
   }
 
+  /**
+   * Commits what somebody waits for. A fast disk's syncs are made here and now, which spares them two changes of threads; a
+   * slow one's run beside this thread.
+   */
+  #commitAwaited(): void {
+    const isShort = this.#syncMicros() < SHORT_SYNC_MICROS && !this.#store.committing;
+    if (this.#jetStream.syncIntervalMs !== 'always' || isShort) this.#commit();
+    else if (!this.#failed) this.#noteCommit(this.#store.beginCommit());
+  }
+
+  /** Writes everything staged, and syncs it when it is time to. */
   #commit(): void {
     const { syncIntervalMs } = this.#jetStream;
     const store = this.#store;
@@ -316,8 +339,11 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
       if (!sync && store.ticket <= store.writtenTicket) return;
       if (sync) this.#syncedAtMs = nowMs;
     }
-    const failure = store.commit(sync);
-    if (failure === null) return;
+    this.#noteCommit(store.commit(sync));
+  }
+
+  #noteCommit(failure: StoreFailure | null): void {
+    if (failure === null || this.#failed) return;
     // From now on the store refuses changes, so what is said later promises nothing.
     const dropped = this.#outgoing.dropAbove(this.#keptTicket);
     this.#failed = true;
@@ -337,6 +363,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     const groups = route.groups.filter(({ locals, threads }) => locals.length > 0 && threads.length === 0);
     if (route.plain.length === 0 && groups.length === 0) return true;
     const copy = this.#ownInbound.take(frame);
+    this.#apiListener.client = '';
     this.#handToEngine(route.plain as EngineListener[], copy);
     for (const group of groups) this.#handToMember(group, copy);
     return true;
@@ -382,91 +409,6 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     const nextMs = Math.max(this.#engine.nextDueMs() - Date.now(), 1);
     this.#tickWithin(Math.ceil(Math.min(nextMs, hasMore ? 1 : IDLE_TICK_MS)));
   };
-
-  // Effects
-
-  send(
-    account: string,
-    subject: string,
-    reply: string,
-    headers: Uint8Array,
-    payload: Uint8Array,
-    ticket: number,
-  ): void {
-    const target = this.#accountOf(account);
-    if (target !== undefined) this.#outgoing.push(target, subject, reply, headers, payload, ticket);
-  }
-
-  acknowledge(
-    account: string,
-    bytes: Uint8Array,
-    replyStart: number,
-    replyEnd: number,
-    prefix: Uint8Array,
-    sequence: number,
-    ticket: number,
-  ): void {
-    const target = this.#accountOf(account);
-    if (target !== undefined)
-      this.#outgoing.pushAck(target, bytes, replyStart, replyEnd, prefix, sequence, ticket);
-  }
-
-  destination(account: string, subject: string): EngineDestination {
-    return new EngineDestination(this.#accountsByName.get(account)!, subject);
-  }
-
-  deliver(
-    destination: Destination,
-    message: StoredMessage,
-    reply: Uint8Array,
-    replyBytes: number,
-    headers: Uint8Array | null,
-    withPayload: boolean,
-  ): void {
-    const target = destination as EngineDestination;
-    this.#outgoing.pushDelivery(target, message, reply, replyBytes, headers, withPayload);
-  }
-
-  get congested(): boolean {
-    return this.#blocked || this.#outgoing.bytes > CONGESTED_BYTES;
-  }
-
-  watchInterest(watch: InterestWatch): void {
-    this.#watches.add(watch);
-  }
-
-  unwatchInterest(watch: InterestWatch): void {
-    this.#watches.delete(watch);
-  }
-
-  #accountOf(name: string): Account | undefined {
-    if (this.#lastAccount?.name !== name) this.#lastAccount = this.#accountsByName.get(name);
-    return this.#lastAccount;
-  }
-
-  subscribe(subscription: EngineSubscription): void {
-    const { account, subject, queue } = subscription;
-    const listener = new EngineListener(subject, queue, (message) => subscription.receive(message));
-    this.#listeners.set(subscription, listener);
-    this.#accountsByName.get(account)?.subscribe(listener);
-    this.#watches.changed(account, subject);
-  }
-
-  unsubscribe(subscription: EngineSubscription): void {
-    const listener = this.#listeners.get(subscription);
-    if (listener === undefined) return;
-    this.#listeners.delete(subscription);
-    this.#accountsByName.get(subscription.account)?.unsubscribe(listener);
-    this.#watches.changed(subscription.account, subscription.subject);
-  }
-
-  hasInterest(account: string, subject: string): boolean {
-    return this.#accountsByName.get(account)?.routeOf(subject).hasThreads === true;
-  }
-
-  warn(text: string): void {
-    this.#log('warn', text);
-  }
 
   // Threads
 
@@ -516,6 +458,12 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     }
   }
 
+  /** Kept until the message that follows. */
+  clientArrived(_thread: number, subjectHash: number, client: string): void {
+    this.#clientHash = subjectHash;
+    this.#client = client;
+  }
+
   messageArrived(
     _thread: number,
     accountIndex: number,
@@ -528,6 +476,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     if (account === undefined) return;
     const route = account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd);
     const message = this.#inbound.take(frame);
+    this.#apiListener.client = this.#clientHash === frame.subjectHash ? this.#client : '';
+    if (this.#client !== '') this.#client = '';
     if (plain) this.#handToEngine(route.plain as EngineListener[], message);
     for (const queue of queues) {
       const group = memberGroup(route, queue);

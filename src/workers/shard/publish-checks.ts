@@ -6,6 +6,7 @@ import type { Subscription } from '../../shared/broker/subscription.ts';
 import { ERR, publishReplyViolation, publishViolation } from '../../shared/protocol/nats/errors.ts';
 import { PARSE_BLOCKED, PARSE_MORE } from '../../shared/protocol/nats/parser.ts';
 import { isValidPublishSubject, subjectMatches } from '../../shared/subject/subject.ts';
+import { clientInfo } from './client-info.ts';
 import type { ClientSession } from './client-session.ts';
 import type { ClientConnection } from './connection.ts';
 import type { Shard } from './shard.ts';
@@ -133,7 +134,10 @@ export class PublishChecks {
     // +OK precedes what the publish delivers to its own connection, but a message put off is acknowledged only once.
     const verbose = connection.verbose && !this.#mayBlock(route);
     if (verbose) this.#session.ok(connection);
-    const delivered = this.#shard.router.publish(connection.account, route, connection, frame);
+    const delivered =
+      route.isApiRequest && !this.#sendClient(connection, route, frame)
+        ? BLOCKED
+        : this.#shard.router.publish(connection.account, route, connection, frame);
     frame.subjectHash = subjectHash;
     if (mapped !== null && frame.bytes !== bytes) this.#restore(frame, bytes);
     frame.subjectStart = subjectStart;
@@ -144,6 +148,17 @@ export class PublishChecks {
       this.noResponders(connection, route, frame);
     }
     return delivered;
+  }
+
+  /** Tells the persistence thread who asks. @returns false when its ring has no room for the request */
+  #sendClient(connection: ClientConnection, route: Route, frame: MessageFrame): boolean {
+    const { links, options } = this.#shard;
+    if (links === null || options.jetStream === null) return true;
+    const persistence = links.threads - 1;
+    if (!route.threads.includes(persistence)) return true;
+    if (!links.hasRoomFor(persistence, frame, route.groups)) return false;
+    links.sendClient(persistence, frame.subjectHash, clientInfo(connection));
+    return true;
   }
 
   #mayBlock(route: Route): boolean {

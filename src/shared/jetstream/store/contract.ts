@@ -361,6 +361,18 @@ export interface Store {
   commit(sync: boolean): StoreFailure | null;
 
   /**
+   * Writes what is staged and lets it be synced beside this thread's work; `syncedTicket` grows when `pollCommit` finds it
+   * done. Does nothing while another is under way. A `commit(true)` waits for it.
+   *
+   * @returns null, or why the store stopped
+   */
+  beginCommit(): StoreFailure | null;
+  /** Takes note of a commit that ended. @returns null, or why the store stopped */
+  pollCommit(): StoreFailure | null;
+  /** A commit is under way. */
+  readonly committing: boolean;
+
+  /**
    * The following changes of one stream take effect together or not at all after a crash (atomic batch publish). They are
    * visible at once; check everything first, there is no way back. Not nested.
    */

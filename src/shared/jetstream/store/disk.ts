@@ -29,6 +29,12 @@ export interface PendingSync {
   poll(): boolean;
 }
 
+/** As `PendingSync`; the one who began it may also wait. */
+export interface AwaitableSync extends PendingSync {
+  /** Returns when it is done; throws `DiskError` when it failed. */
+  wait(): void;
+}
+
 export interface DiskFile {
   readonly path: string;
   size(): number;
@@ -39,7 +45,10 @@ export interface DiskFile {
   truncate(length: number): void;
   /** Waits until data and size are on the disk. */
   sync(): void;
+  /** In the background, for files that nobody waits for. */
   startSync(): PendingSync;
+  /** Beside the caller's work, as soon as can be: acknowledgements wait for it. */
+  beginSync(): AwaitableSync;
   close(): void;
 }
 

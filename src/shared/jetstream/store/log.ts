@@ -2,7 +2,7 @@ import { assert } from '../../base/assert.ts';
 import type { Checksum } from './checksum.ts';
 import { type CipherName, deriveKey, encryptInto, TAG_BYTES } from './cipher.ts';
 import type { StoreFailure } from './contract.ts';
-import { type Disk, DiskError, type DiskFile, type PendingSync } from './disk.ts';
+import { type AwaitableSync, type Disk, DiskError, type DiskFile, type PendingSync } from './disk.ts';
 import { FRAME_BYTES, LOG_RESERVE_BYTES, SECTOR_BYTES, SPARE_SEGMENTS } from './limits.ts';
 import {
   alignSector,
@@ -85,6 +85,8 @@ export class WriteAheadLog {
   #segmentEnd: number;
   #key: Uint8Array | null = null;
   #saltWord = 0;
+  /** The sync that runs beside this thread's work, and what it covers. */
+  #running: { readonly sync: AwaitableSync; readonly file: DiskFile; readonly end: number } | null = null;
   #preparing: { file: DiskFile; filled: number; sync: PendingSync | null } | null = null;
 
   /**
@@ -196,17 +198,72 @@ export class WriteAheadLog {
     if (this.stopped !== null) return this.stopped;
     try {
       if (this.#used > FRAME_HEADER_BYTES) this.#writeFrame();
-      if (sync && this.synced !== this.written) {
-        for (const file of this.#unsynced) file.sync();
-        this.#unsynced.clear();
-        this.synced = this.written;
-        this.#evidence = this.written;
-        this.#marked = false;
-      }
+      if (!sync) return null;
+      // An error is told to one sync of a file only: if it were this one's, the other would cover what is lost.
+      this.#running?.sync.wait();
+      this.#settle();
+      if (this.synced === this.written) return null;
+      for (const file of this.#unsynced) file.sync();
+      this.#unsynced.clear();
+      this.#noteSynced(this.written);
     } catch (error) {
       return this.#stop(error);
     }
     return null;
+  }
+
+  /**
+   * Writes what is staged and begins to sync it, unless a sync is running: then what is staged waits for the next one.
+   * `poll` tells when it is done.
+   *
+   * @returns null, or why the log stopped
+   */
+  beginSync(): StoreFailure | null {
+    if (this.stopped !== null) return this.stopped;
+    if (this.#running !== null) return null;
+    try {
+      if (this.#used > FRAME_HEADER_BYTES) this.#writeFrame();
+      if (this.synced === this.written) return null;
+      const files = [...this.#unsynced];
+      const last = files.pop()!;
+      // There are others only where a segment has just been filled.
+      for (const file of files) file.sync();
+      this.#unsynced.clear();
+      this.#running = { sync: last.beginSync(), file: last, end: this.written };
+    } catch (error) {
+      return this.#stop(error);
+    }
+    return null;
+  }
+
+  /** Takes note of a sync that has ended. @returns null, or why the log stopped */
+  poll(): StoreFailure | null {
+    if (this.#running === null || this.stopped !== null) return this.stopped;
+    try {
+      if (this.#running.sync.poll()) this.#settle();
+    } catch (error) {
+      return this.#stop(error);
+    }
+    return null;
+  }
+
+  /** Whether a sync is running, or its end has not been noted. */
+  get syncing(): boolean {
+    return this.#running !== null;
+  }
+
+  #settle(): void {
+    const running = this.#running;
+    if (running === null) return;
+    this.#running = null;
+    this.#noteSynced(running.end);
+  }
+
+  #noteSynced(end: number): void {
+    // A mark may have been noted meanwhile.
+    if (end > this.synced) this.synced = end;
+    this.#evidence = end;
+    this.#marked = false;
   }
 
   /** Writes the mark of an idle log, and prepares a spare segment in portions. @returns whether there is more to do */
@@ -237,7 +294,7 @@ export class WriteAheadLog {
   recycle(position: number): void {
     while (this.#segments.length > 1) {
       const first = this.#segments[0]!;
-      if (first.start + this.#options.segmentBytes > position || this.#unsynced.has(first.file)) return;
+      if (first.start + this.#options.segmentBytes > position || this.#isUnsynced(first.file)) return;
       this.#segments.shift();
       if (this.#spares.length < SPARE_SEGMENTS) this.#spares.push(first.file);
       else {
@@ -245,6 +302,10 @@ export class WriteAheadLog {
         this.#disk.unlink(first.file.path);
       }
     }
+  }
+
+  #isUnsynced(file: DiskFile): boolean {
+    return this.#unsynced.has(file) || this.#running?.file === file;
   }
 
   close(): void {

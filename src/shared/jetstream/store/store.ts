@@ -136,9 +136,25 @@ export class JetStreamStore implements Store {
   }
 
   commit(sync: boolean): StoreFailure | null {
+    return this.#parts.log.commit(sync) ?? this.#afterWriting();
+  }
+
+  beginCommit(): StoreFailure | null {
     const { log } = this.#parts;
-    const failure = log.commit(sync);
-    if (failure !== null) return failure;
+    if (log.syncing) return log.stopped;
+    return log.beginSync() ?? this.#afterWriting();
+  }
+
+  pollCommit(): StoreFailure | null {
+    return this.#parts.log.poll();
+  }
+
+  get committing(): boolean {
+    return this.#parts.log.syncing;
+  }
+
+  #afterWriting(): StoreFailure | null {
+    const { log } = this.#parts;
     this.#flushQueued();
     if (log.crowded && log.usedBytes > this.#crowdedBytes && !this.#parts.group.open) {
       this.#checkpointer.finish();

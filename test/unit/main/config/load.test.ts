@@ -603,12 +603,15 @@ describe('JetStream', () => {
       maxAckPending: 0,
       maxRequestBatch: 0,
       batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutMs: 10_000 },
+      requestQueueLimit: 10_000,
+      infoQueueLimit: 10_000,
     });
   });
 
   test('takes every option of its block', () => {
     const block = `jetstream {
       store: "/x", max_mem: "1G", max_file: 5, domain: hub, strict: false, sync: "2m"
+      request_queue_limit: 50, info_queue_limit: 20
       limits { duplicate_window: "3s", max_ack_pending: 9, max_request_batch: 8
         batch { max_inflight_per_stream: 1, max_inflight_total: 2, max_msgs: 3, timeout: "4s" } }
     }`;
@@ -624,6 +627,12 @@ describe('JetStream', () => {
       maxAckPending: 9,
       maxRequestBatch: 8,
       batch: { maxInflightPerStream: 1, maxInflightTotal: 2, maxMsgs: 3, timeoutMs: 4000 },
+      requestQueueLimit: 50,
+      infoQueueLimit: 20,
+    });
+    expect(options('jetstream { request_queue_limit: 5 }').jetStream).toMatchObject({
+      requestQueueLimit: 5,
+      infoQueueLimit: 5,
     });
     expect(options('store_dir: "/y", jetstream: true').jetStream?.storeDir).toBe('/y/jetstream');
   });

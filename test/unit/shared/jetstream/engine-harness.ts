@@ -66,6 +66,8 @@ const OPTIONS: JetStreamOptions = {
   systemAccount: '$SYS',
   domain: '',
   strict: true,
+  requestQueueLimit: 10_000,
+  infoQueueLimit: 10_000,
   maxMemoryBytes: 1024 ** 3,
   maxStoreBytes: 1024 ** 3,
   maxDuplicateWindowNs: 0n,

@@ -371,6 +371,16 @@ export class FakeStore implements Store {
     return null;
   }
 
+  readonly committing = false;
+
+  beginCommit(): StoreFailure | null {
+    return this.commit();
+  }
+
+  pollCommit(): StoreFailure | null {
+    return null;
+  }
+
   beginGroup(): void {}
 
   endGroup(): void {}

@@ -1,0 +1,115 @@
+import type { Account } from '../../shared/broker/account.ts';
+import type {
+  Destination,
+  Effects,
+  EngineSubscription,
+  InterestWatch,
+} from '../../shared/jetstream/effects.ts';
+import type { StoredMessage } from '../../shared/jetstream/store/contract.ts';
+import { EngineDestination } from './engine-destination.ts';
+import { EngineListener } from './engine-listener.ts';
+import { InterestWatches } from './interest-watches.ts';
+import { Outgoing } from './outgoing.ts';
+
+/** From here on consumers deliver no more for the time being. */
+const CONGESTED_BYTES = 512 * 1024;
+
+/** What the engine wants done, collected: messages go to `outgoing`, subscriptions to the accounts of this thread. */
+export class EngineEffects implements Effects {
+  readonly accounts = new Map<string, Account>();
+  readonly outgoing = new Outgoing();
+  readonly watches = new InterestWatches();
+  /** A message found no room in a ring. */
+  isBlocked = false;
+  readonly #listeners = new Map<EngineSubscription, EngineListener>();
+  readonly #warn: (text: string) => void;
+  /** The account of the last message sent: mostly it is that of the next one. */
+  #lastAccount: Account | undefined = undefined;
+
+  constructor(warn: (text: string) => void) {
+    this.#warn = warn;
+  }
+
+  send(
+    account: string,
+    subject: string,
+    reply: string,
+    headers: Uint8Array,
+    payload: Uint8Array,
+    ticket: number,
+  ): void {
+    const target = this.#accountOf(account);
+    if (target !== undefined) this.outgoing.push(target, subject, reply, headers, payload, ticket);
+  }
+
+  acknowledge(
+    account: string,
+    bytes: Uint8Array,
+    replyStart: number,
+    replyEnd: number,
+    prefix: Uint8Array,
+    sequence: number,
+    ticket: number,
+  ): void {
+    const target = this.#accountOf(account);
+    if (target !== undefined)
+      this.outgoing.pushAck(target, bytes, replyStart, replyEnd, prefix, sequence, ticket);
+  }
+
+  destination(account: string, subject: string): EngineDestination {
+    return new EngineDestination(this.accounts.get(account)!, subject);
+  }
+
+  deliver(
+    destination: Destination,
+    message: StoredMessage,
+    reply: Uint8Array,
+    replyBytes: number,
+    headers: Uint8Array | null,
+    withPayload: boolean,
+  ): void {
+    const target = destination as EngineDestination;
+    this.outgoing.pushDelivery(target, message, reply, replyBytes, headers, withPayload);
+  }
+
+  get congested(): boolean {
+    return this.isBlocked || this.outgoing.bytes > CONGESTED_BYTES;
+  }
+
+  watchInterest(watch: InterestWatch): void {
+    this.watches.add(watch);
+  }
+
+  unwatchInterest(watch: InterestWatch): void {
+    this.watches.delete(watch);
+  }
+
+  #accountOf(name: string): Account | undefined {
+    if (this.#lastAccount?.name !== name) this.#lastAccount = this.accounts.get(name);
+    return this.#lastAccount;
+  }
+
+  subscribe(subscription: EngineSubscription): void {
+    const { account, subject, queue } = subscription;
+    const listener = new EngineListener(subject, queue, (message) => subscription.receive(message));
+    this.#listeners.set(subscription, listener);
+    this.accounts.get(account)?.subscribe(listener);
+    this.watches.changed(account, subject);
+  }
+
+  unsubscribe(subscription: EngineSubscription): void {
+    const listener = this.#listeners.get(subscription);
+    if (listener === undefined) return;
+    this.#listeners.delete(subscription);
+    this.accounts.get(subscription.account)?.unsubscribe(listener);
+    this.watches.changed(subscription.account, subscription.subject);
+  }
+
+  hasInterest(account: string, subject: string): boolean {
+    return this.accounts.get(account)?.routeOf(subject).hasThreads === true;
+  }
+
+  warn(text: string): void {
+    this.#warn(text);
+  }
+}
