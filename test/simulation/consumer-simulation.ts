@@ -132,6 +132,7 @@ export class ConsumerSimulation {
   /** The machine crashes, or everything is closed properly. */
   #stop(): void {
     this.#nowMs = this.#js?.clock.ms ?? this.#nowMs;
+    this.#noteDurable();
     const clean = this.#random.below(4) === 0;
     if (clean && this.#js !== null) {
       this.#settle();
@@ -199,8 +200,14 @@ export class ConsumerSimulation {
     // One request after the other was looked at; they were served in turns.
     came.sort((a, b) => a.consumerSeq - b.consumerSeq);
     for (const { known, message } of came) this.#delivered(known, message);
+    this.#noteDurable();
+  }
+
+  /** Replies whose ticket is synced may have left. */
+  #noteDurable(): void {
+    if (this.#js === null) return;
+    const { store } = this.#js;
     for (const known of this.#known) {
-      const { store } = this.#harness;
       known.waiting = known.waiting.filter(({ ticket, sequences }) => {
         if (ticket > store.syncedTicket) return true;
         for (const sequence of sequences) known.durable.add(sequence);
@@ -272,10 +279,18 @@ export class ConsumerSimulation {
         const least = pending.sequence(pending.first);
         this.#assert(status.ackFloor.streamSeq < least, known, `floor at or above ${least}`);
       }
-      if (known.stream !== 'W') continue;
-      const kept = live.filter((sequence) => known.acked.has(sequence));
-      this.#assert(kept.length === 0, known, `the work queue keeps ${kept.join()}`);
+      if (known.stream === 'L') continue;
+      const kept = live.filter((sequence) => !this.#isWanted(known.stream, sequence));
+      this.#assert(kept.length === 0, known, `nobody needs ${kept.join()}`);
     }
+  }
+
+  /** Whether a consumer of the stream has not acknowledged a message that matches. */
+  #isWanted(stream: string, sequence: number): boolean {
+    return this.#known.some(
+      (known) =>
+        known.stream === stream && !known.acked.has(sequence) && this.#live(known).includes(sequence),
+    );
   }
 
   #live(known: Known): number[] {

@@ -19,7 +19,8 @@ export class CompiledFilter implements SubjectFilter {
   /** The patterns as bytes when none has a wildcard, else null. */
   readonly literals: readonly Uint8Array[] | null;
   readonly #table: SubjectTable;
-  readonly #trie: PatternTrie;
+  /** Made when a subject is met; one literal never needs it. */
+  #trie: PatternTrie | null = null;
   /** Rows of the literals, and the state of the table they were found in. */
   #rows: readonly number[] = [];
   #isRow: ReadonlySet<number> = new Set();
@@ -34,7 +35,6 @@ export class CompiledFilter implements SubjectFilter {
     this.#epoch = table.epoch;
     const wild = patterns.some((pattern) => /(^|\.)(\*|>)(\.|$)/.test(pattern));
     this.literals = this.all || wild ? null : [...new Set(patterns)].map(bytesOf);
-    this.#trie = new PatternTrie(this.literals ?? patterns.map(bytesOf));
   }
 
   /** Whether messages of this row match. */
@@ -49,6 +49,7 @@ export class CompiledFilter implements SubjectFilter {
     const version = this.#table.versions[row]! << 2;
     const remembered = this.#answers[row]!;
     if ((remembered & 3) !== UNKNOWN && (remembered & ~3) === version) return (remembered & 3) === YES;
+    this.#trie ??= new PatternTrie(this.patterns.map(bytesOf));
     const match = this.#table.matches(row, this.#trie);
     this.#answers[row] = version | (match ? YES : NO);
     return match;
