@@ -178,10 +178,10 @@ export class Account implements FamilySource {
     return this.prepareRoute(latin1(bytes, start, end), hash, lasting);
   }
 
-  /** Whether all `<prefix>.<token>` have the same destinations, and then a route with them. */
-  familyModel(prefix: string): Route | null {
-    if (this.sublist.variesBelow(prefix)) return null;
-    const subject = `${prefix}.x`;
+  /** See `FamilySource`. */
+  familyModel(prefix: string, deep: boolean): Route | null {
+    if (this.sublist.variesBelow(prefix, deep)) return null;
+    const subject = deep ? `${prefix}.x.x` : `${prefix}.x`;
     const match = this.sublist.match(subject);
     for (const interest of match.plain) if (deniesSome(interest)) return null;
     for (const members of match.queues?.values() ?? []) if (members.some(deniesSome)) return null;

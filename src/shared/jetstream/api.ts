@@ -20,6 +20,8 @@ import type { Stream } from './stream.ts';
 
 /** First tokens of what operators ask of a cluster. */
 const CLUSTER_ONLY: ReadonlySet<string> = new Set(['META', 'SERVER', 'ACCOUNT']);
+/** Pull requests come often, are no endpoint's, and pass by here on their way to their stream. */
+const PULL_PREFIX = '$JS.API.CONSUMER.MSG.NEXT.';
 const TYPE_PREFIX = 'io.nats.jetstream.api.v1.';
 
 /** A message on `$JS.API.>`. */
@@ -152,6 +154,7 @@ export class Api {
    * @returns false when the subject is no endpoint's
    */
   request(request: ApiRequest): boolean {
+    if (request.subject.startsWith(PULL_PREFIX)) return false;
     const tokens = this.#tokens(request.subject);
     const found = tokens === null ? null : this.#find(tokens);
     const { systemAccount } = this.#engine.options;

@@ -350,16 +350,16 @@ export class Sublist<T extends SublistItem> {
 
   /**
    * Whether some item is about a particular token behind `prefix`: if not, all subjects of one token
-   * more than the prefix match the same items.
+   * more than the prefix match the same items. With `deep` also: about a particular number of tokens.
    */
-  variesBelow(prefix: string): boolean {
+  variesBelow(prefix: string, deep = false): boolean {
     const nodes: Node<T>[] = [this.#root];
     const offsets: number[] = [0];
     while (nodes.length > 0) {
       const node = nodes.pop() as Node<T>;
       const start = offsets.pop() as number;
       if (start > prefix.length) {
-        if (node.literals !== null) return true;
+        if (node.literals !== null || (deep && node.star !== null)) return true;
         continue;
       }
       const dot = prefix.indexOf('.', start);

@@ -1,6 +1,7 @@
 import type { Account } from '../../shared/broker/account.ts';
 import type { ApiRequest } from '../../shared/jetstream/api.ts';
 import { type Effects, EMPTY_BYTES, type InboundMessage, NO_TICKET } from '../../shared/jetstream/effects.ts';
+import { noRespondersHeader } from '../../shared/protocol/nats/headers.ts';
 import { wireText } from '../../shared/subject/wire-text.ts';
 import { EngineListener } from './engine-listener.ts';
 
@@ -85,7 +86,6 @@ export class ApiListener {
   #noResponders(account: Account, message: InboundMessage): void {
     const { reply, subject } = message;
     if (reply === '') return;
-    const headers = Buffer.from(`NATS/1.0 503\r\nNats-Subject: ${subject}\r\n\r\n`, 'latin1');
-    this.#effects.send(account.name, reply, '', headers, EMPTY_BYTES, NO_TICKET);
+    this.#effects.send(account.name, reply, '', noRespondersHeader(subject), EMPTY_BYTES, NO_TICKET);
   }
 }

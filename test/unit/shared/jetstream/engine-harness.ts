@@ -290,8 +290,9 @@ export class Harness<S extends Store = FakeStore> implements Effects {
       subjectMatches(subject, subscription.subject),
     );
     for (const listener of listeners) listener.receive(message);
-    const direct = subject.startsWith('$JS.API.DIRECT.GET');
-    if (subject.startsWith('$JS.API.') && !direct) {
+    // These go to the stream itself, and the host tells who asks for one that isn't there.
+    const isInPlace = /^\$JS\.API\.(?:DIRECT\.GET|CONSUMER\.MSG\.NEXT)/.test(subject);
+    if (subject.startsWith('$JS.API.') && !isInPlace) {
       this.api.request({ account: ACCOUNT, subject, reply, headers: block, body, client: '' });
     } else if (listeners.length === 0 && reply !== '') {
       const status = Buffer.from(`NATS/1.0 503\r\nNats-Subject: ${subject}\r\n\r\n`, 'latin1');

@@ -375,6 +375,11 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
 
   // --- what clients send -------------------------------------------------------------------------------------------
 
+  /** Whether requests of clients come here. */
+  get listens(): boolean {
+    return this.#subscriptions.length > 0;
+  }
+
   /** Listens as soon as there is a consumer, and goes on: the subjects of one that went have to be answered. */
   #subscribe(): void {
     if (!this.#opened || this.#subscriptions.length > 0 || this.#consumers.size === 0) return;

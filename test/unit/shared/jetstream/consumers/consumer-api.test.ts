@@ -197,3 +197,27 @@ test('lists have pages', () => {
   expect([names.length, names[0], names.at(-1)]).toEqual([256, 'c010', 'c265']);
   expect((harness.ask('CONSUMER.NAMES.S').consumers as string[]).length).toBe(300);
 });
+
+describe('a pull request', () => {
+  const NOBODY = 'NATS/1.0 503\r\nNats-Subject: ';
+
+  test('for what is not there is told that nobody responds, once', () => {
+    for (const names of ['X.a', 'S.a', 'S.a.b', 'S']) {
+      const subject = `$JS.API.CONSUMER.MSG.NEXT.${names}`;
+      const replies = harness.request(subject).map(({ headers }) => headers);
+      expect(replies).toEqual([`${NOBODY}${subject}\r\n\r\n`]);
+    }
+  });
+
+  test('for a consumer that is gone is told the same', () => {
+    create('a');
+    harness.ask('CONSUMER.DELETE.S.a');
+    expect(harness.request('$JS.API.CONSUMER.MSG.NEXT.S.a').length).toBe(1);
+  });
+
+  test('that nobody waits for is not answered', () => {
+    const sent = harness.sent.length;
+    harness.publish('$JS.API.CONSUMER.MSG.NEXT.X.a');
+    expect(harness.sent.length).toBe(sent);
+  });
+});
