@@ -1,5 +1,5 @@
-import { subjectMatches } from '../../subject/subject.ts';
 import type { SubjectFilter } from './contract.ts';
+import { PatternTrie } from './pattern-trie.ts';
 import type { SubjectTable } from './subject-table.ts';
 
 /**
@@ -19,6 +19,12 @@ export class CompiledFilter implements SubjectFilter {
   /** The patterns as bytes when none has a wildcard, else null. */
   readonly literals: readonly Uint8Array[] | null;
   readonly #table: SubjectTable;
+  /** Made when a subject is met; one literal never needs it. */
+  #trie: PatternTrie | null = null;
+  /** Rows of the literals, and the state of the table they were found in. */
+  #rows: readonly number[] = [];
+  #isRow: ReadonlySet<number> = new Set();
+  #rowsAt = -1;
   #answers = new Uint8Array(0);
   #epoch: number;
 
@@ -28,12 +34,13 @@ export class CompiledFilter implements SubjectFilter {
     this.#table = table;
     this.#epoch = table.epoch;
     const wild = patterns.some((pattern) => /(^|\.)(\*|>)(\.|$)/.test(pattern));
-    this.literals = this.all || wild ? null : patterns.map(bytesOf);
+    this.literals = this.all || wild ? null : [...new Set(patterns)].map(bytesOf);
   }
 
   /** Whether messages of this row match. */
   matches(row: number): boolean {
     if (this.all) return true;
+    if (this.#rowsAt === this.#table.changes) return this.#isRow.has(row);
     if (this.#epoch !== this.#table.epoch) {
       this.#answers.fill(0);
       this.#epoch = this.#table.epoch;
@@ -42,20 +49,24 @@ export class CompiledFilter implements SubjectFilter {
     const version = this.#table.versions[row]! << 2;
     const remembered = this.#answers[row]!;
     if ((remembered & 3) !== UNKNOWN && (remembered & ~3) === version) return (remembered & 3) === YES;
-    const subject = this.#table.text(row);
-    const match = this.patterns.some((pattern) => subjectMatches(subject, pattern));
+    this.#trie ??= new PatternTrie(this.patterns.map(bytesOf));
+    const match = this.#table.matches(row, this.#trie);
     this.#answers[row] = version | (match ? YES : NO);
     return match;
   }
 
   /** Rows of the literals that have messages; null when there are wildcards. */
-  literalRows(): number[] | null {
+  literalRows(): readonly number[] | null {
     if (this.literals === null) return null;
+    if (this.#rowsAt === this.#table.changes) return this.#rows;
     const rows: number[] = [];
     for (const literal of this.literals) {
       const row = this.#table.find(literal, 0, literal.length);
-      if (row >= 0 && !rows.includes(row)) rows.push(row);
+      if (row >= 0) rows.push(row);
     }
+    this.#rows = rows;
+    this.#isRow = new Set(rows);
+    this.#rowsAt = this.#table.changes;
     return rows;
   }
 

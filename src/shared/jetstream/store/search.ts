@@ -10,13 +10,20 @@ import { recordMs, recordNanos, recordTtl } from './record.ts';
  *
  * A search for the next match of a filter goes through entries of block indexes, one array access each. Blocks are left out when
  * the filter is of literals none of which is in them, and the range is narrowed by the literals' first and last messages.
+ * Asking each of many literals costs more than a look at the next entries, so those come first.
  */
+
+/** Entries looked at before literals are asked one by one. */
+const NEAR_ENTRIES = 2048;
 
 /** First match at or after `from`, or 0. */
 export function nextMatch(messages: StreamMessages, filter: CompiledFilter | null, from: number): number {
   if (messages.messages === 0 || from > messages.lastSeq) return 0;
   const start = Math.max(from, messages.firstSeq);
   if (filter === null || filter.all) return messages.nextLive(start);
+  const near =
+    filter.literals === null || filter.literals.length === 1 ? 0 : nextNear(messages, filter, start);
+  if (near > 0) return near;
   const rows = filter.literalRows();
   if (rows === null) return nextInBlocks(messages, filter, start, messages.lastSeq);
   if (rows.length === 1) return nextOfRow(messages, rows[0]!, start);
@@ -30,6 +37,19 @@ export function nextMatch(messages: StreamMessages, filter: CompiledFilter | nul
   }
   if (nearest === 0) return 0;
   return nextInBlocks(messages, filter, nearest, last);
+}
+
+/** A match among the entries right behind `start`, in its block; 0 when there is none. */
+function nextNear(messages: StreamMessages, filter: CompiledFilter, start: number): number {
+  const block = messages.blocks[messages.position(start)];
+  if (block === undefined || start < block.firstSeq) return 0;
+  const { rows, length } = messages.reader.index(block);
+  const from = start - block.firstSeq;
+  const end = Math.min(length, from + NEAR_ENTRIES);
+  for (let i = from; i < end; i++) {
+    if (block.isLive(block.firstSeq + i) && filter.matches(rows[i]!)) return block.firstSeq + i;
+  }
+  return 0;
 }
 
 function nextOfRow(messages: StreamMessages, row: number, start: number): number {
@@ -64,7 +84,7 @@ function nextInBlocks(messages: StreamMessages, filter: CompiledFilter, from: nu
 /** Rows with messages that match. */
 export function matchingRows(messages: StreamMessages, filter: CompiledFilter | null): number[] {
   const literal = filter?.literalRows() ?? null;
-  if (literal !== null) return literal;
+  if (literal !== null) return [...literal];
   const rows: number[] = [];
   const { table } = messages;
   for (let row = 0; row < table.rows; row++) {

@@ -1,3 +1,4 @@
+import type { PatternTrie } from './pattern-trie.ts';
 import { copyBytes } from './record.ts';
 
 /**
@@ -41,6 +42,8 @@ export class SubjectTable {
   size = 0;
   /** Raised when a row's version wrapped around: everything remembered of rows is void. */
   epoch = 0;
+  /** Grows when a subject comes or goes. */
+  changes = 0;
 
   #offsets = new Uint32Array(START_ROWS);
   #lengths = new Uint16Array(START_ROWS);
@@ -84,6 +87,7 @@ export class SubjectTable {
     this.#lengths[row] = end - start;
     this.#slots[slot] = row + 1;
     this.size++;
+    this.changes++;
     if (this.size * 2 > this.#slots.length) this.#rehash(this.#slots.length * 2);
     return row;
   }
@@ -112,6 +116,7 @@ export class SubjectTable {
   release(row: number): void {
     this.#unlink(row);
     this.size--;
+    this.changes++;
     this.#arenaGarbage += this.#lengths[row]!;
     this.#free.push(row);
     const version = (this.versions[row]! + 1) & VERSION_MASK;
@@ -128,6 +133,7 @@ export class SubjectTable {
       this.versions[row] = (this.versions[row]! + 1) & VERSION_MASK;
     }
     this.epoch++;
+    this.changes++;
     this.size = 0;
     this.#slots = new Int32Array(START_ROWS * 2);
     this.#arenaUsed = 0;
@@ -145,6 +151,12 @@ export class SubjectTable {
     let text = '';
     for (let i = start; i < end; i++) text += String.fromCharCode(this.#arena[i]!);
     return text;
+  }
+
+  /** Whether the subject matches one of the patterns. */
+  matches(row: number, patterns: PatternTrie): boolean {
+    const start = this.#offsets[row]!;
+    return patterns.matches(this.#arena, start, start + this.#lengths[row]!);
   }
 
   /** Copies the subject's bytes to `target` at `at`. */

@@ -206,7 +206,9 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
   }
 
   /** A message that matches was stored. */
-  stored(): void {
+  stored(sequence: number): void {
+    // One that begins beyond the end waits for it.
+    if (sequence < this.state.streamSeq) return;
     if (!this.#countStale) this.#numPending++;
     if (this.side.isOpen) this.wake();
   }

@@ -8,6 +8,7 @@ import {
   readInteger,
   readString,
 } from '../../json-fields.ts';
+import { parseJson } from '../../json-text.ts';
 import { durationMs, formatDuration } from '../../time.ts';
 import type { ConsumerConfig } from '../contract.ts';
 
@@ -98,14 +99,21 @@ export function parsePullRequest(body: Uint8Array): PullRequest | string {
     if (/^[+-]?\d+$/.test(digits)) request.batch = Math.max(1, Number(digits));
     return request;
   }
-  const type = 'JSApiConsumerGetNextRequest';
-  const error = decodeJson(text, { target: request, readers: READERS, type, strict: false });
-  if (error !== null) return error.message;
+  const error = decodeJson(text, { target: request, readers: READERS, type: '', strict: false });
+  if (error !== null) return jsonProblem(text, error.message);
   request.batch = Math.max(1, request.batch);
   if (request.expiresNs > 0n) request.expiresMs = durationMs(request.expiresNs);
   if (request.heartbeatNs > 0n) request.heartbeatMs = durationMs(request.heartbeatNs);
   request.maxBytes = Math.max(0, request.maxBytes);
   return request;
+}
+
+/** Requests are read as one value, others as a stream of values: what is wrong with them has other words. */
+function jsonProblem(text: Uint8Array, error: string): string {
+  if (error === 'unexpected EOF') return 'unexpected end of JSON input';
+  const words = error.replace(/ at offset \d+$/, '');
+  const isBehind = parseJson(latin1(text, 0, text.length)).values.length > 0;
+  return isBehind ? words.replace(/looking for beginning of value$/, 'after top-level value') : words;
 }
 
 /** Why a consumer of this configuration refuses the request, as a status; null: it doesn't. */

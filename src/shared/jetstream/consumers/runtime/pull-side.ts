@@ -222,6 +222,8 @@ export class PullSide implements DeliverySide {
 
   #end(request: WaitingRequest, status: string): void {
     this.#queue.remove(request);
+    // Its client was there until now.
+    this.#consumer.touched();
     this.#send(request.reply, statusMessage(status, pendingLines(request.left, request.bytesLeft)));
   }
 

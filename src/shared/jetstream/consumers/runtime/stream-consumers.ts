@@ -305,10 +305,17 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
     return needed;
   }
 
-  readonly #tellStored = ({ consumer }: FilterEntry): undefined => consumer.stored() as undefined;
+  /** The message that is told of: one visitor serves all. */
+  #storedSeq = 0;
 
-  stored(_sequence: number, message: StoredSubject): void {
-    for (const consumer of this.#unfiltered) consumer.stored();
+  readonly #tellStored = ({ consumer }: FilterEntry): undefined => {
+    consumer.stored(this.#storedSeq);
+    return undefined;
+  };
+
+  stored(sequence: number, message: StoredSubject): void {
+    this.#storedSeq = sequence;
+    for (const consumer of this.#unfiltered) consumer.stored(sequence);
     if (this.#filters.count > 0) this.#filters.visit(message.subject, this.#tellStored);
   }
 

@@ -1,0 +1,339 @@
+import { Prng } from '../../src/shared/base/prng.ts';
+import type { Consumer } from '../../src/shared/jetstream/consumers/runtime/consumer.ts';
+import { type Store, StoredMessage } from '../../src/shared/jetstream/store/contract.ts';
+import { isFailure, openStore, type StoreOptions } from '../../src/shared/jetstream/store/open.ts';
+import type { Stream } from '../../src/shared/jetstream/stream.ts';
+import { subjectMatches } from '../../src/shared/subject/subject.ts';
+import { ACCOUNT, Harness, type Received } from '../unit/shared/jetstream/engine-harness.ts';
+import { MachineCrash, SimulatedDisk, seededBytes } from './disk.ts';
+import { immediateCompressor } from './simulator.ts';
+
+/**
+ * Consumers of the real engine on the real store and a simulated disk, driven from a seed: random pulls, acknowledgements of
+ * every kind, deletions, purges, jumps of the clock, crashes and restarts.
+ *
+ * What must hold at any time: what was acknowledged and said to be so is not delivered again, crash or not; floors
+ * do not fall below what was synced; `max_ack_pending` is kept; first deliveries ascend; counts are those of a naive count; a
+ * work queue has what was not acknowledged and nothing else. And in the end: everything that was not acknowledged is
+ * delivered again.
+ */
+
+const OPTIONS: StoreOptions = {
+  segmentBytes: 16 * 1024,
+  logMaxBytes: 128 * 1024,
+  checkpointBytes: 12 * 1024,
+  cacheBytes: 1 << 20,
+  indexCacheBytes: 1 << 20,
+  cipher: null,
+  key: '',
+  previousKey: '',
+};
+const SUBJECTS = ['a', 'b', 'c'];
+const ACK_WAIT_MS = 10_000;
+
+const STREAMS = [
+  { name: 'L', config: { max_msgs: 60 } },
+  { name: 'W', config: { retention: 'workqueue' } },
+  { name: 'I', config: { retention: 'interest' } },
+] as const;
+
+const CONSUMERS = [
+  { stream: 'L', name: 'all', config: {} },
+  { stream: 'L', name: 'some', config: { filterSubject: 'L.b', maxAckPending: 5 } },
+  { stream: 'L', name: 'upto', config: { ackPolicy: 'all' as const, filterSubjects: ['L.a', 'L.c'] } },
+  { stream: 'W', name: 'ab', config: { filterSubjects: ['W.a', 'W.b'], maxAckPending: 7 } },
+  { stream: 'W', name: 'c', config: { filterSubject: 'W.c' } },
+  { stream: 'I', name: 'one', config: {} },
+  { stream: 'I', name: 'two', config: { filterSubject: 'I.a' } },
+];
+
+/** What is known of one consumer. */
+class Known {
+  readonly stream: string;
+  readonly name: string;
+  /** Acknowledged since the start of the process. */
+  readonly acked = new Set<number>();
+  /** Acknowledged, and the reply has left: holds whatever happens. */
+  readonly durable = new Set<number>();
+  /** Acknowledged before a crash, and nobody was told: may be known or not. */
+  readonly uncertain = new Set<number>();
+  /** Replies that wait for their ticket. */
+  waiting: { ticket: number; sequences: number[] }[] = [];
+  syncedFloor = 0;
+  lastFirst = 0;
+  /** Messages in hand, with their subjects to acknowledge. */
+  readonly hand: Received[] = [];
+
+  constructor(stream: string, name: string) {
+    this.stream = stream;
+    this.name = name;
+  }
+}
+
+export class ConsumerSimulation {
+  readonly #random: Prng;
+  readonly #known: Known[];
+  #disk = new SimulatedDisk();
+  #js: Harness<Store> | null = null;
+  #nowMs = 1_800_000_000_000;
+  #inboxes: { known: Known; inbox: string }[] = [];
+  crashes = 0;
+  deliveries = 0;
+
+  constructor(seed: number) {
+    this.#random = new Prng(seed);
+    this.#known = CONSUMERS.map(({ stream, name }) => new Known(stream, name));
+  }
+
+  run(rounds: number): void {
+    this.#open();
+    for (const { name, config } of STREAMS) {
+      this.#harness.create(name, { subjects: [`${name}.*`], ...config });
+    }
+    for (const { stream, name, config } of CONSUMERS) {
+      this.#harness.consumer(stream, name, { ackWaitNs: BigInt(ACK_WAIT_MS) * 1_000_000n, ...config });
+    }
+    this.#settle();
+    for (let round = 0; round < rounds; round++) this.#round();
+  }
+
+  #round(): void {
+    this.#disk.crashAfter = this.#random.below(6) === 0 ? -1 : this.#random.below(300);
+    try {
+      if (this.#js === null) this.#open();
+      for (let step = 0; step < 80; step++) this.#step();
+      this.#disk.crashAfter = -1;
+      this.#check();
+      if (this.#random.below(3) === 0) this.#drain();
+    } catch (error) {
+      if (!(error instanceof MachineCrash)) throw error;
+    }
+    this.#disk.crashAfter = -1;
+    this.#stop();
+  }
+
+  get #harness(): Harness<Store> {
+    return this.#js!;
+  }
+
+  #open(): void {
+    const host = { disk: this.#disk, random: seededBytes(this.#random), compressor: immediateCompressor };
+    const store = openStore(host, OPTIONS);
+    if (isFailure(store)) throw new Error(store.message);
+    this.#js = new Harness<Store>({}, store, this.#nowMs);
+    for (const known of this.#known) {
+      const consumer = this.#find(known);
+      if (consumer === null) continue;
+      const { ackFloor } = consumer.status();
+      this.#assert(ackFloor.streamSeq >= known.syncedFloor, known, `floor fell to ${ackFloor.streamSeq}`);
+    }
+  }
+
+  /** The machine crashes, or everything is closed properly. */
+  #stop(): void {
+    this.#nowMs = this.#js?.clock.ms ?? this.#nowMs;
+    this.#noteDurable();
+    const clean = this.#random.below(4) === 0;
+    if (clean && this.#js !== null) {
+      this.#settle();
+      this.#harness.store.close();
+    }
+    this.crashes++;
+    this.#js = null;
+    this.#inboxes = [];
+    this.#disk = this.#disk.crashed(this.#random);
+    for (const known of this.#known) {
+      if (!clean) {
+        for (const sequence of known.acked) known.uncertain.add(sequence);
+        known.acked.clear();
+      }
+      for (const sequence of known.durable) known.acked.add(sequence);
+      known.waiting = [];
+      known.hand.length = 0;
+      known.lastFirst = 0;
+    }
+  }
+
+  #find(known: Known): Consumer | null {
+    return this.#stream(known.stream)?.consumers.find(known.name) ?? null;
+  }
+
+  #stream(name: string): Stream | null {
+    return this.#harness.engine.account(ACCOUNT)?.streams.get(name) ?? null;
+  }
+
+  #step(): void {
+    const random = this.#random;
+    const known = this.#known[random.below(this.#known.length)]!;
+    const kind = random.below(100);
+    if (kind < 35) {
+      const { name } = STREAMS[random.below(STREAMS.length)]!;
+      const subject = `${name}.${SUBJECTS[random.below(SUBJECTS.length)]}`;
+      this.#harness.publish(subject, 'x'.repeat(random.below(60)));
+    } else if (kind < 55) this.#pull(known);
+    else if (kind < 85) this.#answer(known);
+    else if (kind < 90) this.#harness.advance(random.below(ACK_WAIT_MS));
+    else if (kind < 93) this.#harness.store.tick(this.#harness.clock.ms);
+    else if (kind < 95) this.#harness.ask('STREAM.MSG.DELETE.L', { seq: 1 + random.below(400) });
+    else if (kind < 96) this.#harness.ask('STREAM.PURGE.L', { keep: random.below(30) });
+    else this.#settle();
+    this.#collect();
+  }
+
+  #pull(known: Known): void {
+    const batch = 1 + this.#random.below(10);
+    const patience = [{ no_wait: true }, { expires: 5e9 }][this.#random.below(2)]!;
+    const inbox = this.#harness.pull(known.stream, known.name, { batch, ...patience });
+    this.#inboxes.push({ known, inbox });
+    if (this.#inboxes.length > 40) this.#harness.closedInboxes.add(this.#inboxes.shift()!.inbox);
+  }
+
+  /** Takes what came, and looks whether it may have come. */
+  #collect(): void {
+    const came: { known: Known; message: Received; consumerSeq: number }[] = [];
+    for (const { known, inbox } of this.#inboxes) {
+      for (const message of this.#harness.take(inbox)) {
+        if (message.subject !== '')
+          came.push({ known, message, consumerSeq: Number(message.reply.split('.')[6]) });
+      }
+    }
+    // One request after the other was looked at; they were served in turns.
+    came.sort((a, b) => a.consumerSeq - b.consumerSeq);
+    for (const { known, message } of came) this.#delivered(known, message);
+    this.#noteDurable();
+  }
+
+  /** Replies whose ticket is synced may have left. */
+  #noteDurable(): void {
+    if (this.#js === null) return;
+    const { store } = this.#js;
+    for (const known of this.#known) {
+      known.waiting = known.waiting.filter(({ ticket, sequences }) => {
+        if (ticket > store.syncedTicket) return true;
+        for (const sequence of sequences) known.durable.add(sequence);
+        return false;
+      });
+    }
+  }
+
+  #delivered(known: Known, message: Received): void {
+    this.deliveries++;
+    const [, , , , deliveries, text] = message.reply.split('.');
+    const sequence = Number(text);
+    this.#assert(!known.acked.has(sequence), known, `${sequence} was acknowledged`);
+    known.hand.push(message);
+    if (deliveries !== '1') return;
+    this.#assert(sequence > known.lastFirst, known, `${sequence} after ${known.lastFirst}`);
+    known.lastFirst = sequence;
+  }
+
+  #answer(known: Known): void {
+    const consumer = this.#find(known);
+    const message = known.hand.splice(this.#random.below(Math.max(1, known.hand.length)), 1)[0];
+    if (message === undefined || consumer === null) return;
+    const kind = this.#random.below(10);
+    if (kind === 0) this.#harness.publish(message.reply, '-NAK');
+    else if (kind === 1) this.#harness.publish(message.reply, '-NAK 3s');
+    else if (kind === 2) this.#harness.publish(message.reply, '+WPI');
+    else {
+      const body = kind === 3 ? '+TERM' : '+ACK';
+      const sequence = Number(message.reply.split('.')[5]);
+      const sequences = [sequence];
+      const { pending } = consumer.state;
+      const isAll = consumer.config.ackPolicy === 'all';
+      const counts = !isAll || sequence > consumer.state.floorStreamSeq;
+      for (let at = pending.first; isAll && counts && at < pending.end; at = pending.next(at)) {
+        if (pending.sequence(at) < sequence) sequences.push(pending.sequence(at));
+      }
+      const [reply] = this.#harness.request(message.reply, body);
+      const isSettled = sequences.filter((each) => pending.find(each) < 0);
+      for (const each of isSettled) known.acked.add(each);
+      if (reply !== undefined) known.waiting.push({ ticket: reply.ticket, sequences: isSettled });
+    }
+  }
+
+  #settle(): void {
+    this.#harness.settle();
+    const { store } = this.#harness;
+    if (store.syncedTicket < store.ticket) return;
+    for (const known of this.#known) {
+      const consumer = this.#find(known);
+      if (consumer !== null) known.syncedFloor = consumer.status().ackFloor.streamSeq;
+    }
+  }
+
+  /** Compares with a count that knows nothing of indexes. */
+  #check(): void {
+    this.#settle();
+    this.#collect();
+    for (const known of this.#known) {
+      const consumer = this.#find(known)!;
+      const status = consumer.status();
+      const { maxAckPending } = consumer.config;
+      this.#assert(status.numAckPending <= maxAckPending, known, `${status.numAckPending} pending`);
+      const live = this.#live(known);
+      const ahead = live.filter((sequence) => sequence > status.delivered.streamSeq).length;
+      this.#assert(status.numPending === ahead, known, `num_pending ${status.numPending}, not ${ahead}`);
+      const { pending } = consumer.state;
+      if (pending.size > 0) {
+        const least = pending.sequence(pending.first);
+        this.#assert(status.ackFloor.streamSeq < least, known, `floor at or above ${least}`);
+      }
+      if (known.stream === 'L') continue;
+      const kept = live.filter((sequence) => !this.#isWanted(known.stream, sequence));
+      this.#assert(kept.length === 0, known, `nobody needs ${kept.join()}`);
+    }
+  }
+
+  /** Whether a consumer of the stream has not acknowledged a message that matches. */
+  #isWanted(stream: string, sequence: number): boolean {
+    return this.#known.some(
+      (known) =>
+        known.stream === stream && !known.acked.has(sequence) && this.#live(known).includes(sequence),
+    );
+  }
+
+  #live(known: Known): number[] {
+    const stream = this.#stream(known.stream)!;
+    const { filters } = this.#find(known)!.settings;
+    const message = new StoredMessage();
+    const found: number[] = [];
+    for (let at = 0; stream.store.next(null, at, message); at = message.sequence + 1) {
+      const subject = message.subject();
+      if (filters.length === 0 || filters.some((filter) => subjectMatches(subject, filter)))
+        found.push(message.sequence);
+    }
+    return found;
+  }
+
+  /** Everything that was not acknowledged comes, if one waits and asks for long enough. */
+  #drain(): void {
+    for (const known of this.#known) {
+      const consumer = this.#find(known)!;
+      consumer.update({ ...consumer.config, maxAckPending: 100_000 });
+      const expected = this.#live(known).filter(
+        (sequence) => !known.acked.has(sequence) && !known.uncertain.has(sequence),
+      );
+      this.#harness.advance(ACK_WAIT_MS + 5000);
+      const inbox = this.#harness.pull(known.stream, known.name, { batch: 1000, expires: 60e9 });
+      this.#inboxes.push({ known, inbox });
+      this.#harness.advance(ACK_WAIT_MS + 5000);
+      const before = known.hand.length;
+      this.#collect();
+      const came = new Set(known.hand.slice(before).map(({ reply }) => Number(reply.split('.')[5])));
+      const missing = expected.filter((sequence) => !came.has(sequence));
+      this.#assert(missing.length === 0, known, `never came: ${missing.join()}`);
+      this.#harness.closedInboxes.add(inbox);
+      const { config } = CONSUMERS.find(({ name }) => name === known.name)!;
+      consumer.update({
+        ...consumer.config,
+        maxAckPending: Math.max(config.maxAckPending ?? 1000, consumer.state.pending.size),
+      });
+    }
+    this.#settle();
+  }
+
+  #assert(holds: boolean, { stream, name }: Known, what: string): void {
+    if (!holds) throw new Error(`${stream} > ${name}, crash ${this.crashes}: ${what}`);
+  }
+}
