@@ -46,7 +46,7 @@ const OPTIONS: JetStreamOptions = {
 
 export class Harness<S extends Store = FakeStore> implements Effects {
   readonly store: S;
-  readonly clock = { ms: 1_800_000_000_000, nanos: 0 };
+  readonly clock: { ms: number; nanos: number };
   readonly engine: JetStream;
   readonly api: Api;
   readonly sent: SentMessage[] = [];
@@ -56,7 +56,8 @@ export class Harness<S extends Store = FakeStore> implements Effects {
   readonly #subscriptions: EngineSubscription[] = [];
   #inboxes = 0;
 
-  constructor(options: Partial<JetStreamOptions> = {}, store?: S) {
+  constructor(options: Partial<JetStreamOptions> = {}, store?: S, startMs = 1_800_000_000_000) {
+    this.clock = { ms: startMs, nanos: 0 };
     const prng = new Prng(7);
     this.store = store ?? (new FakeStore() as Store as S);
     this.engine = new JetStream(
