@@ -8,16 +8,12 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type * as Real from '../../src/main/embed.ts';
 import type * as Declared from '../../src/main/embed-public.d.ts';
+import { importEmbed } from '../support/embedded.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-// Fails to compile when the implementation and what is declared of it differ.
-type Matches<Is extends Should, Should> = Is;
-export type StartServerMatches = Matches<typeof Real.startServer, typeof Declared.startServer>;
-export type ErrorsMatch = Matches<
-  [Real.ConfigurationError, Real.StartError],
-  [Declared.ConfigurationError, Declared.StartError]
->;
+// Does not compile when the implementation and what is declared of it differ.
+const declared = (real: typeof Real): typeof Declared => real;
 
 const CONSUMER = `
 import { ConfigurationError, type EmbeddedServer, StartError, startServer } from 'natsd';
@@ -61,6 +57,11 @@ describe('type declarations', () => {
       return (error as { stdout: string }).stdout;
     }
   }
+
+  test('are those of what is built', async () => {
+    const built = declared(await importEmbed());
+    expect(Object.keys(built).sort()).toEqual(['ConfigurationError', 'StartError', 'startServer']);
+  });
 
   test('fit a program that uses all of them', async () => {
     expect(await compile(CONSUMER)).toBe('');
