@@ -173,13 +173,14 @@ function systemAccountName(scalars: ScalarValues, draft: ConfigDraft): string {
 
 /** Flags win; without a directory the store is a temporary one. */
 function jetStreamOptions(draft: JetStreamDraft, flags: CommandFlags): JetStreamServerOptions | null {
-  const { enabled, storeDir, ...rest } = draft;
+  const { enabled, storeDir, key, previousKey, cipher, ...rest } = draft;
   if (!enabled && !flags.features.has('jetstream')) return null;
   const directory = flags.features.get('store_dir') ?? storeDir;
   return {
     ...rest,
     storeDir: join(directory === '' ? join(tmpdir(), 'nats') : resolve(directory), 'jetstream'),
     isTemporary: directory === '',
+    encryption: key === '' ? null : { cipher, key, previousKey },
   };
 }
 
