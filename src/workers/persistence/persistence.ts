@@ -16,9 +16,14 @@ import type {
   InboundMessage,
   InterestWatch,
 } from '../../shared/jetstream/effects.ts';
-import { JetStream, type JetStreamOptions } from '../../shared/jetstream/jetstream.ts';
+import { JetStream } from '../../shared/jetstream/jetstream.ts';
 import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
-import type { Store, StoredMessage, StoreFailure } from '../../shared/jetstream/store/contract.ts';
+import type {
+  DamageReport,
+  Store,
+  StoredMessage,
+  StoreFailure,
+} from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
 import type { Clock } from '../../shared/jetstream/time.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
@@ -27,6 +32,7 @@ import { wireText } from '../../shared/subject/wire-text.ts';
 import { answerConsumerRequest } from './consumer-requests.ts';
 import type {
   FromPersistence,
+  PersistenceAnswer,
   PersistenceLogLevel,
   PersistenceStart,
   ThreadLinkMemory,
@@ -34,8 +40,11 @@ import type {
 } from './contract.ts';
 import { EngineDestination } from './engine-destination.ts';
 import { EngineListener } from './engine-listener.ts';
+import type { EngineSettings } from './engine-settings.ts';
+import { startHeartbeat } from './heartbeat.ts';
 import { InboundCopy } from './inbound-copy.ts';
 import { InterestWatches } from './interest-watches.ts';
+import { PersistenceMonitor } from './monitor.ts';
 import { Outgoing, type OutgoingTarget } from './outgoing.ts';
 
 /**
@@ -73,6 +82,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   readonly #syncMicros: () => number;
   readonly #engine: JetStream;
   readonly #api: Api;
+  readonly #settings: EngineSettings;
+  readonly #monitor: PersistenceMonitor;
   readonly #jetStream: JetStreamServerOptions;
   readonly #clock: Clock = { ms: 0, nanos: 0 };
   readonly #random: Prng;
@@ -81,6 +92,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   readonly #router: Router;
   readonly #accounts: (Account | undefined)[] = [];
   readonly #accountsByName = new Map<string, Account>();
+  /** Those that are configured now. */
+  #accountNames: ReadonlySet<string> = new Set();
   readonly #earlyInterest = new EarlyInterest();
   readonly #listeners = new Map<EngineSubscription, EngineListener>();
   readonly #inbound = new InboundCopy();
@@ -101,7 +114,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   constructor(
     start: PersistenceStart,
     store: Store,
-    engineOptions: JetStreamOptions,
+    settings: EngineSettings,
     syncMicros: () => number,
     post: (message: FromPersistence) => void,
   ) {
@@ -119,7 +132,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
       messageDelivered: () => undefined,
     };
     this.#router = new Router(host, this.#links, this.#random);
-    this.#engine = new JetStream(engineOptions, {
+    this.#settings = settings;
+    this.#engine = new JetStream(settings.engineOptions(start.options), {
       store,
       effects: this,
       clock: this.#clock,
@@ -129,8 +143,12 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     this.#api.add(ACCOUNT_ENDPOINTS);
     this.#api.add(STREAM_ENDPOINTS);
     this.#api.add(SNAPSHOT_ENDPOINTS);
+    this.#monitor = new PersistenceMonitor(this.#engine, this.#logReports(), (name) =>
+      this.#accountNames.has(name),
+    );
     this.#setClock();
     this.#applyOptions(start.options, start.accountIndexes);
+    startHeartbeat(start.heartbeat);
   }
 
   /** Everything that was recovered is announced before main hears of it. */
@@ -149,6 +167,13 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
         this.#setClock();
         this.#applyOptions(message.options, message.accountIndexes);
         this.#post({ kind: 'reply', request: message.request });
+        break;
+      case 'jetstream-query':
+        this.#setClock();
+        this.#reply(message.request, this.#monitor.answer(message.query, this.#unsyncedMs()));
+        break;
+      case 'health-query':
+        this.#reply(message.request, this.#monitor.health(message.selection));
         break;
       case 'thread-lost':
         this.#links.setLink(message.thread, null);
@@ -177,12 +202,34 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     this.#post({ kind: 'stopped' });
   }
 
+  #reply(request: number, answer: PersistenceAnswer): void {
+    this.#post({ kind: 'reply', request, answer });
+  }
+
+  /** Age of the last sync, when something has been written since. */
+  #unsyncedMs(): number {
+    const { syncedTicket, writtenTicket } = this.#store;
+    const acknowledged = this.#jetStream.syncIntervalMs === 'always' ? syncedTicket : writtenTicket;
+    return acknowledged > syncedTicket ? Math.max(Date.now() - this.#syncedAtMs, 1) : 0;
+  }
+
+  /** Logs what the store found since the last time. */
+  #logReports(): readonly DamageReport[] {
+    const reports = this.#store.takeReports();
+    for (const { file, message } of reports) this.#log('warn', `JetStream store: ${file}: ${message}`);
+    return reports;
+  }
+
   #log(level: PersistenceLogLevel, text: string): void {
     this.#post({ kind: 'log', level, text });
   }
 
   /** Accounts come into being, and JetStream is switched on or off for them. */
   #applyOptions(options: ServerOptions, accountIndexes: Record<string, number>): void {
+    this.#engine.options = this.#settings.engineOptions(options);
+    this.#accountNames = new Set(options.accounts.map(({ name }) => name));
+    for (const { name } of this.#engine.accounts())
+      if (!this.#accountNames.has(name)) this.#engine.disableAccount(name);
     for (const { name, limits, jetStream } of options.accounts) {
       if (!this.#accountsByName.has(name)) {
         const account = new Account(accountIndexes[name]!, name, limits, this, !options.disableSublistCache);
@@ -403,9 +450,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     if (this.#engine.nextDueMs() <= ms) this.#engine.tick();
     this.#commit();
     const hasMore = this.#store.tick(ms);
-    for (const { file, message } of this.#store.takeReports()) {
-      this.#log('warn', `JetStream store: ${file}: ${message}`);
-    }
+    this.#logReports();
     this.#turn();
     const nextMs = Math.max(this.#engine.nextDueMs() - Date.now(), 1);
     this.#tickWithin(Math.ceil(Math.min(nextMs, hasMore ? 1 : IDLE_TICK_MS)));
