@@ -66,6 +66,7 @@ export async function renderJsz(
   const { jetStream } = source.options();
   const answer = await source.jetStream(query);
   const identity = { server_id: source.identity().serverId, now: formatTime(source.now()) };
+  if (jetStream !== null && answer === null) throw new Error('JetStream does not answer');
   if (jetStream === null || answer === null) {
     if (isLeaderOnly) throw new ParameterError('filtered response: not leader');
     return {

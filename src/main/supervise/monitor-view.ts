@@ -20,7 +20,7 @@ import type {
   ServerStats,
 } from '../monitor/source.ts';
 
-/** A health check fails when the persistence thread needs longer: it may be in a long sync, but then clients wait too. */
+/** What the persistence thread has for an answer. It may be in a long sync, but then clients wait too. */
 const ANSWER_TIMEOUT_MS = 5000;
 
 /** The running server as monitoring sees it: counters from shared memory, lists from the shards. */
@@ -137,7 +137,7 @@ export class MonitorView implements MonitorSource {
 
   async jetStream(query: JetStreamQuery): Promise<JetStreamAnswer | null> {
     const { persistence } = this.#daemon.topology;
-    return persistence === null ? null : persistence.jetStream(query);
+    return persistence === null ? null : withinTime(persistence.jetStream(query), ANSWER_TIMEOUT_MS);
   }
 
   async assetFailures(selection: AssetSelection): Promise<HealthFailure[]> {

@@ -158,6 +158,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     const messages = streams.reduce((sum, stream) => sum + stream.messages, 0);
     this.#log('info', `  JetStream recovered ${streams.length} streams, ${messages} messages`);
     this.#post({ kind: 'ready' });
+    // What became due while the server was down, and the store's own work, wait for nobody's message.
+    this.#tickWithin(BUSY_TICK_MS);
   }
 
   receiveMail(message: ToPersistence): void {

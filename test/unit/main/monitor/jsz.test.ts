@@ -75,6 +75,11 @@ describe('/jsz', () => {
     await expect(jsz('leader-only=1')).rejects.toThrow(new ParameterError('filtered response: not leader'));
   });
 
+  test('a thread that does not answer is no JetStream that is off', async () => {
+    source.jetStreamAnswer = null;
+    await expect(jsz()).rejects.toThrow('JetStream does not answer');
+  });
+
   test('a single server leads everything it has', async () => {
     const body = await jsz('leader-only=1&stream-leader-only=true');
     expect(body.streams).toBe(2);
