@@ -93,6 +93,7 @@ const LIMIT_ROWS: OptionRow<JetStreamDraft>[] = [
   row({
     name: 'max_ack_pending',
     type: 'integer',
+    reload: 'yes',
     doc: 'Unacknowledged messages of a consumer.',
     read: (_reader, entry, draft) => {
       draft.maxAckPending = integer(entry.value);
@@ -102,6 +103,7 @@ const LIMIT_ROWS: OptionRow<JetStreamDraft>[] = [
   row({
     name: 'max_request_batch',
     type: 'integer',
+    reload: 'yes',
     doc: 'Messages of one pull request.',
     read: (_reader, entry, draft) => {
       draft.maxRequestBatch = integer(entry.value);

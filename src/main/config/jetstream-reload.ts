@@ -65,7 +65,20 @@ export function jetStreamChanges(before: ServerOptions, after: ServerOptions): s
   return lines;
 }
 
-function limits({ maxAckPending, maxRequestBatch, maxDuplicateWindowMs, batch }: JetStreamServerOptions): string {
+function limits({
+  maxAckPending,
+  maxRequestBatch,
+  maxDuplicateWindowMs,
+  batch,
+}: JetStreamServerOptions): string {
   const { maxInflightPerStream, maxInflightTotal, maxMsgs, timeoutMs } = batch;
-  return [maxAckPending, maxRequestBatch, maxDuplicateWindowMs, maxInflightPerStream, maxInflightTotal, maxMsgs, timeoutMs].join();
+  return [
+    maxAckPending,
+    maxRequestBatch,
+    maxDuplicateWindowMs,
+    maxInflightPerStream,
+    maxInflightTotal,
+    maxMsgs,
+    timeoutMs,
+  ].join();
 }

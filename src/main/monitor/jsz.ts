@@ -143,9 +143,12 @@ function renderConfig(jetStream: JetStreamServerOptions, answer: JetStreamAnswer
   };
 }
 
-function renderLimits({ maxDuplicateWindowMs, batch }: JetStreamServerOptions): JsonValue {
+function renderLimits(jetStream: JetStreamServerOptions): JsonValue {
+  const { maxAckPending, maxRequestBatch, maxDuplicateWindowMs, batch } = jetStream;
   const other = (value: number, usual: number) => (value === usual ? undefined : value);
   return {
+    max_request_batch: omitEmpty(maxRequestBatch),
+    max_ack_pending: omitEmpty(maxAckPending),
     max_duplicate_window: omitEmpty(toNanoseconds(maxDuplicateWindowMs)),
     max_batch_inflight_per_stream: other(batch.maxInflightPerStream, DEFAULT_BATCH.maxInflightPerStream),
     max_batch_inflight_total: other(batch.maxInflightTotal, DEFAULT_BATCH.maxInflightTotal),

@@ -188,6 +188,11 @@ export class JetStream {
     this.#accounts.delete(name);
   }
 
+  /** Stops JetStream for all accounts but these. */
+  retainAccounts(names: ReadonlySet<string>): void {
+    for (const name of [...this.#accounts.keys()]) if (!names.has(name)) this.disableAccount(name);
+  }
+
   account(name: string): AccountJetStream | null {
     return this.#accounts.get(name) ?? null;
   }

@@ -1,22 +1,14 @@
 /** What monitoring tells of JetStream: the figures and details of /jsz (monitoring-system §3.9), and what ails it (§3.10). */
 import type { AssetSelection, HealthFailure, JetStreamQuery, JetStreamStats } from '../mail/monitor.ts';
 import type { AccountJetStream } from './account-jetstream.ts';
+import { addConsumerInfo } from './consumers/consumer-info.ts';
+import type { ConsumerHandle } from './consumers/contract.ts';
 import type { JetStream } from './jetstream.ts';
 import { compareBytes, JsonObject, jsonArray } from './json-object.ts';
 import type { DamageReport, StreamStore } from './store/contract.ts';
 import type { Stream } from './stream.ts';
 import { streamConfigJson } from './stream-config.ts';
 import { LISTED_INFO, streamStateJson } from './stream-info.ts';
-
-/** What monitoring asks whoever manages consumers. */
-export interface ConsumerMonitor {
-  has(stream: Stream, name: string): boolean;
-  /** The shown consumers, or the hidden ones (`direct`), each as JSON of `ConsumerInfo`. */
-  details(stream: Stream, kind: 'shown' | 'direct', withConfig: boolean): string[];
-}
-
-/** Nobody manages consumers. */
-export const NO_CONSUMERS: ConsumerMonitor = { has: () => false, details: () => [] };
 
 /** Findings of one health check. */
 const MAX_FINDINGS = 1000;
@@ -61,23 +53,19 @@ export function jetStreamStats(engine: JetStream): JetStreamStats {
 }
 
 /** The accounts a query asks for, each as JSON of `account_details`. */
-export function accountDetails(
-  engine: JetStream,
-  query: JetStreamQuery,
-  consumers: ConsumerMonitor,
-): string[] {
+export function accountDetails(engine: JetStream, query: JetStreamQuery): string[] {
   const { offset, limit } = query;
   if (query.account !== '') {
     const account = engine.account(query.account);
-    return account === null ? [] : [accountJson(account, query, consumers)];
+    return account === null ? [] : [accountJson(account, query)];
   }
   if (!query.accounts && !query.streams && !query.consumers) return [];
   const accounts = [...engine.accounts()].sort((a, b) => compareBytes(a.name, b.name));
-  return accounts.slice(offset, offset + limit).map((account) => accountJson(account, query, consumers));
+  return accounts.slice(offset, offset + limit).map((account) => accountJson(account, query));
 }
 
 /** @returns `account_detail` */
-function accountJson(account: AccountJetStream, query: JetStreamQuery, consumers: ConsumerMonitor): string {
+function accountJson(account: AccountJetStream, query: JetStreamQuery): string {
   const { name, memoryBytes, storeBytes, apiTotal, apiErrors } = account;
   const { maxMemoryBytes, maxStoreBytes } = account.limits.limits;
   const json = new JsonObject()
@@ -95,14 +83,14 @@ function accountJson(account: AccountJetStream, query: JetStreamQuery, consumers
     );
   const wantsStreams = query.streams || query.consumers;
   if (wantsStreams && account.streams.size > 0) {
-    const streams = [...account.streams.values()].map((stream) => streamJson(stream, query, consumers));
+    const streams = [...account.streams.values()].map((stream) => streamJson(stream, query));
     json.raw('stream_detail', jsonArray(streams));
   }
   return json.end();
 }
 
 /** @returns `stream_detail` */
-function streamJson(stream: Stream, query: JetStreamQuery, consumers: ConsumerMonitor): string {
+function streamJson(stream: Stream, query: JetStreamQuery): string {
   const { config, engine } = stream;
   const json = new JsonObject()
     .string('name', stream.name)
@@ -110,10 +98,21 @@ function streamJson(stream: Stream, query: JetStreamQuery, consumers: ConsumerMo
     .raw('cluster', new JsonObject().string('leader', engine.options.serverName).end());
   if (query.config) json.raw('config', streamConfigJson(config, config.metadata));
   json.raw('state', streamStateJson(stream, LISTED_INFO));
-  if (query.consumers) addList(json, 'consumer_detail', consumers.details(stream, 'shown', query.config));
-  if (query.directConsumers)
-    addList(json, 'direct_consumer_detail', consumers.details(stream, 'direct', query.config));
+  const { consumers: wantsShown, directConsumers: wantsHidden } = query;
+  const consumers = wantsShown || wantsHidden ? stream.consumers.list() : [];
+  const details = (hidden: boolean) =>
+    consumers
+      .filter((consumer) => consumer.hidden === hidden)
+      .map((consumer) => consumerJson(consumer, query));
+  if (wantsShown) addList(json, 'consumer_detail', details(false));
+  if (wantsHidden) addList(json, 'direct_consumer_detail', details(true));
   stream.origins.addInfo(json);
+  return json.end();
+}
+
+function consumerJson(consumer: ConsumerHandle, query: JetStreamQuery): string {
+  const json = new JsonObject();
+  addConsumerInfo(json, consumer, false, query.config);
   return json.end();
 }
 
@@ -135,12 +134,11 @@ function unsigned(limit: number): bigint {
 export function healthFindings(
   engine: JetStream,
   selection: AssetSelection,
-  consumers: ConsumerMonitor,
   isAccount: (name: string) => boolean,
   damage: readonly DamageReport[],
 ): HealthFailure[] {
   const stored = engine.store.streams().filter(({ account, name }) => isSelected(selection, account, name));
-  const missing = missingAsset(engine, selection, stored, consumers);
+  const missing = missingAsset(engine, selection, stored);
   if (missing !== null) return [missing];
   const findings: HealthFailure[] = [];
   const { stopped } = engine.store;
@@ -184,7 +182,6 @@ function missingAsset(
   engine: JetStream,
   selection: AssetSelection,
   stored: readonly StreamStore[],
-  consumers: ConsumerMonitor,
 ): HealthFailure | null {
   const { account: name, stream: streamName, consumer } = selection;
   if (name === '') return null;
@@ -206,7 +203,7 @@ function missingAsset(
     const error = `JetStream stream ${quoted(streamName)} not found on account ${quoted(name)}`;
     return { type: 'STREAM', status: 404, ...at, error };
   }
-  if (consumer === '' || consumers.has(stream, consumer)) return null;
+  if (consumer === '' || stream.consumers.find(consumer) !== null) return null;
   const where = `for stream ${quoted(streamName)} on account ${quoted(name)}`;
   const error = `JetStream consumer ${quoted(consumer)} not found ${where}`;
   return { type: 'CONSUMER', status: 404, ...at, consumer, error };

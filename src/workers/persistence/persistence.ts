@@ -4,7 +4,7 @@ import type { JetStreamServerOptions, ServerOptions } from '../../shared/base/op
 import { Prng } from '../../shared/base/prng.ts';
 import { Account, type InterestAnnouncer } from '../../shared/broker/account.ts';
 import { EarlyInterest } from '../../shared/broker/early-interest.ts';
-import type { Route, RouteGroup } from '../../shared/broker/route.ts';
+import type { RouteGroup } from '../../shared/broker/route.ts';
 import { BLOCKED, Router } from '../../shared/broker/router.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
 import { ACCOUNT_ENDPOINTS } from '../../shared/jetstream/account-info.ts';
@@ -18,12 +18,7 @@ import type {
 } from '../../shared/jetstream/effects.ts';
 import { JetStream } from '../../shared/jetstream/jetstream.ts';
 import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
-import type {
-  DamageReport,
-  Store,
-  StoredMessage,
-  StoreFailure,
-} from '../../shared/jetstream/store/contract.ts';
+import type { Store, StoredMessage, StoreFailure } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
 import type { Clock } from '../../shared/jetstream/time.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
@@ -32,14 +27,13 @@ import { wireText } from '../../shared/subject/wire-text.ts';
 import { answerConsumerRequest } from './consumer-requests.ts';
 import type {
   FromPersistence,
-  PersistenceAnswer,
   PersistenceLogLevel,
   PersistenceStart,
   ThreadLinkMemory,
   ToPersistence,
 } from './contract.ts';
 import { EngineDestination } from './engine-destination.ts';
-import { EngineListener } from './engine-listener.ts';
+import { EngineListener, memberGroup } from './engine-listener.ts';
 import type { EngineSettings } from './engine-settings.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { InboundCopy } from './inbound-copy.ts';
@@ -92,8 +86,6 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   readonly #router: Router;
   readonly #accounts: (Account | undefined)[] = [];
   readonly #accountsByName = new Map<string, Account>();
-  /** Those that are configured now. */
-  #accountNames: ReadonlySet<string> = new Set();
   readonly #earlyInterest = new EarlyInterest();
   readonly #listeners = new Map<EngineSubscription, EngineListener>();
   readonly #inbound = new InboundCopy();
@@ -143,9 +135,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     this.#api.add(ACCOUNT_ENDPOINTS);
     this.#api.add(STREAM_ENDPOINTS);
     this.#api.add(SNAPSHOT_ENDPOINTS);
-    this.#monitor = new PersistenceMonitor(this.#engine, this.#logReports(), (name) =>
-      this.#accountNames.has(name),
-    );
+    const isLazy = this.#jetStream.syncIntervalMs !== 'always';
+    this.#monitor = new PersistenceMonitor(this.#engine, store, isLazy, (text) => this.warn(text));
     this.#setClock();
     this.#applyOptions(start.options, start.accountIndexes);
     startHeartbeat(start.heartbeat);
@@ -171,12 +162,12 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
         this.#post({ kind: 'reply', request: message.request });
         break;
       case 'jetstream-query':
+      case 'health-query': {
         this.#setClock();
-        this.#reply(message.request, this.#monitor.answer(message.query, this.#unsyncedMs()));
+        const answer = this.#monitor.answer(message, this.#syncedAtMs);
+        this.#post({ kind: 'reply', request: message.request, answer });
         break;
-      case 'health-query':
-        this.#reply(message.request, this.#monitor.health(message.selection));
-        break;
+      }
       case 'thread-lost':
         this.#links.setLink(message.thread, null);
         for (const account of this.#accounts) account?.dropThread(message.thread);
@@ -204,24 +195,6 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     this.#post({ kind: 'stopped' });
   }
 
-  #reply(request: number, answer: PersistenceAnswer): void {
-    this.#post({ kind: 'reply', request, answer });
-  }
-
-  /** Age of the last sync, when something has been written since. */
-  #unsyncedMs(): number {
-    const { syncedTicket, writtenTicket } = this.#store;
-    const acknowledged = this.#jetStream.syncIntervalMs === 'always' ? syncedTicket : writtenTicket;
-    return acknowledged > syncedTicket ? Math.max(Date.now() - this.#syncedAtMs, 1) : 0;
-  }
-
-  /** Logs what the store found since the last time. */
-  #logReports(): readonly DamageReport[] {
-    const reports = this.#store.takeReports();
-    for (const { file, message } of reports) this.#log('warn', `JetStream store: ${file}: ${message}`);
-    return reports;
-  }
-
   #log(level: PersistenceLogLevel, text: string): void {
     this.#post({ kind: 'log', level, text });
   }
@@ -229,9 +202,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
   /** Accounts come into being, and JetStream is switched on or off for them. */
   #applyOptions(options: ServerOptions, accountIndexes: Record<string, number>): void {
     this.#engine.options = this.#settings.engineOptions(options);
-    this.#accountNames = new Set(options.accounts.map(({ name }) => name));
-    for (const { name } of this.#engine.accounts())
-      if (!this.#accountNames.has(name)) this.#engine.disableAccount(name);
+    this.#monitor.accountNames = new Set(options.accounts.map(({ name }) => name));
+    this.#engine.retainAccounts(this.#monitor.accountNames);
     for (const { name, limits, jetStream } of options.accounts) {
       if (!this.#accountsByName.has(name)) {
         const account = new Account(accountIndexes[name]!, name, limits, this, !options.disableSublistCache);
@@ -452,7 +424,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     if (this.#engine.nextDueMs() <= ms) this.#engine.tick();
     this.#commit();
     const hasMore = this.#store.tick(ms);
-    this.#logReports();
+    this.#monitor.logReports();
     this.#turn();
     const nextMs = Math.max(this.#engine.nextDueMs() - Date.now(), 1);
     this.#tickWithin(Math.ceil(Math.min(nextMs, hasMore ? 1 : IDLE_TICK_MS)));
@@ -623,10 +595,4 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer, Effects {
     const listener = group.locals[this.#random.below(group.locals.length)] as EngineListener;
     this.#handToEngine([listener], message);
   }
-}
-
-/** The group of that name among those that the engine is a member of. */
-function memberGroup(route: Route, name: Uint8Array): RouteGroup | null {
-  const found = route.groups.find(({ nameBytes }) => Buffer.compare(nameBytes, name) === 0);
-  return found !== undefined && found.locals.length > 0 ? found : null;
 }

@@ -15,6 +15,8 @@ const JETSTREAM: JetStreamServerOptions = {
   strict: true,
   syncIntervalMs: 'always',
   encryption: null,
+  maxAckPending: 5,
+  maxRequestBatch: 6,
   maxDuplicateWindowMs: 180_000,
   batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutMs: 4000 },
 };
@@ -183,6 +185,8 @@ describe('JetStream in /varz', () => {
         api: { level: 5, total: 5, errors: 0 },
       },
       limits: {
+        max_request_batch: 6,
+        max_ack_pending: 5,
         max_duplicate_window: 180_000_000_000,
         max_batch_timeout: 4_000_000_000,
         default_max_consumers: 1000,

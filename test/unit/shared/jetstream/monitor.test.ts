@@ -1,12 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { UNLIMITED } from '../../../../src/shared/jetstream/account-jetstream.ts';
-import {
-  accountDetails,
-  type ConsumerMonitor,
-  healthFindings,
-  jetStreamStats,
-  NO_CONSUMERS,
-} from '../../../../src/shared/jetstream/monitor.ts';
+import { accountDetails, healthFindings, jetStreamStats } from '../../../../src/shared/jetstream/monitor.ts';
 import type { DamageReport } from '../../../../src/shared/jetstream/store/contract.ts';
 import type { AssetSelection, JetStreamQuery } from '../../../../src/shared/mail/monitor.ts';
 import { ACCOUNT, Harness } from './engine-harness.ts';
@@ -33,25 +27,24 @@ interface Detail {
   [field: string]: unknown;
 }
 
-function details(query: Partial<JetStreamQuery> = {}, consumers: ConsumerMonitor = NO_CONSUMERS): Detail[] {
-  return accountDetails(js.engine, { ...EVERYTHING, ...query }, consumers).map(
-    (text) => JSON.parse(text) as Detail,
-  );
+function details(query: Partial<JetStreamQuery> = {}): Detail[] {
+  return accountDetails(js.engine, { ...EVERYTHING, ...query }).map((text) => JSON.parse(text) as Detail);
 }
 
-function health(
-  selection: Partial<AssetSelection> = {},
-  consumers: ConsumerMonitor = NO_CONSUMERS,
-  damage: DamageReport[] = [],
-) {
+function health(selection: Partial<AssetSelection> = {}, damage: DamageReport[] = []) {
   const known = (name: string) => ['$G', 'A', 'B'].includes(name);
   const all = { account: '', stream: '', consumer: '', ...selection };
-  return healthFindings(js.engine, all, consumers, known, damage);
+  return healthFindings(js.engine, all, known, damage);
 }
 
 /** Starts the engine anew over the same store. */
 function restart(): void {
   js = new Harness({}, js.store);
+}
+
+function makeConsumer(name: string, more: Record<string, unknown> = {}): void {
+  const config = { name, ack_policy: 'explicit', ...more };
+  expect(js.ask(`CONSUMER.CREATE.S.${name}`, { stream_name: 'S', config }).error).toBeUndefined();
 }
 
 function putConfig(config: string): void {
@@ -100,7 +93,7 @@ describe('details', () => {
     const nothing = { accounts: false, streams: false, consumers: false };
     expect(details(nothing)).toEqual([]);
     expect(details({ ...nothing, streams: true })).toHaveLength(4);
-    const texts = accountDetails(js.engine, { ...EVERYTHING, limit: 2 }, NO_CONSUMERS);
+    const texts = accountDetails(js.engine, { ...EVERYTHING, limit: 2 });
     expect(texts[0]).toContain(
       '"reserved_memory":18446744073709551615,"reserved_storage":18446744073709551615',
     );
@@ -135,26 +128,24 @@ describe('details', () => {
     expect(details({ streams: false })[0]).toHaveProperty('stream_detail');
   });
 
-  test('of consumers come from who manages them', () => {
+  test('of consumers, the hidden ones apart', () => {
     js.create('S', { subjects: ['s'] });
-    const asked: unknown[] = [];
-    const consumers: ConsumerMonitor = {
-      has: () => true,
-      details: (stream, kind, withConfig) => {
-        asked.push([stream.name, kind, withConfig]);
-        return [`{"name":"${kind}"}`];
-      },
-    };
-    expect(details({}, consumers)[0]?.stream_detail?.[0]).toMatchObject({
-      consumer_detail: [{ name: 'shown' }],
-      direct_consumer_detail: [{ name: 'direct' }],
+    makeConsumer('a');
+    makeConsumer('h', { direct: true, deliver_subject: 'd', ack_policy: 'none' });
+    js.put('s', 'x');
+    const stream = (query: Partial<JetStreamQuery> = {}) => details(query)[0]?.stream_detail?.[0];
+    expect(stream()).toMatchObject({
+      consumer_detail: [{ stream_name: 'S', name: 'a', config: { name: 'a' }, num_pending: 1 }],
+      direct_consumer_detail: [{ name: 'h' }],
     });
-    details({ directConsumers: false, config: false }, consumers);
-    expect(asked).toEqual([
-      ['S', 'shown', true],
-      ['S', 'direct', true],
-      ['S', 'shown', false],
-    ]);
+    const plain = stream({ directConsumers: false, config: false }) as unknown as {
+      consumer_detail: object[];
+    };
+    expect(plain.consumer_detail).toHaveLength(1);
+    expect(plain.consumer_detail[0]).not.toHaveProperty('config');
+    expect(plain).not.toHaveProperty('direct_consumer_detail');
+    expect(stream({ consumers: false, directConsumers: false })).not.toHaveProperty('consumer_detail');
+    expect(jetStreamStats(js.engine).consumers).toBe(1);
   });
 });
 
@@ -164,8 +155,8 @@ describe('health', () => {
     expect(health()).toEqual([]);
     expect(health({ account: ACCOUNT })).toEqual([]);
     expect(health({ account: ACCOUNT, stream: 'S' })).toEqual([]);
-    const consumers = { ...NO_CONSUMERS, has: () => true };
-    expect(health({ account: ACCOUNT, stream: 'S', consumer: 'c' }, consumers)).toEqual([]);
+    makeConsumer('c');
+    expect(health({ account: ACCOUNT, stream: 'S', consumer: 'c' })).toEqual([]);
   });
 
   test('what was asked for by name and is not there', () => {
@@ -278,14 +269,14 @@ describe('health', () => {
       bytes: 0,
       message: 'both copies of the manifest are damaged',
     };
-    expect(health({}, NO_CONSUMERS, [report])).toEqual([
+    expect(health({}, [report])).toEqual([
       {
         type: 'JETSTREAM',
         status: 503,
         error: 'JetStream store: streams/00000005: both copies of the manifest are damaged',
       },
     ]);
-    expect(health({ account: ACCOUNT }, NO_CONSUMERS, [report])).toEqual([]);
+    expect(health({ account: ACCOUNT }, [report])).toEqual([]);
   });
 
   test('streams that cannot be written, and messages that were lost', () => {
