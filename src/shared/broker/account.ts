@@ -179,9 +179,9 @@ export class Account implements FamilySource {
   }
 
   /** See `FamilySource`. */
-  familyModel(prefix: string, deep: boolean): Route | null {
-    if (this.sublist.variesBelow(prefix, deep)) return null;
-    const subject = deep ? `${prefix}.x.x` : `${prefix}.x`;
+  familyModel(prefix: string, tokens: number): Route | null {
+    if (this.sublist.variesBelow(prefix, tokens)) return null;
+    const subject = prefix + '.x'.repeat(tokens);
     const match = this.sublist.match(subject);
     for (const interest of match.plain) if (deniesSome(interest)) return null;
     for (const members of match.queues?.values() ?? []) if (members.some(deniesSome)) return null;

@@ -9,8 +9,7 @@ import { Route } from './route.ts';
  * with the same prefix have the same destinations. Such a prefix is a family: its destinations are found once, and a route for
  * one of its members is the head with another last token.
  *
- * Acknowledgements to JetStream are another kind: all subjects below `$JS.ACK.<stream>` go to the stream, unless somebody
- * listens to some of them only.
+ * Acknowledgements to JetStream are another kind: of a consumer's all numbers differ, and nobody listens to particular ones.
  *
  * A family is valid for one generation of its account, and until a literal subject right below its prefix changes. Deny
  * rules of subscribers are about whole subjects: where one has any, there is no family.
@@ -27,15 +26,32 @@ const SLOT_FACTOR = 0x9e3779b1;
 /** `$JS.ACK.` */
 const ACK_START = [0x24, 0x4a, 0x53, 0x2e, 0x41, 0x43, 0x4b, 0x2e];
 
+/** Tokens in front of the dot behind the consumer's name. */
+const ACK_PREFIX_DOTS = 4;
+
 /**
- * Where the stream's name ends in the subject of an acknowledgement; -1 for any other subject. Nearly all tokens behind it differ
- * from one acknowledgement to the next, and the stream listens to all of them.
+ * Where the consumer's name ends in the subject of an acknowledgement; -1 for any other subject. The numbers behind it differ
+ * from one acknowledgement to the next, and nobody listens to particular ones.
  */
 export function ackPrefixEnd(bytes: Uint8Array, start: number, end: number): number {
   if (end - start <= ACK_START.length || bytes[end - 1] === DOT) return -1;
   for (let i = 0; i < ACK_START.length; i++) if (bytes[start + i] !== ACK_START[i]) return -1;
-  for (let at = start + ACK_START.length; at < end; at++) if (bytes[at] === DOT) return at;
+  let dots = 2;
+  for (let at = start + ACK_START.length; at < end; at++) {
+    if (bytes[at] === DOT && ++dots === ACK_PREFIX_DOTS) return at;
+  }
   return -1;
+}
+
+/** Tokens behind the dot at `dot`; 0 when one of them is empty. */
+function tokensBehind(bytes: Uint8Array, dot: number, end: number): number {
+  let tokens = 1;
+  for (let at = dot + 1; at < end; at++) {
+    if (bytes[at] !== DOT) continue;
+    if (bytes[at - 1] === DOT) return 0;
+    tokens++;
+  }
+  return tokens;
 }
 
 /** Where the prefix of a subject ends: its last dot; -1 when it has one token, or an empty last one. */
@@ -54,21 +70,24 @@ function hashOf(bytes: Uint8Array, start: number, end: number): number {
 class RouteFamily {
   readonly hash: number;
   readonly prefix: Uint8Array;
+  /** Tokens that a member has more than the prefix. */
+  readonly tokens: number;
   readonly generation: number;
   /** Null: seen, and not all members have the same destinations. */
   readonly #routes: [Route, Route] | null;
   #turn = 0;
 
-  constructor(hash: number, prefix: Uint8Array, generation: number, model: Route | null) {
+  constructor(hash: number, prefix: Uint8Array, tokens: number, generation: number, model: Route | null) {
     this.hash = hash;
     this.prefix = prefix;
+    this.tokens = tokens;
     this.generation = generation;
     this.#routes = model === null ? null : [Route.member(model), Route.member(model)];
   }
 
-  isOf(bytes: Uint8Array, start: number, end: number): boolean {
+  isOf(bytes: Uint8Array, start: number, end: number, tokens: number): boolean {
     const own = this.prefix;
-    if (own.length !== end - start) return false;
+    if (own.length !== end - start || tokens !== this.tokens) return false;
     for (let i = 0; i < own.length; i++) if (own[i] !== bytes[start + i]) return false;
     return true;
   }
@@ -84,10 +103,9 @@ class RouteFamily {
 export interface FamilySource {
   readonly generation: number;
   /**
-   * A route with the destinations of every `<prefix>.<token>`, or (`deep`) of every subject below the prefix; null when they
-   * aren't all the same.
+   * A route with the destinations of every subject of `tokens` tokens more than the prefix; null when they aren't all the same.
    */
-  familyModel(prefix: string, deep: boolean): Route | null;
+  familyModel(prefix: string, tokens: number): Route | null;
 }
 
 /** The families of one account on one thread: a small table in which the later one takes a place. */
@@ -104,9 +122,9 @@ export class RouteFamilies {
   /** The route of a member, to be used once; null when the subject belongs to no family. */
   find(hash: number, bytes: Uint8Array, start: number, end: number): Route | null {
     const ackDot = ackPrefixEnd(bytes, start, end);
-    const isDeep = ackDot >= 0;
-    const dot = isDeep ? ackDot : prefixEnd(bytes, start, end);
-    if (dot < 0) return null;
+    const dot = ackDot >= 0 ? ackDot : prefixEnd(bytes, start, end);
+    const tokens = ackDot >= 0 ? tokensBehind(bytes, ackDot, end) : 1;
+    if (dot < 0 || tokens === 0) return null;
     this.#slots ??= new Array(SLOTS).fill(null);
     const prefixHash = hashOf(bytes, start, dot);
     const slot = Math.imul(prefixHash, SLOT_FACTOR) >>> SLOT_SHIFT;
@@ -114,9 +132,9 @@ export class RouteFamilies {
     const { generation } = this.#source;
     const isCurrent = known !== null && known.hash === prefixHash && known.generation === generation;
     const family =
-      isCurrent && known.isOf(bytes, start, dot)
+      isCurrent && known.isOf(bytes, start, dot, tokens)
         ? known
-        : this.#learn(slot, prefixHash, bytes, start, dot, isDeep);
+        : this.#learn(slot, prefixHash, bytes, start, dot, tokens);
     return family === null ? null : family.member(hash, bytes, start, end);
   }
 
@@ -139,15 +157,21 @@ export class RouteFamilies {
     bytes: Uint8Array,
     start: number,
     dot: number,
-    deep: boolean,
+    tokens: number,
   ): RouteFamily | null {
     this.#missed ??= new Int32Array(SLOTS);
     if (this.#missed[slot] !== prefixHash) {
       this.#missed[slot] = prefixHash;
       return null;
     }
-    const model = this.#source.familyModel(latin1(bytes, start, dot), deep);
-    const family = new RouteFamily(prefixHash, bytes.slice(start, dot), this.#source.generation, model);
+    const model = this.#source.familyModel(latin1(bytes, start, dot), tokens);
+    const family = new RouteFamily(
+      prefixHash,
+      bytes.slice(start, dot),
+      tokens,
+      this.#source.generation,
+      model,
+    );
     this.#slots![slot] = family;
     return family;
   }

@@ -91,7 +91,7 @@ export class ApiQueue {
     const { requestQueueLimit, infoQueueLimit } = this.#engine.options;
     const isInfo = INFO_REQUEST.test(request.subject);
     const queue = isInfo ? this.#infos : this.#changes;
-    queue.push({ ...request, headers: request.headers.slice(), body: request.body.slice() });
+    queue.push({ ...request, headers: new Uint8Array(request.headers), body: new Uint8Array(request.body) });
     const most = isInfo ? infoQueueLimit : requestQueueLimit;
     if (queue.length > most || queue.bytes > QUEUE_MAX_BYTES) this.#drop(queue);
     this.#engine.inflight = this.length;

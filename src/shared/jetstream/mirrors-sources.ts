@@ -15,7 +15,8 @@
  * retention the link counts as a reader, and lets go of a message when its copy is stored; both are changes of one log,
  * the copy the earlier, so the copy is on disk when the removal is.
  *
- * Origins in other domains or accounts need the consumer protocol of §8.2; such links say so in their info.
+ * An origin named through the domain of this very server is one of these. Origins in other domains or accounts need the
+ * consumer protocol of §8.2; such links say so in their info.
  */
 
 import { removeHeader, setHeader } from '../protocol/nats/headers.ts';
@@ -130,10 +131,16 @@ class OriginLink implements StreamReader {
     this.#identity = identity;
   }
 
+  /** Whether the origin is of another domain or account; the prefix of our own domain leads back here (jetstream-api §7). */
+  get #isElsewhere(): boolean {
+    const { external } = this.source;
+    const { domain } = this.#stream.engine.options;
+    return external !== null && (domain === '' || external.api !== `$JS.${domain}.API`);
+  }
+
   /** Why nothing can be copied; null when it can. */
   problem(): ApiError | null {
-    if (this.source.external !== null)
-      return apiErrorText(10029, 'external streams are not supported by this server');
+    if (this.#isElsewhere) return apiErrorText(10029, 'external streams are not supported by this server');
     if (this.source.consumer !== null)
       return apiErrorText(10029, 'consumers made beforehand are not supported by this server');
     return this.#resolve() === null ? apiError(10059) : null;
@@ -141,7 +148,7 @@ class OriginLink implements StreamReader {
 
   /** The origin, newly looked up when it was deleted or made. */
   #resolve(): Stream | null {
-    if (this.source.external !== null || this.source.consumer !== null) return null;
+    if (this.#isElsewhere || this.source.consumer !== null) return null;
     const found = this.#stream.account.streams.get(this.source.name) ?? null;
     if (found === this.#origin) return found;
     this.detach();

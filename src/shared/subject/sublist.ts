@@ -238,6 +238,16 @@ function visitMatches<T>(root: Node<T>, subject: string, visit: SublistVisitor<T
   return false;
 }
 
+/** Whether there is a literal among the next `tokens` tokens. */
+function namesToken<T>(node: Node<T>, tokens: number): boolean {
+  let at: Node<T> | null = node;
+  for (let left = tokens; at !== null && left > 0; left--) {
+    if (at.literals !== null) return true;
+    at = at.star;
+  }
+  return false;
+}
+
 /** A set of subscriptions searched by published subject; see the head of the file. */
 export class Sublist<T extends SublistItem> {
   #root = new Node<T>('');
@@ -349,17 +359,17 @@ export class Sublist<T extends SublistItem> {
   }
 
   /**
-   * Whether some item is about a particular token behind `prefix`: if not, all subjects of one token
-   * more than the prefix match the same items. With `deep` also: about a particular number of tokens.
+   * Whether some item is about a particular token among the `tokens` behind `prefix`: if not, all subjects of so many tokens more
+   * than the prefix match the same items.
    */
-  variesBelow(prefix: string, deep = false): boolean {
+  variesBelow(prefix: string, tokens: number): boolean {
     const nodes: Node<T>[] = [this.#root];
     const offsets: number[] = [0];
     while (nodes.length > 0) {
       const node = nodes.pop() as Node<T>;
       const start = offsets.pop() as number;
       if (start > prefix.length) {
-        if (node.literals !== null || (deep && node.star !== null)) return true;
+        if (namesToken(node, tokens)) return true;
         continue;
       }
       const dot = prefix.indexOf('.', start);

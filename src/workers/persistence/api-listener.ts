@@ -79,8 +79,9 @@ export class ApiListener {
 
   /** The bytes are copied: what is sent leaves at the end of the turn. */
   #forward(account: Account, message: InboundMessage, subject: string): void {
-    const headers = message.headers().slice();
-    this.#effects.send(account.name, subject, message.reply, headers, message.payload().slice(), NO_TICKET);
+    const headers = new Uint8Array(message.headers());
+    const payload = new Uint8Array(message.payload());
+    this.#effects.send(account.name, subject, message.reply, headers, payload, NO_TICKET);
   }
 
   #noResponders(account: Account, message: InboundMessage): void {

@@ -54,6 +54,7 @@ import {
 import {
   countFrom,
   countLastFrom,
+  crowdedSubjects,
   deletedRanges,
   firstAtTime,
   lastMatch,
@@ -117,7 +118,7 @@ export class StoredStream implements StreamStore {
   generation = 0;
   /** Copy of the manifest to be written first, for it is damaged or old; -1: both are alike. */
   weakCopy = -1;
-  /** The manifest's files exist. */
+  /** The names of both manifests are durable. */
   published = false;
   dropped = false;
   /** In the store's queue for write-behind. */
@@ -365,6 +366,10 @@ export class StoredStream implements StreamStore {
 
   subjectsState(filter: SubjectFilter | null, offset: number, limit: number): SubjectsPage {
     return subjectsPage(this.messageSet, filter as CompiledFilter | null, offset, limit);
+  }
+
+  crowdedSubjects(messages: number): string[] {
+    return crowdedSubjects(this.messageSet, messages);
   }
 
   lastSeqOf(filter: SubjectFilter | null): number {

@@ -87,6 +87,10 @@ export class RecordingSink implements ThreadLinkSink {
   ): void {
     this.arrived.push(`interest ${thread} ${accountIndex} ${subject} ${queue} ${weight}`);
   }
+
+  clientArrived(thread: number, subjectHash: number, client: string): void {
+    this.arrived.push(`client ${thread} ${subjectHash} ${client}`);
+  }
 }
 
 /** A thread with one account, a router and links: what a shard is without its sockets. */

@@ -181,6 +181,41 @@ describe('interest', () => {
   });
 });
 
+describe('who publishes', () => {
+  const client = Buffer.from('{"name":"Grüße"}', 'utf8');
+  let wire: Wire;
+  beforeEach(() => {
+    wire = new Wire();
+  });
+
+  test('is told in front of the message', () => {
+    const frame = frameOf({ subject: 'a', payload: 'x' });
+    wire.from.sendClient(1, frame.subjectHash, client);
+    wire.from.sendMessage(1, 0, frame, true, [], 0);
+    const [first, second] = wire.move();
+    expect(first).toBe(`client 0 ${frame.subjectHash} {"name":"Grüße"}`);
+    expect(second).toBe(arrival({ subject: 'a', payload: 'x' }, true, [], 0));
+  });
+
+  test('of any length, and in its place when the ring is full', () => {
+    const long = Buffer.from(`"${'x'.repeat(MAX_RECORD_BYTES)}"`);
+    wire.from.sendClient(1, -5, long);
+    expect(wire.move()).toEqual([`client 0 -5 ${long}`]);
+    const sent = wire.fill();
+    for (let i = 0; i < 2000; i++) wire.from.sendClient(1, i, client);
+    const told: string[] = [];
+    for (let looks = 0; told.length < sent + 2000 && looks < 100; looks++) told.push(...wire.move());
+    expect(told.slice(sent)).toEqual(
+      Array.from({ length: 2000 }, (_, i) => `client 0 ${i} {"name":"Grüße"}`),
+    );
+  });
+
+  test('goes nowhere when the thread is gone', () => {
+    wire.from.setLink(1, null);
+    expect(() => wire.from.sendClient(1, 0, client)).not.toThrow();
+  });
+});
+
 describe('a full ring', () => {
   test('refuses messages, keeps room for interest, and rings when it drains', () => {
     const wire = new Wire();

@@ -80,7 +80,7 @@ const OPTIONS: JetStreamOptions = {
 
 export class Harness<S extends Store = FakeStore> implements Effects {
   readonly store: S;
-  readonly clock = { ms: 1_800_000_000_000, nanos: 0 };
+  readonly clock: { ms: number; nanos: number } = { ms: 0, nanos: 0 };
   readonly engine: JetStream;
   readonly api: Api;
   readonly sent: SentMessage[] = [];
