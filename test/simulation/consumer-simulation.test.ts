@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { ConsumerSimulation } from './consumer-simulation.ts';
 
-const SEEDS = process.env.SIM_CONSUMER_SEEDS?.split('-').map(Number) ?? [1, 8];
+const SEEDS = process.env.SIM_CONSUMER_SEEDS?.split('-').map(Number) ?? [1, 5];
 const ROUNDS = Number(process.env.SIM_CONSUMER_ROUNDS ?? 25);
 
 test('consumers keep their promises through crashes', { timeout: 600_000 }, () => {

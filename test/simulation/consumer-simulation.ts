@@ -245,7 +245,11 @@ export class ConsumerSimulation {
       for (let at = pending.first; isAll && counts && at < pending.end; at = pending.next(at)) {
         if (pending.sequence(at) < sequence) sequences.push(pending.sequence(at));
       }
+      // Should the machine crash on the way, nobody knows whether it was in time.
+      const unknown = sequences.filter((each) => !known.uncertain.has(each));
+      for (const each of unknown) known.uncertain.add(each);
       const [reply] = this.#harness.request(message.reply, body);
+      for (const each of unknown) known.uncertain.delete(each);
       const isSettled = sequences.filter((each) => pending.find(each) < 0);
       for (const each of isSettled) known.acked.add(each);
       if (reply !== undefined) known.waiting.push({ ticket: reply.ticket, sequences: isSettled });

@@ -300,18 +300,23 @@ export class FakeStreamStore implements StreamStore {
   logConsumer(key: string, record: Uint8Array): boolean {
     const records = this.consumerLogs.get(key) ?? [];
     records.push(record.slice());
+    this.#taken.add(key);
     this.consumerLogs.set(key, records);
     this.#staged();
     return true;
   }
 
+  /** Keys whose log somebody took or wrote. */
+  readonly #taken = new Set<string>();
+
   takeConsumerLog(key: string): ConsumerLog | null {
+    this.#taken.add(key);
     const records = this.consumerLogs.get(key);
     return records === undefined ? null : { snapshot: null, records };
   }
 
   consumerLogKeys(): string[] {
-    return [...this.consumerLogs.keys()];
+    return [...this.consumerLogs.keys()].filter((key) => !this.#taken.has(key));
   }
 
   dropConsumer(key: string): boolean {

@@ -18,7 +18,8 @@ import { type ApiError, apiError, apiErrorText } from '../../errors.ts';
 import type { ReadyWork } from '../../jetstream.ts';
 import { compareBytes } from '../../json-object.ts';
 import { randomId, shortHash } from '../../names.ts';
-import { releaseUnneeded } from '../../retention.ts';
+import { releaseMessage, releaseUnneeded } from '../../retention.ts';
+import { StoredMessage } from '../../store/contract.ts';
 import type { Stream } from '../../stream.ts';
 import type { StreamConfig } from '../../stream-config.ts';
 import type { ConsumerManager, RemovalReason, StoredSubject, StreamReader } from '../../stream-consumers.ts';
@@ -179,6 +180,23 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
       if (key.startsWith(KEY_PREFIX)) this.#recoverOne(key.slice(KEY_PREFIX.length), key);
     }
     for (const key of store.consumerLogKeys()) if (key.startsWith(KEY_PREFIX)) store.dropConsumer(key);
+    if (this.stream.config.retention !== 'limits') this.#releaseSettled();
+  }
+
+  /**
+   * Removes what was settled and not yet removed when a crash came: a checkpoint may have had the state of the consumer
+   * already. Messages that nobody has looked at yet are not touched.
+   */
+  #releaseSettled(): void {
+    const { store } = this.stream;
+    const message = new StoredMessage();
+    for (const consumer of this.#consumers.values()) {
+      const { filter, state } = consumer;
+      for (let at = store.firstSeq; store.next(filter, at, message); at = message.sequence + 1) {
+        if (message.sequence >= state.streamSeq) break;
+        if (!consumer.needs(message.sequence)) releaseMessage(this.stream, message.sequence);
+      }
+    }
   }
 
   #recoverOne(name: string, key: string): void {
