@@ -61,8 +61,8 @@ function sameMessage(a: ModelMessage, b: ModelMessage): boolean {
   );
 }
 
-/** @returns the first difference, or null */
-export function streamDifference(stream: StreamStore, model: ModelStream): string | null {
+/** @returns the first difference in messages and figures, or null */
+export function messagesDifference(stream: StreamStore, model: ModelStream): string | null {
   const sequences = model.matching(null);
   const figures: [string, number, number][] = [
     ['messages', stream.messages, model.messages.size],
@@ -92,7 +92,12 @@ export function streamDifference(stream: StreamStore, model: ModelStream): strin
   ) {
     if (!model.messages.has(gap) && stream.load(gap, message)) return `message ${gap} is back`;
   }
-  return metadataDifference(stream, model);
+  return null;
+}
+
+/** @returns the first difference, or null */
+export function streamDifference(stream: StreamStore, model: ModelStream): string | null {
+  return messagesDifference(stream, model) ?? metadataDifference(stream, model);
 }
 
 function metadataDifference(stream: StreamStore, model: ModelStream): string | null {
@@ -142,7 +147,7 @@ export function answerDifference(stream: StreamStore, model: ModelStream, from: 
 }
 
 /** @returns the first difference, or null */
-export function storeDifference(store: Store, model: ModelStore): string | null {
+export function storeDifference(store: Store, model: ModelStore, account = 'A'): string | null {
   const names = store
     .streams()
     .map((stream) => stream.name)
@@ -151,7 +156,7 @@ export function storeDifference(store: Store, model: ModelStore): string | null 
   const expected = [...model.streams.keys()].sort().join();
   if (names !== expected) return `streams are ${names} and should be ${expected}`;
   for (const [name, stream] of model.streams) {
-    const difference = streamDifference(store.find('A', name)!, stream);
+    const difference = streamDifference(store.find(account, name)!, stream);
     if (difference !== null) return `${name}: ${difference}`;
   }
   return null;

@@ -1,0 +1,133 @@
+/** What ticks of the engine do to streams by themselves: expiry and markers, schedules, copies of other streams. */
+import { parseDuration, parseTime } from '../../src/shared/jetstream/time.ts';
+import type { StreamStore } from '../../src/shared/jetstream/store/contract.ts';
+import { type EngineModelStream, headerOf } from './engine-model.ts';
+import { loadMessage } from './history.ts';
+import type { ModelMessage } from './model.ts';
+
+const LEFT_OUT = /^(Nats-Expected-|Nats-Batch-|Nats-Stream-Source:)/;
+
+function fail(model: EngineModelStream, what: string): never {
+  throw new Error(`${model.config.name}: ${what}`);
+}
+
+/** Markers and what schedules produce. */
+export function reconcileOwn(model: EngineModelStream, store: StreamStore, nowMs: number): void {
+  const { must, may } = model.expire(nowMs);
+  for (let sequence = model.lastSeq + 1; sequence <= store.lastSeq; sequence++) {
+    const message = loadMessage(store, sequence);
+    if (message === null) fail(model, `message ${sequence} of the server itself is missing`);
+    const scheduler = headerOf(message, 'Nats-Scheduler');
+    if (scheduler !== null) {
+      const schedule = model.messages.get(model.matching([scheduler]).at(-1) ?? 0);
+      if (schedule === undefined || headerOf(schedule, 'Nats-Schedule') === null)
+        fail(model, `no schedule on ${scheduler} that could have made ${sequence}`);
+      if (schedule.payload !== message.payload) fail(model, `${sequence} has not the schedule's payload`);
+      model.fired.set(scheduler, nowMs);
+    } else if (!must.delete(message.subject) && !may.delete(message.subject))
+      fail(model, `nothing should have made ${sequence}`);
+    else if (headerOf(message, 'Nats-Marker-Reason') !== 'MaxAge') fail(model, `${sequence} is no marker`);
+    model.store(message, nowMs);
+  }
+  if (must.size > 0) fail(model, `no marker on ${[...must]}`);
+}
+
+/** No schedule is overdue. */
+export function checkSchedules(model: EngineModelStream, nowMs: number): void {
+  for (const sequence of model.lastPerSubject(null, 0)) {
+    const message = model.messages.get(sequence)!;
+    const pattern = headerOf(message, 'Nats-Schedule');
+    if (pattern === null || model.ended.has(sequence)) continue;
+    const [kind, argument = ''] = pattern.split(' ');
+    if (kind === '@at') {
+      const at = parseTime(argument);
+      if (typeof at === 'bigint' && Number(at / 1_000_000n) <= nowMs)
+        fail(model, `the schedule in ${sequence} should have fired`);
+      continue;
+    }
+    const everyMs = Number(parseDuration(argument)! / 1_000_000n);
+    const last = Math.max(message.timestampMs, model.fired.get(message.subject) ?? 0);
+    if (nowMs - last > everyMs + 1000) fail(model, `the schedule in ${sequence} is overdue`);
+  }
+}
+
+function copyOf(message: ModelMessage): ModelMessage {
+  const [version, ...lines] = message.headers.split('\r\n');
+  const kept = lines.filter((line) => line !== '' && !LEFT_OUT.test(line));
+  const headers = kept.length === 0 ? '' : `${[version, ...kept].join('\r\n')}\r\n\r\n`;
+  return { ...message, headers };
+}
+
+/** Messages that a mirror or an aggregate got. */
+export function reconcileCopies(
+  model: EngineModelStream,
+  store: StreamStore,
+  models: ReadonlyMap<string, EngineModelStream>,
+  nowMs: number,
+): void {
+  if (model.config.mirror !== null) {
+    const origin = models.get(model.config.mirror.name);
+    if (origin !== undefined) mirrored(model, store, origin, nowMs);
+    else if (store.lastSeq !== model.lastSeq) fail(model, 'it grew without an origin');
+  } else sourced(model, store, models, nowMs);
+  model.expire(nowMs);
+}
+
+function mirrored(
+  model: EngineModelStream,
+  store: StreamStore,
+  origin: EngineModelStream,
+  nowMs: number,
+): void {
+  const through = store.lastSeq;
+  const first = model.lastSeq + 1;
+  for (let sequence = first; sequence <= through; sequence++) {
+    const found = loadMessage(store, sequence);
+    const original = origin.stored.get(sequence);
+    if (found !== null && original === undefined) fail(model, `${sequence} is not the origin's`);
+    // What the origin has still must have been copied; if it is gone here, the model knows why.
+    if (found === null && !origin.messages.has(sequence)) continue;
+    const copy = copyOf(original!);
+    if (found !== null && JSON.stringify(found) !== JSON.stringify(copy))
+      fail(model, `${sequence} is ${JSON.stringify(found)}, should be ${JSON.stringify(copy)}`);
+    model.store(copy, nowMs, sequence);
+  }
+}
+
+/** Origin and its sequence of a copied message. */
+export function sourceOf(message: ModelMessage): { name: string; sequence: number } {
+  const [name = '', sequence] = (headerOf(message, 'Nats-Stream-Source') ?? '').split(' ');
+  return { name, sequence: Number(sequence) };
+}
+
+function sourced(
+  model: EngineModelStream,
+  store: StreamStore,
+  models: ReadonlyMap<string, EngineModelStream>,
+  nowMs: number,
+): void {
+  const missing: number[] = [];
+  for (let sequence = model.lastSeq + 1; sequence <= store.lastSeq; sequence++) {
+    const message = loadMessage(store, sequence);
+    if (message === null) {
+      missing.push(sequence);
+      model.skip(sequence, nowMs);
+      continue;
+    }
+    const source = sourceOf(message);
+    const origin = models.get(source.name);
+    const original = origin?.stored.get(source.sequence);
+    if (origin === undefined || original === undefined) fail(model, `${sequence} is from nowhere`);
+    const position = model.positions.get(origin.uid) ?? 0;
+    if (source.sequence <= position)
+      fail(model, `${sequence} is ${source.name} ${source.sequence} again, after ${position}`);
+    const same = message.payload === original.payload && message.subject === original.subject;
+    if (!same || copyOf(message).headers !== copyOf(original).headers)
+      fail(model, `${sequence} is not ${source.name} ${source.sequence}`);
+    origin.identity = headerOf(message, 'Nats-Stream-Source')!.split(' ').at(-1)!;
+    model.positions.set(origin.uid, source.sequence);
+    model.store(message, nowMs);
+    if (headerOf(message, 'Nats-Rollup') !== null) missing.length = 0;
+  }
+  if (missing.length > 0) fail(model, `${missing} are missing`);
+}
