@@ -54,7 +54,7 @@ function refusal(error: number): Outcome {
 
 export class EngineModelStream extends ModelStream {
   readonly uid: number;
-  /** What copies of its messages call it, once there are any. */
+  /** What copies of its messages call it. */
   identity = '';
   config: StreamConfig;
   /** By message id: sequence and time. */
@@ -292,14 +292,9 @@ export class EngineModelStream extends ModelStream {
       const text = headerOf(this.messages.get(sequence)!, 'Nats-Stream-Source') ?? '';
       const [name = '', position] = text.split(' ');
       const origin = models.get(name);
-      if (origin !== undefined && Number(position) <= origin.lastSeq && this.madeFrom(text, origin))
+      if (origin !== undefined && Number(position) <= origin.lastSeq && text.endsWith(` ${origin.identity}`))
         this.positions.set(origin.uid, Number(position));
     }
-  }
-
-  /** Whether the origin's identity stands in a message's source. */
-  madeFrom(source: string, origin: EngineModelStream): boolean {
-    return source.endsWith(` ${origin.identity}`);
   }
 
   /** Takes over what a restart found, and what a restart makes of it: ids of the window from the messages. */
@@ -324,7 +319,6 @@ export class EngineModelStream extends ModelStream {
     }
     const last = model.messages.get(model.lastSeq);
     model.lastMsgId = last === undefined ? '' : (headerOf(last, 'Nats-Msg-Id') ?? '');
-    model.identity = before?.identity ?? '';
     for (const [sequence, message] of before?.stored ?? [])
       if (sequence <= model.lastSeq) model.stored.set(sequence, message);
     for (const [sequence, message] of model.messages) model.stored.set(sequence, message);

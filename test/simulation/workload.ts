@@ -87,9 +87,7 @@ function expectation(random: Prng, model: EngineModelStream, subject: string): P
     case 1:
       return [['Nats-Expected-Last-Sequence', String(model.lastSeq + off)]];
     case 2:
-      return [
-        ['Nats-Expected-Last-Subject-Sequence', String((model.matching([subject]).at(-1) ?? 0) + off)],
-      ];
+      return [['Nats-Expected-Last-Subject-Sequence', String((model.matching([subject]).at(-1) ?? 0) + off)]];
     case 3:
       return [['Nats-Expected-Last-Msg-Id', off === 0 ? model.lastMsgId || 'none' : 'other']];
     default:
@@ -126,7 +124,8 @@ export function randomPublish(random: Prng, model: EngineModelStream, clock: Mod
   if (random.below(4) === 0 && (name === 'Q' || name === 'T'))
     headers.push(['Nats-TTL', pick(random, '1', '3', '2s', 'never')]);
   else if (random.below(60) === 0) headers.push(['Nats-TTL', '5']);
-  if (random.below(12) === 0) headers.push(['Nats-Rollup', name === 'T' ? pick(random, 'sub', 'sub', 'all') : 'sub']);
+  if (random.below(12) === 0)
+    headers.push(['Nats-Rollup', name === 'T' ? pick(random, 'sub', 'sub', 'all') : 'sub']);
   if (name === 'T' && random.below(20) === 0) headers.push(['KV-Operation', 'PURGE']);
   if (random.below(4) === 0) headers.push(['X-Note', String(random.below(1000))]);
   return { subject, payload: randomPayload(random), headers };

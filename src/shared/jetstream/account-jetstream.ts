@@ -228,9 +228,9 @@ export class AccountJetStream {
     if (this.streams.has(config.name) || this.restores.has(config.name)) return apiError(10130);
     // Metadata of a restored stream is what it was, levels included.
     config.metadata = new Map(submitted.metadata);
-    const store = this.#makeStore(config);
+    const restoring = (store: StreamStore) => store.putMetadata(RESTORING_KEY, textBytes('restoring'));
+    const store = this.#makeStore(config, restoring);
     if (store instanceof ApiError) return store;
-    store.putMetadata(RESTORING_KEY, textBytes('restoring'));
     const session = new RestoreSession(this, config, store, client);
     this.restores.set(config.name, session);
     return session;
@@ -253,20 +253,16 @@ export class AccountJetStream {
   /** Makes the store of a stream that passed all checks, and the stream. */
   #make(config: StreamConfig): Stream | ApiError {
     const { engine } = this;
-    const store = this.#makeStore(config);
-    if (store instanceof ApiError) return store;
     const createdNs = joinTime(engine.clock.ms, engine.clock.nanos);
-    if (!putConfig(store, config, createdNs)) {
-      const reason = store.failure?.message ?? 'store failed';
-      engine.store.dropStream(store);
-      return apiErrorText(10049, reason);
-    }
+    const store = this.#makeStore(config, (fresh) => putConfig(fresh, config, createdNs));
+    if (store instanceof ApiError) return store;
     const stream = this.adopt(config, createdNs, store);
     stream.open();
     return stream;
   }
 
-  #makeStore(config: StreamConfig): StreamStore | ApiError {
+  /** @param fill says what the store is; a crash leaves both or neither */
+  #makeStore(config: StreamConfig, fill: (store: StreamStore) => boolean): StreamStore | ApiError {
     const { engine, name: account } = this;
     const leftover = engine.store.find(account, config.name);
     if (leftover !== null) {
@@ -276,6 +272,7 @@ export class AccountJetStream {
         return apiErrorText(10049, 'the store of that name has messages but no configuration');
       engine.store.dropStream(leftover);
     }
+    engine.store.beginGroup();
     const store = engine.store.createStream({
       account,
       name: config.name,
@@ -284,7 +281,13 @@ export class AccountJetStream {
       firstSeq: config.firstSeq,
       blockBytes: 0,
     });
-    return store ?? apiErrorText(10049, engine.store.failure?.message ?? 'store failed');
+    const filled = store !== null && fill(store);
+    engine.store.endGroup();
+    if (store === null) return apiErrorText(10049, engine.store.failure?.message ?? 'store failed');
+    if (filled) return store;
+    const reason = store.failure?.message ?? 'store failed';
+    engine.store.dropStream(store);
+    return apiErrorText(10049, reason);
   }
 
   /** Takes up a stream whose store is there. It does not listen yet. */

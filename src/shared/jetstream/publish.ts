@@ -11,8 +11,9 @@ import { type ApiError, apiError } from './errors.ts';
 import { ackText, counterMember, DUPLICATE_MEMBER, refusalText } from './pub-ack.ts';
 import { Publication } from './publication.ts';
 import { admissionProblem, publicationProblem } from './publish-check.ts';
+import { readPublishHeaders } from './publish-headers.ts';
 import { enforceSubjectLimit, enforceTotals } from './retention.ts';
-import { MessageDraft } from './store/contract.ts';
+import { MessageDraft, StoredMessage } from './store/contract.ts';
 import type { Stream } from './stream.ts';
 import { formatDuration, formatTime, joinTime, NANOS_PER_SECOND } from './time.ts';
 
@@ -20,6 +21,7 @@ import { formatDuration, formatTime, joinTime, NANOS_PER_SECOND } from './time.t
 const FAST_REPLY_SUFFIX = [0x2e, 0x24, 0x46, 0x49];
 const draft = new MessageDraft();
 const single = new Publication();
+const last = new StoredMessage();
 
 /** What became of a message. */
 export interface PublishOutcome {
@@ -166,6 +168,25 @@ function afterStoring(stream: Stream, p: Publication, sequence: number): void {
   if (config.allowMsgSchedules) stream.schedules.stored(p, sequence);
   if (stream.republish !== null) republish(stream, p, sequence, previousSeq);
   stream.readers.stored(sequence, p);
+}
+
+/**
+ * Does again what the last message takes away: a crash may have come between it and that. Nothing is left to do when it
+ * didn't.
+ */
+export function finishLast(stream: Stream): void {
+  const { store, config } = stream;
+  if (!store.load(store.lastSeq, last)) return;
+  const block = last.headers();
+  if (block.length === 0) return;
+  const headers = readPublishHeaders(block, 0, block.length);
+  const filter = store.filter([last.subject()]);
+  const rollup = headers['Nats-Rollup']?.toLowerCase();
+  if (rollup === 'sub') stream.purge({ filter, beforeSeq: 0, keep: 1 });
+  else if (rollup === 'all') stream.purge({ filter: null, beforeSeq: store.lastSeq, keep: 0 });
+  const scheduler = headers['Nats-Scheduler'];
+  if (config.allowMsgSchedules && headers['Nats-Schedule-Next'] === 'purge' && scheduler !== null)
+    stream.purge({ filter: store.filter([scheduler]), beforeSeq: 0, keep: 0 });
 }
 
 /** Purges what a roll-up message replaces (§4.4); of an unwanted one nothing is there to stay. */

@@ -32,21 +32,11 @@ export function enforceTotals(stream: Stream): void {
   }
 }
 
-/** Subjects looked at in one go. */
-const PAGE = 4096;
-
 /** Enforces every limit anew: after they were lowered, and at the start. */
 export function enforceLimits(stream: Stream): void {
   const most = stream.config.maxMsgsPerSubject;
-  if (most > 0) {
-    const crowded: string[] = [];
-    for (let offset = 0; ; offset += PAGE) {
-      const page = stream.store.subjectsState(null, offset, PAGE);
-      for (const [subject, messages] of page.subjects) if (messages > most) crowded.push(subject);
-      if (offset + PAGE >= page.total) break;
-    }
-    for (const subject of crowded) enforceSubjectLimit(stream, subject);
-  }
+  if (most > 0)
+    for (const subject of stream.store.crowdedSubjects(most)) enforceSubjectLimit(stream, subject);
   enforceTotals(stream);
   stream.settle();
 }

@@ -24,7 +24,7 @@ import { FastBatches } from './fast-batch.ts';
 import type { JetStream } from './jetstream.ts';
 import { jsonString } from './json-object.ts';
 import { StreamOrigins } from './mirrors-sources.ts';
-import { receive, storeMarker } from './publish.ts';
+import { finishLast, receive, storeMarker } from './publish.ts';
 import { PublishView } from './publish-view.ts';
 import { enforceLimits, releaseUnneeded } from './retention.ts';
 import { Schedules } from './schedules.ts';
@@ -135,8 +135,10 @@ export class Stream implements DueItem {
     return waits ? this.engine.store.ticket : NO_TICKET;
   }
 
-  /** Takes up what the store holds from before the start: TTLs, schedules, message ids. */
+  /** Takes up what the store holds from before the start: TTLs, schedules, message ids. Finishes what a crash cut short. */
   recover(): void {
+    finishLast(this);
+    enforceLimits(this);
     this.store.visitTtl((sequence, timestampMs, ttlSeconds) =>
       this.trackTtl(sequence, timestampMs, ttlSeconds),
     );

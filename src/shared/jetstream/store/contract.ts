@@ -293,6 +293,8 @@ export interface StreamStore {
   subjectState(subject: string): SubjectState | null;
   /** Subjects that match with their counts, sorted, one page. */
   subjectsState(filter: SubjectFilter | null, offset: number, limit: number): SubjectsPage;
+  /** Subjects with more than `messages` messages, in no order; counts only, nothing is read. */
+  crowdedSubjects(messages: number): string[];
   /** Highest sequence among the matching subjects; 0 when none. */
   lastSeqOf(filter: SubjectFilter | null): number;
   /**

@@ -145,6 +145,13 @@ export function countLastFrom(messages: StreamMessages, filter: CompiledFilter |
   return count;
 }
 
+/** Subjects with more than so many messages. */
+export function crowdedSubjects({ table }: StreamMessages, most: number): string[] {
+  const subjects: string[] = [];
+  for (let row = 0; row < table.rows; row++) if (table.counts[row]! > most) subjects.push(table.text(row));
+  return subjects;
+}
+
 /** Highest last sequence of the matching subjects, or 0. */
 export function lastMatch(messages: StreamMessages, filter: CompiledFilter | null): number {
   if (messages.messages === 0) return 0;

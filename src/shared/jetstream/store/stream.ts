@@ -54,6 +54,7 @@ import {
 import {
   countFrom,
   countLastFrom,
+  crowdedSubjects,
   deletedRanges,
   firstAtTime,
   lastMatch,
@@ -365,6 +366,10 @@ export class StoredStream implements StreamStore {
 
   subjectsState(filter: SubjectFilter | null, offset: number, limit: number): SubjectsPage {
     return subjectsPage(this.messageSet, filter as CompiledFilter | null, offset, limit);
+  }
+
+  crowdedSubjects(messages: number): string[] {
+    return crowdedSubjects(this.messageSet, messages);
   }
 
   lastSeqOf(filter: SubjectFilter | null): number {

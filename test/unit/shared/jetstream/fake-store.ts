@@ -249,6 +249,11 @@ export class FakeStreamStore implements StreamStore {
     return { total: counts.size, subjects };
   }
 
+  crowdedSubjects(messages: number): string[] {
+    const page = this.subjectsState(null, 0, Number.MAX_SAFE_INTEGER);
+    return page.subjects.filter(([, count]) => count > messages).map(([subject]) => subject);
+  }
+
   lastSeqOf(filter: SubjectFilter | null): number {
     return this.live.findLast(({ subject }) => matches(filter, subject))?.sequence ?? 0;
   }
