@@ -156,6 +156,13 @@ export class SimulatedDisk implements Disk {
     return disk;
   }
 
+  /** The process is gone, the machine is not: everything written is there, and still not durable. */
+  killed(): this {
+    this.#locked = false;
+    this.crashAfter = -1;
+    return this;
+  }
+
   /** What is there after the machine lost power now. */
   crashed(random: Prng): SimulatedDisk {
     const disk = new SimulatedDisk();

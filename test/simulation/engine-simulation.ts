@@ -101,7 +101,7 @@ export class EngineSimulation {
       this.crashes++;
       this.#store = null;
       this.#js = null;
-      this.#disk = this.#disk.crashed(this.#random);
+      this.#disk = this.#random.below(4) === 0 ? this.#disk.killed() : this.#disk.crashed(this.#random);
     }
     this.#disk.crashAfter = -1;
     this.#recover();

@@ -76,7 +76,7 @@ export class Simulation {
       this.crashes++;
       this.#grouped = false;
       this.#store = null;
-      this.#disk = this.#disk.crashed(this.#random);
+      this.#disk = this.#random.below(4) === 0 ? this.#disk.killed() : this.#disk.crashed(this.#random);
     }
     this.#open();
   }

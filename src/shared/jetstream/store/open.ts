@@ -115,6 +115,7 @@ class Opening {
     // The log's parts are needed by streams before it can be opened: reading comes first, then writing behind its end.
     const parts = this.#parts(root);
     this.#readManifests(parts, root);
+    disk.syncDirectory('streams');
     const replay = new Replay(this.#streams, this.#positions, this.#dropped, this.#reports, (uid, value) =>
       this.#created(parts, root, uid, value),
     );
@@ -122,6 +123,9 @@ class Opening {
     const end = reader.read(found.segments, root.checkpoint);
     replay.finish();
     sortHeadless(found, found.gap || reader.missing);
+    // What was read is what the store goes on from, and the run before may have been killed before it was on the disk.
+    for (const { file } of found.segments) file.sync();
+    disk.syncDirectory('log');
     for (const file of found.unreadable) this.#report(file, 0, 'unreadable log segment, left alone');
     const log = this.#openLog(found, end, root);
     parts.log = log;
@@ -188,6 +192,15 @@ class Opening {
     return log;
   }
 
+  #sync(path: string): void {
+    const file = this.#host.disk.open(path, false);
+    try {
+      file.sync();
+    } finally {
+      file.close();
+    }
+  }
+
   #openRoot(): Root {
     const { disk } = this.#host;
     const { root, states } = readRoot(disk);
@@ -206,6 +219,9 @@ class Opening {
     if (this.#options.cipher === null && root.keyProof.length > 0) {
       throw new OpenError('key', 'the store is encrypted and no key is configured');
     }
+    // Segments before its checkpoint are used again, so it has to be on the disk: its writer may have been killed.
+    for (const [copy, path] of ROOT_PATHS.entries()) if (states[copy] !== 'missing') this.#sync(path);
+    disk.syncDirectory('');
     root.generation++;
     root.cipher = this.#options.cipher;
     root.keyProof = this.#masters[0] === undefined ? new Uint8Array(0) : keyProof(this.#masters[0]);
@@ -278,6 +294,12 @@ class Opening {
       if (body === null) throw new OpenError('key', `the encryption key does not fit ${directory}`);
     }
     const stream = this.#loadStream(parts, new BodyReader(body), directory, uid, envelope.generation);
+    stream.published = !states.includes('missing');
+    // One that the root's checkpoint does not cover may not have been synced before the last run was killed.
+    if (this.#positions.get(uid)! >= root.checkpoint) {
+      for (const [copy, path] of paths.entries()) if (states[copy] !== 'missing') this.#sync(path);
+      this.#host.disk.syncDirectory(directory);
+    }
     if (!current) this.#rewrapped.push(stream);
     stream.weakCopy = weakCopy(states);
     // Until both copies are whole and the same, the log must serve the older one too.
@@ -312,7 +334,6 @@ class Opening {
       wrapped,
     );
     stream.generation = generation;
-    stream.published = true;
     for (const [key, value] of manifest.metadata) stream.metadata.set(key, value);
     stream.consumers.restore(manifest.consumers);
     const set = stream.messageSet;

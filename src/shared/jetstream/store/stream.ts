@@ -118,7 +118,7 @@ export class StoredStream implements StreamStore {
   generation = 0;
   /** Copy of the manifest to be written first, for it is damaged or old; -1: both are alike. */
   weakCopy = -1;
-  /** The manifest's files exist. */
+  /** The names of both manifests are durable. */
   published = false;
   dropped = false;
   /** In the store's queue for write-behind. */
