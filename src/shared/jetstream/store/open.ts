@@ -300,6 +300,7 @@ class Opening {
       for (const [copy, path] of paths.entries()) if (states[copy] !== 'missing') this.#sync(path);
       this.#host.disk.syncDirectory(directory);
     }
+    if (weakCopy(states) < 0) this.#removeStrays(directory, stream);
     if (!current) this.#rewrapped.push(stream);
     stream.weakCopy = weakCopy(states);
     // Until both copies are whole and the same, the log must serve the older one too.
@@ -344,18 +345,23 @@ class Opening {
     set.lastNanos = manifest.lastNanos;
     const blocks = decodeBlocks(reader, this.#host.disk, directory, uid, cipher);
     for (const block of blocks) loadBlock(stream, block);
-    this.#removeStrays(directory, blocks, manifest.nextBlockNumber);
     this.#streams.set(uid, stream);
     this.#positions.set(uid, manifest.position);
     return stream;
   }
 
   /** Files that a durable manifest stopped naming, and whose removal the crash undid. */
-  #removeStrays(directory: string, blocks: readonly MessageBlock[], nextBlockNumber: number): void {
-    const named = new Set(blocks.map((block) => block.number));
+  #removeStrays(directory: string, { messageSet }: StoredStream): void {
+    const { nextBlockNumber } = messageSet;
+    const paths = [
+      ...messageSet.blocks.map((block) => block.file!),
+      ...messageSet.retired.map(({ file }) => file),
+    ];
+    const named = new Set(paths.map(({ path }) => path));
     for (const name of this.#host.disk.list(directory)) {
       const number = /^(\d{8,})\.blk$/.exec(name);
-      if (number === null || named.has(Number(number[1])) || Number(number[1]) >= nextBlockNumber) continue;
+      if (number === null || named.has(`${directory}/${name}`) || Number(number[1]) >= nextBlockNumber)
+        continue;
       attempt(() => this.#host.disk.unlink(`${directory}/${name}`));
     }
   }
