@@ -26,7 +26,15 @@ interface Inode {
   live: Uint8Array;
   size: number;
   durable: Uint8Array;
-  unsynced: { position: number; bytes: Uint8Array; truncate: boolean }[];
+  unsynced: UnsyncedWrite[];
+}
+
+interface UnsyncedWrite {
+  position: number;
+  bytes: Uint8Array;
+  truncate: boolean;
+  /** Whether a reader sees it: not if the crash came at this very call. */
+  seen: boolean;
 }
 
 type Names = Map<string, Inode | 'directory'>;
@@ -160,6 +168,9 @@ export class SimulatedDisk implements Disk {
   killed(): this {
     this.#locked = false;
     this.crashAfter = -1;
+    for (const inode of this.names.values()) {
+      if (inode !== 'directory') inode.unsynced = inode.unsynced.filter(({ seen }) => seen);
+    }
     return this;
   }
 
@@ -260,8 +271,10 @@ class SimulatedFile implements DiskFile {
     }
     const bytes = source.slice(offset, offset + length);
     // A crash at this call has the write among the unsynced ones.
-    inode.unsynced.push({ position, bytes, truncate: false });
+    const write = { position, bytes, truncate: false, seen: false };
+    inode.unsynced.push(write);
     this.#disk.step();
+    write.seen = true;
     if (position + length > inode.live.length) {
       inode.live = resized(inode.live, Math.max(position + length, inode.live.length * 2));
     }
@@ -271,8 +284,10 @@ class SimulatedFile implements DiskFile {
 
   truncate(length: number): void {
     const inode = this.#inode;
-    inode.unsynced.push({ position: length, bytes: new Uint8Array(0), truncate: true });
+    const write = { position: length, bytes: new Uint8Array(0), truncate: true, seen: false };
+    inode.unsynced.push(write);
     this.#disk.step();
+    write.seen = true;
     inode.live = resized(inode.live, length);
     inode.size = length;
   }
