@@ -161,10 +161,11 @@ async function expectThere(
       const reply = await nc.request(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify({ seq }), {
         timeout: 10_000,
       });
-      return [seq, reply.string()];
+      // A status instead of the message says what is wrong.
+      return [seq, reply.headers?.get('Description') || reply.string()];
     }),
   );
-  expect(found).toEqual(entries);
+  expect(found, daemon!.log).toEqual(entries);
 }
 
 /** No part of a batch is there without the rest, acknowledged or not. */

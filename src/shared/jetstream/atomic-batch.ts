@@ -159,12 +159,19 @@ export class AtomicBatches {
     const stream = this.#stream;
     const { store } = stream.engine;
     const first = stream.store.lastSeq + 1;
+    const { lastMsgId } = stream;
     let outcome: PublishOutcome = { sequence: 0, duplicate: false, error: null };
     store.beginGroup();
     for (const message of messages) {
       outcome = storePublication(stream, message);
       if (outcome.sequence > 0) continue;
       for (let seq = first; seq <= stream.store.lastSeq; seq++) stream.remove(seq, false, 'deleted');
+      // Or the next attempt would be told that it is a duplicate of what isn't there.
+      for (const { headers } of messages) {
+        const id = headers['Nats-Msg-Id'];
+        if (id !== null) stream.dedupe.forget(id);
+      }
+      stream.lastMsgId = lastMsgId;
       stream.settle();
       break;
     }

@@ -60,6 +60,11 @@ export class DedupeWindow {
     while (this.#bytes > this.#maxBytes) this.#forget(this.#entries.keys().next().value!);
   }
 
+  /** Forgets an id whose message was taken back. */
+  forget(id: string): void {
+    this.#forget(id);
+  }
+
   /** Forgets what is older than the window. */
   expire(nowMs: number): void {
     for (const [id, { timestampMs }] of this.#entries) {

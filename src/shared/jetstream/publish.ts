@@ -76,9 +76,13 @@ function reply(stream: Stream, publication: Publication, outcome: PublishOutcome
   }
 }
 
-/** Sends an acknowledgement once what it promises is durable. */
+/**
+ * Sends an acknowledgement once what it promises is durable. A log that stopped makes nothing durable any more: duplicates of
+ * messages it may have lost, and batches with such, are not acknowledged.
+ */
 export function acknowledge(stream: Stream, replySubject: string, text: string): void {
   if (replySubject === '' || stream.config.noAck) return;
+  if (stream.ticket !== NO_TICKET && stream.engine.store.stopped !== null) return;
   stream.engine.effects.send(
     stream.account.name,
     replySubject,

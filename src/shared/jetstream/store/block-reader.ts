@@ -1,5 +1,6 @@
 import { assert } from '../../base/assert.ts';
 import { BlockIndex, type MessageBlock, NO_ROW, Presence, SIZE_TTL } from './block.ts';
+import type { BlockFile } from './block-file.ts';
 import { Checksum } from './checksum.ts';
 import { type BlockCache, Chunk } from './chunk.ts';
 import { type FooterSummary, readIndex, readSummary, summaryRows } from './footer.ts';
@@ -201,16 +202,30 @@ export class BlockReader {
   #chunkToScan(block: MessageBlock, offset: number): Chunk | null {
     const chunk = block.chunkAt(offset);
     if (chunk !== null && (!chunk.foreign || this.#fits(chunk, offset - chunk.start))) return chunk;
-    if (
-      chunk !== null &&
-      plausibleRecord(chunk.buffer.words, offset - chunk.start, block.length - chunk.start) === 0
-    ) {
-      return chunk;
+    // With a whole header that is none, it is damaged; what follows in the chunk need not be. A header that the end of the chunk
+    // cuts says nothing.
+    if (chunk !== null && offset - chunk.start + RECORD_HEADER_BYTES <= chunk.length) {
+      const at = offset - chunk.start;
+      if (plausibleRecord(chunk.buffer.words, at, block.length - chunk.start) === 0) return chunk;
     }
-    if (block.file === null) return null;
-    this.#fetch(block, offset);
-    const fetched = block.chunkAt(offset);
-    return fetched;
+    return block.file === null ? null : this.#window(block, block.file, offset);
+  }
+
+  /** Reads the bytes from an offset on, whatever they are: those of the whole record, if one begins there. */
+  #window(block: MessageBlock, file: BlockFile, offset: number): Chunk | null {
+    let read = file.read(offset, READ_WINDOW_BYTES);
+    if (read === null || read.length <= offset - read.start) return null;
+    const at = offset - read.start;
+    const end = file.extents ? read.length : block.length - read.start;
+    const length = plausibleRecord(read.buffer.words, at, end);
+    if (at + paddedBytes(length) > read.length) {
+      read = file.read(offset, paddedBytes(length));
+      if (read === null) return null;
+    }
+    const chunk = new Chunk(block, read.start, read.buffer, read.length, true);
+    block.addChunk(chunk);
+    this.#cache.addChunk(chunk);
+    return chunk;
   }
 
   #nextExtent(block: MessageBlock, offset: number): number {

@@ -68,17 +68,25 @@ class OpenError extends Error {
 /** Opens the store in the disk's directory, or makes one when that is empty. */
 export function openStore(host: StoreHost, options: StoreOptions): Store | StoreFailure {
   if (!LITTLE_ENDIAN) return { code: 'format', message: 'the store needs a little-endian machine' };
-  const holder = host.disk.lock();
-  if (holder !== null) return { code: 'locked', message: `the store directory is in use by ${holder}` };
+  try {
+    const holder = host.disk.lock();
+    if (holder !== null) return { code: 'locked', message: `the store directory is in use by ${holder}` };
+  } catch (error) {
+    if (error instanceof DiskError) return failureOf(error);
+    throw error;
+  }
   try {
     return new Opening(host, options).run();
   } catch (error) {
     host.disk.unlock();
     if (error instanceof OpenError) return error.failure;
-    if (error instanceof DiskError)
-      return { code: error.code === 'no_space' ? 'no_space' : 'io', message: error.message };
+    if (error instanceof DiskError) return failureOf(error);
     throw error;
   }
+}
+
+function failureOf({ code, message }: DiskError): StoreFailure {
+  return { code: code === 'no_space' ? 'no_space' : 'io', message };
 }
 
 /** Whether `openStore` refused. */

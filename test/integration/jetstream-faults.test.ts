@@ -1,0 +1,200 @@
+/** A disk that fails under a running server: what it refuses, what goes on, and what a restart finds. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { Daemon } from '../support/daemon.ts';
+import { Faults, mountSmall } from '../support/faults.ts';
+
+type Json = Record<string, unknown>;
+
+const faults = Faults.make();
+const CONFIG = 'jetstream { store_dir: store }';
+
+let daemon: Daemon | null = null;
+const connections: NatsConnection[] = [];
+
+async function start(directory?: string): Promise<NatsConnection> {
+  daemon = await Daemon.start({
+    shards: 1,
+    config: CONFIG,
+    environment: faults?.environment ?? {},
+    ...(directory === undefined ? {} : { directory }),
+  });
+  return client();
+}
+
+async function client(): Promise<NatsConnection> {
+  const connection = await connect({ port: daemon!.port, reconnect: false });
+  connections.push(connection);
+  return connection;
+}
+
+async function restart(): Promise<NatsConnection> {
+  await daemon!.stop('SIGKILL', true);
+  return start(daemon!.directory);
+}
+
+async function ask(nc: NatsConnection, endpoint: string, body: Json = {}): Promise<Json> {
+  const reply = await nc.request(`$JS.API.${endpoint}`, JSON.stringify(body), { timeout: 10_000 });
+  return reply.json<Json>();
+}
+
+async function create(nc: NatsConnection, more: Json = {}): Promise<void> {
+  const reply = await ask(nc, 'STREAM.CREATE.S', {
+    name: 'S',
+    subjects: ['s.*'],
+    allow_direct: true,
+    ...more,
+  });
+  expect(reply.error).toBeUndefined();
+}
+
+async function put(nc: NatsConnection, payload: string | Uint8Array, id = ''): Promise<Json> {
+  const lines = headers();
+  if (id !== '') lines.set('Nats-Msg-Id', id);
+  return (await nc.request('s.x', payload, { timeout: 10_000, headers: lines })).json<Json>();
+}
+
+async function get(nc: NatsConnection, seq: number): Promise<string> {
+  const reply = await nc.request('$JS.API.DIRECT.GET.S', JSON.stringify({ seq }), { timeout: 10_000 });
+  return reply.headers?.get('Status') || reply.string();
+}
+
+function errorOf(answer: Json): unknown {
+  return (answer.error as Json | undefined)?.err_code;
+}
+
+afterEach(async () => {
+  faults?.clear();
+  for (const connection of connections.splice(0)) await connection.close();
+  await daemon?.stop('SIGKILL');
+  daemon = null;
+});
+
+afterAll(() => faults?.remove());
+
+describe.skipIf(faults === null)('system calls that fail (needs a C compiler on Linux)', () => {
+  test('fdatasync: nothing more is acknowledged, reads go on, a restart has what was acknowledged', async () => {
+    let nc = await start();
+    await create(nc);
+    for (let i = 1; i <= 20; i++) expect(await put(nc, `kept ${i}`, `id${i}`)).toMatchObject({ seq: i });
+    faults!.set('sync');
+    const answers: Json[] = [];
+    const hear = (answer: Json): void => void answers.push(answer);
+    const unheard = (): void => undefined;
+    void put(nc, 'not kept', 'lost').then(hear, unheard);
+    await daemon!.untilLogged(/JetStream store failed, streams on disk take no more changes/);
+    // The message is in memory, and its id too: a second attempt must not be told that it is there.
+    void put(nc, 'not kept', 'lost').then(hear, unheard);
+    void put(nc, 'nor this').then(hear, unheard);
+    expect(await get(nc, 7)).toBe('kept 7');
+    expect(errorOf(await ask(nc, 'STREAM.PURGE.S'))).toBeDefined();
+    expect(answers).toEqual([]);
+    faults!.clear();
+    nc = await restart();
+    for (let i = 1; i <= 20; i++) expect(await get(nc, i)).toBe(`kept ${i}`);
+    const { seq } = await put(nc, 'after');
+    expect(seq).toBeGreaterThan(20);
+    expect(await get(nc, seq as number)).toBe('after');
+  });
+
+  test('short writes are continued', async () => {
+    faults!.set('short');
+    let nc = await start();
+    await create(nc, { compression: 's2' });
+    const payload = 'x'.repeat(100_000);
+    for (let i = 1; i <= 30; i++) expect(await put(nc, `${i}${payload}`)).toMatchObject({ seq: i });
+    expect(await daemon!.stop('SIGTERM', true)).toMatchObject({ code: 0 });
+    nc = await start(daemon!.directory);
+    for (let i = 1; i <= 30; i++) expect(await get(nc, i)).toBe(`${i}${payload}`);
+    expect(daemon!.log).not.toMatch(/damaged|\[ERR\]/);
+  });
+
+  test('reads: a message that cannot be read is a miss, and back when it can', async () => {
+    let nc = await start();
+    await create(nc);
+    // More than a block: the first one is closed, and not in memory after a restart.
+    const large = 'x'.repeat(900_000);
+    for (let i = 1; i <= 20; i++) expect(await put(nc, `${i}${large}`)).toMatchObject({ seq: i });
+    expect(await daemon!.stop('SIGTERM', true)).toMatchObject({ code: 0 });
+    nc = await start(daemon!.directory);
+    faults!.set('read');
+    expect(await get(nc, 2)).toBe('404');
+    expect(await put(nc, 'new')).toMatchObject({ seq: 21 });
+    faults!.clear();
+    nc = await restart();
+    for (let i = 1; i <= 20; i++) expect(await get(nc, i)).toBe(`${i}${large}`);
+    expect(await get(nc, 21)).toBe('new');
+  });
+
+  test('no room at the start: a clear message and no server', async () => {
+    faults!.set('full');
+    await expect(start()).rejects.toThrow(/no space left/i);
+  });
+});
+
+/** Small enough that a few hundred messages fill it, with room for the log's first segments. */
+const SMALL_DISK_MB = 220;
+const mountPoint = mkdtempSync(join(tmpdir(), 'natsd-small-'));
+const unmount = mountSmall(mountPoint, SMALL_DISK_MB);
+afterAll(() => {
+  unmount?.();
+  rmSync(mountPoint, { recursive: true, force: true });
+});
+
+describe.skipIf(unmount === null)('a disk that is full (needs the right to mount)', () => {
+  test(
+    'appends are refused with 10023, removes work, and make room for appends',
+    { timeout: 120_000 },
+    async () => {
+      mkdirSync(join(mountPoint, 'store'));
+      const config = `jetstream { store_dir: "${mountPoint}/store", max_file: 10G }`;
+      daemon = await Daemon.start({ shards: 1, config });
+      let nc = await client();
+      await create(nc);
+      const payload = Buffer.alloc(512 * 1024, 'x');
+      let stored = 0;
+      let refused: Json | null = null;
+      while (refused === null) {
+        const answer = await put(nc, payload);
+        if (answer.error === undefined) stored++;
+        else refused = answer;
+        expect(stored).toBeLessThan(SMALL_DISK_MB * 2);
+      }
+      expect(errorOf(refused)).toBe(10023);
+      expect(await ask(nc, 'STREAM.MSG.DELETE.S', { seq: 1, no_erase: true })).toMatchObject({
+        success: true,
+      });
+      expect(await get(nc, 2)).toBe(payload.toString());
+      // Killed while it is full: everything acknowledged is there.
+      await daemon.stop('SIGKILL', true);
+      daemon = await Daemon.start({ shards: 1, config, directory: daemon.directory });
+      nc = await client();
+      const { state } = (await ask(nc, 'STREAM.INFO.S')) as { state: Json };
+      expect(state).toMatchObject({ messages: stored - 1, last_seq: stored });
+      expect(await ask(nc, 'STREAM.PURGE.S')).toMatchObject({ success: true, purged: stored - 1 });
+      let answer: Json = { error: {} };
+      while (answer.error !== undefined) answer = await put(nc, payload);
+      expect(answer.seq as number).toBeGreaterThan(stored);
+      expect(await get(nc, answer.seq as number)).toBe(payload.toString());
+    },
+  );
+});
+
+describe('a store directory', () => {
+  test('that vanishes takes no server with it, and nothing is claimed of it', async () => {
+    const nc = await start();
+    await create(nc, { subjects: ['s.*'] });
+    expect(await put(nc, 'first')).toMatchObject({ seq: 1 });
+    rmSync(join(daemon!.directory, 'store'), { recursive: true });
+    expect(await ask(nc, 'STREAM.INFO.S')).toMatchObject({ state: { messages: 1 } });
+    expect(await daemon!.stop('SIGTERM', true)).toMatchObject({ signal: null });
+  });
+
+  test('that cannot be made refuses the start', async () => {
+    const config = 'jetstream { store_dir: "server.conf/store" }';
+    await expect(Daemon.start({ shards: 1, config })).rejects.toThrow(/\[FTL\].*not a directory/);
+  });
+});
