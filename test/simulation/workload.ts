@@ -150,7 +150,8 @@ export function randomPurge(random: Prng, model: EngineModelStream): Json {
   const span = Math.max(1, model.lastSeq - model.firstSeq + 4);
   const body: Json = {};
   if (random.below(2) === 0) body.filter = `${model.config.name}.${1 + random.below(SUBJECTS)}`;
-  if (random.below(3) === 0) body.seq = model.firstSeq + random.below(span);
-  else if (random.below(3) === 0) body.keep = 1 + random.below(4);
+  const bound = random.below(9);
+  if (bound < 3) body.seq = model.firstSeq + random.below(span);
+  else if (bound < 5) body.keep = 1 + random.below(4);
   return body;
 }

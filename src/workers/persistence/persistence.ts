@@ -14,7 +14,7 @@ import { CONSUMER_ENDPOINTS } from '../../shared/jetstream/consumers/consumer-ap
 import type { InboundMessage } from '../../shared/jetstream/effects.ts';
 import { JetStream, type JetStreamOptions } from '../../shared/jetstream/jetstream.ts';
 import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
-import type { Store, StoreFailure } from '../../shared/jetstream/store/contract.ts';
+import type { DamageReport, Store, StoreFailure } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
 import type { Clock } from '../../shared/jetstream/time.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
@@ -402,9 +402,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     if (this.#engine.nextDueMs() <= ms) this.#engine.tick();
     this.#commit();
     const hasMore = this.#store.tick(ms);
-    for (const { file, message } of this.#store.takeReports()) {
-      this.#log('warn', `JetStream store: ${file}: ${message}`);
-    }
+    for (const report of this.#store.takeReports()) this.#log('warn', damageText(report));
     this.#turn();
     const nextMs = Math.max(this.#engine.nextDueMs() - Date.now(), 1);
     this.#tickWithin(Math.ceil(Math.min(nextMs, hasMore ? 1 : IDLE_TICK_MS)));
@@ -498,6 +496,13 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     const listener = group.locals[this.#random.below(group.locals.length)] as EngineListener;
     this.#handToEngine([listener], message);
   }
+}
+
+/** A line for the log: where, what, and which messages it cost. */
+function damageText({ file, account, stream, firstSeq, lastSeq, message }: DamageReport): string {
+  const owner = stream === '' ? '' : `, stream '${account} > ${stream}'`;
+  const sequences = firstSeq === lastSeq ? `sequence ${firstSeq}` : `sequences ${firstSeq} to ${lastSeq}`;
+  return `JetStream store: ${file}${owner}: ${message}${firstSeq === 0 ? '' : `, ${sequences} lost`}`;
 }
 
 /** The group of that name among those that the engine is a member of. */
