@@ -162,7 +162,7 @@ async function expectThere(
         timeout: 10_000,
       });
       // A status instead of the message says what is wrong.
-      return [seq, reply.headers?.get('Description') || reply.string()];
+      return [seq, reply.headers?.description || reply.string()];
     }),
   );
   expect(found, daemon!.log).toEqual(entries);

@@ -407,11 +407,11 @@ export class EngineSimulation {
   /** Takes over what a tick did, after a look at whether it should have. */
   #reconcile(): void {
     const { clock } = this.#js!;
-    for (const [name, model] of this.#models) {
-      const stream = this.#streamOf(name);
-      if (model.copies) reconcileCopies(model, stream.store, this.#models, clock.ms);
-      else reconcileOwn(model, stream.store, clock.ms);
-    }
+    // Origins first: a marker may have been made and copied in one tick.
+    for (const [name, model] of this.#models)
+      if (!model.copies) reconcileOwn(model, this.#streamOf(name).store, clock.ms);
+    for (const [name, model] of this.#models)
+      if (model.copies) reconcileCopies(model, this.#streamOf(name).store, this.#models, clock.ms);
     for (const name of this.#models.keys()) this.#compare(name);
   }
 

@@ -52,8 +52,13 @@ export class Faults {
   }
 }
 
+export interface SmallDisk {
+  resize(megabytes: number): void;
+  unmount(): void;
+}
+
 /** A small file system in memory. @returns null where mounting is not permitted */
-export function mountSmall(directory: string, megabytes: number): (() => void) | null {
+export function mountSmall(directory: string, megabytes: number): SmallDisk | null {
   try {
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'natsd-test', directory], {
       stdio: 'pipe',
@@ -61,5 +66,9 @@ export function mountSmall(directory: string, megabytes: number): (() => void) |
   } catch {
     return null;
   }
-  return () => execFileSync('umount', [directory], { stdio: 'pipe' });
+  return {
+    resize: (size) =>
+      void execFileSync('mount', ['-o', `remount,size=${size}m`, directory], { stdio: 'pipe' }),
+    unmount: () => void execFileSync('umount', [directory], { stdio: 'pipe' }),
+  };
 }

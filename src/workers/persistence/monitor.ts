@@ -34,7 +34,7 @@ export class PersistenceMonitor {
   /** Logs what the store found since the last time. */
   logReports(): readonly DamageReport[] {
     const reports = this.#store.takeReports();
-    for (const { file, message } of reports) this.#warn(`JetStream store: ${file}: ${message}`);
+    for (const report of reports) this.#warn(damageText(report));
     return reports;
   }
 
@@ -56,4 +56,11 @@ export class PersistenceMonitor {
       unsyncedMs: isUnsynced ? Math.max(Date.now() - syncedAtMs, 1) : 0,
     };
   }
+}
+
+/** A line for the log: where, what, and which messages it cost. */
+function damageText({ file, account, stream, firstSeq, lastSeq, message }: DamageReport): string {
+  const owner = stream === '' ? '' : `, stream '${account} > ${stream}'`;
+  const sequences = firstSeq === lastSeq ? `sequence ${firstSeq}` : `sequences ${firstSeq} to ${lastSeq}`;
+  return `JetStream store: ${file}${owner}: ${message}${firstSeq === 0 ? '' : `, ${sequences} lost`}`;
 }

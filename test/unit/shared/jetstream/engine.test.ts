@@ -61,6 +61,32 @@ describe('durability', () => {
   });
 });
 
+describe('a store that fails', () => {
+  test('once the log has stopped not even a duplicate is acknowledged: its original may not be on the disk', () => {
+    js.create('S', { subjects: ['s'] });
+    js.put('s', 'x', 'Nats-Msg-Id: 1\r\n');
+    js.store.stopped = { code: 'io', message: 'sync failed' };
+    expect(js.request('s', 'x', 'Nats-Msg-Id: 1\r\n')).toEqual([]);
+    expect(js.put('s', 'x', 'Nats-Expected-Stream: T\r\n')).toContain('10060');
+  });
+
+  test('ids of a batch that was taken back are free again', () => {
+    js.create('S', { subjects: ['s'], allow_atomic: true });
+    const store = js.store.find(ACCOUNT, 'S')!;
+    const append = store.append.bind(store);
+    let appended = 0;
+    store.append = (draft) => {
+      if (++appended === 2) store.nextFailure = { code: 'no_space', message: 'disk full' };
+      return append(draft);
+    };
+    js.put('s', 'a', 'Nats-Batch-Id: b\r\nNats-Batch-Sequence: 1\r\nNats-Msg-Id: 1\r\n');
+    const last = 'Nats-Batch-Id: b\r\nNats-Batch-Sequence: 2\r\nNats-Batch-Commit: 1\r\n';
+    expect(js.put('s', 'b', last)).toContain('10023');
+    expect(js.state('S')).toMatchObject({ messages: 0 });
+    expect(js.put('s', 'a', 'Nats-Msg-Id: 1\r\n')).not.toContain('duplicate');
+  });
+});
+
 describe('expiry', () => {
   test('max_age removes the oldest when its time has come', () => {
     js.create('S', { subjects: ['s'], max_age: 2e9 });
