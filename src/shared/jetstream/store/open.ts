@@ -11,7 +11,7 @@ import {
   unwrapKey,
   wrapKey,
 } from './cipher.ts';
-import type { Store, StoreFailure } from './contract.ts';
+import type { DamageReport, Store, StoreFailure } from './contract.ts';
 import { type Disk, DiskError } from './disk.ts';
 import { BodyReader, openBody, readEnvelope } from './envelope.ts';
 import { readSummary, summaryPresence, summaryRows } from './footer.ts';
