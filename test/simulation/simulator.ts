@@ -34,7 +34,9 @@ interface Change {
 
 export class Simulation {
   readonly #random: Prng;
-  readonly #options: StoreOptions;
+  #options: StoreOptions;
+  /** The last change of keys is through: a clean stop came after it. */
+  #keySettled = true;
   #disk = new SimulatedDisk();
   #store: Store | null = null;
   #model = new ModelStore();
@@ -81,8 +83,19 @@ export class Simulation {
     this.#open();
   }
 
+  /** Now and then encryption is switched on, or the key or the cipher changed. */
+  #changeKey(): void {
+    if (this.#random.below(8) !== 0) return;
+    const cipher = this.#random.below(2) === 0 ? 'chacha20-poly1305' : 'aes-256-gcm';
+    const { cipher: before, key } = this.#options;
+    if (before === null || !this.#keySettled) this.#options = { ...this.#options, cipher };
+    else this.#options = { ...this.#options, cipher, key: `${key}+`, previousKey: key };
+    if (before !== null) this.#keySettled = false;
+  }
+
   #open(): void {
     if (this.#store !== null) return;
+    this.#changeKey();
     const host = { disk: this.#disk, random: seededBytes(this.#random), compressor: immediateCompressor };
     const store = openStore(host, this.#options);
     if (isFailure(store)) throw new Error(`cannot open: ${store.message}`);
@@ -145,6 +158,7 @@ export class Simulation {
   #close(): void {
     const store = this.#store!;
     if (store.close() !== null) throw new Error('cannot close');
+    this.#keySettled = true;
     this.#synced();
   }
 

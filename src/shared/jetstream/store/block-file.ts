@@ -1,5 +1,5 @@
 import { checksumOf, highWord } from './checksum.ts';
-import { cipherCode, decryptInto, encryptInto, NONCE_BYTES, TAG_BYTES } from './cipher.ts';
+import { cipherCode, decryptInto, encryptInto, NONCE_BYTES, type StreamCipher, TAG_BYTES } from './cipher.ts';
 import { type Disk, DiskError, type DiskFile, type PendingSync } from './disk.ts';
 import {
   decodeExtent,
@@ -8,7 +8,6 @@ import {
   extentBytes,
   extentRawBytes,
   isExtentHeader,
-  type StreamCipher,
 } from './extent.ts';
 import { WordBuffer } from './record.ts';
 
@@ -95,6 +94,11 @@ export class BlockFile {
     this.extents = extents;
     this.#cipher = cipher;
     this.fresh = !existing;
+  }
+
+  /** Whether it is stored in clear. */
+  get plain(): boolean {
+    return this.#cipher === null;
   }
 
   /** Whether anything was ever written. */

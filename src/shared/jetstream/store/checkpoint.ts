@@ -48,6 +48,8 @@ export interface DroppedStream {
 
 const MANIFEST_NAMES = ['manifest.a', 'manifest.b'] as const;
 
+const NO_PROOF = new Uint8Array(0);
+
 export class Checkpointer {
   readonly #parts: StoreParts;
   readonly #streams: () => Iterable<StoredStream>;
@@ -284,6 +286,7 @@ export class Checkpointer {
       for (const dropped of this.#dropped) position = Math.min(position, dropped.neededFrom);
       if (position <= this.#root.checkpoint) return;
       this.#root.checkpoint = position;
+      if (position >= this.#root.keyChangedAt) this.#root.previousProof = NO_PROOF;
       this.#root.generation++;
       writeRoot(disk, this.#root);
       log.recycle(position);

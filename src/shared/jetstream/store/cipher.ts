@@ -112,3 +112,22 @@ export function unwrapKey(cipher: CipherName, master: Uint8Array, wrapped: Uint8
   const nonce = wrapped.slice(0, NONCE_BYTES);
   return decryptInto(cipher, master, nonce, wrapped, NONCE_BYTES, wrapped.length, key, 0) ? key : null;
 }
+
+/** How the bytes of one stream's files are protected. */
+export interface StreamCipher {
+  readonly cipher: CipherName;
+  readonly key: Uint8Array;
+  /** Fresh random bytes. */
+  readonly random: (bytes: number) => Uint8Array;
+}
+
+/** A fresh key for a stream's files, open and wrapped; none without a cipher. */
+export function newStreamKey(
+  cipher: CipherName | null,
+  master: Uint8Array | undefined,
+  random: (bytes: number) => Uint8Array,
+): { cipher: StreamCipher | null; wrapped: Uint8Array } {
+  if (cipher === null || master === undefined) return { cipher: null, wrapped: new Uint8Array(0) };
+  const key = random(KEY_BYTES);
+  return { cipher: { cipher, key, random }, wrapped: wrapKey(cipher, master, random(NONCE_BYTES), key) };
+}

@@ -168,6 +168,11 @@ export class BodyReader {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
+  /** Whether everything was read. */
+  get ended(): boolean {
+    return this.#at >= this.#bytes.length;
+  }
+
   number(): number {
     const value = this.#view.getFloat64(this.#at, true);
     this.#at += 8;

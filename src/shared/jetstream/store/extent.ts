@@ -1,6 +1,6 @@
 import { inflateRawSync } from 'node:zlib';
 import { Checksum, checksumOf } from './checksum.ts';
-import { type CipherName, decryptInto, encryptInto, NONCE_BYTES, TAG_BYTES } from './cipher.ts';
+import { decryptInto, encryptInto, NONCE_BYTES, type StreamCipher, TAG_BYTES } from './cipher.ts';
 import { WordBuffer } from './record.ts';
 
 /**
@@ -16,14 +16,6 @@ const COMPRESSED = 1;
 const ENCRYPTED = 2;
 const EXTENT_SALT = 0x45585431;
 const HEADER_WORDS = EXTENT_HEADER_BYTES / 4;
-
-/** How the bytes of one stream's files are protected. */
-export interface StreamCipher {
-  readonly cipher: CipherName;
-  readonly key: Uint8Array;
-  /** Fresh random bytes. */
-  readonly random: (bytes: number) => Uint8Array;
-}
 
 const checksum = new Checksum();
 

@@ -1,9 +1,8 @@
 import { MessageBlock } from './block.ts';
 import { BlockFile } from './block-file.ts';
-import { cipherCode, cipherOfCode } from './cipher.ts';
+import { cipherCode, cipherOfCode, type StreamCipher } from './cipher.ts';
 import type { Disk } from './disk.ts';
 import { type BodyReader, BodyWriter } from './envelope.ts';
-import type { StreamCipher } from './extent.ts';
 
 /**
  * The manifest of a stream: everything about it as of one log position, but the messages and what can be read from them. A
@@ -48,6 +47,7 @@ const FLAG_FOOTER = 4;
 const FLAG_ERASING = 8;
 const FLAG_DAMAGED = 16;
 const FLAG_SQUEEZED = 32;
+const FLAG_PLAIN = 64;
 
 export function encodeManifest(manifest: Manifest, blocks: readonly MessageBlock[]): Uint8Array {
   const writer = new BodyWriter();
@@ -102,7 +102,8 @@ function encodeBlock(writer: BodyWriter, block: MessageBlock): void {
       (footer === null ? 0 : FLAG_FOOTER) |
       (block.erasing ? FLAG_ERASING : 0) |
       (block.damaged ? FLAG_DAMAGED : 0) |
-      (block.squeezed ? FLAG_SQUEEZED : 0),
+      (block.squeezed ? FLAG_SQUEEZED : 0) |
+      (file.plain ? FLAG_PLAIN : 0),
   );
   writer.number(file.end);
   if (footer !== null) {
@@ -178,7 +179,8 @@ export function decodeBlocks(
     block.squeezed = (flags & FLAG_SQUEEZED) !== 0;
     const extents = (flags & FLAG_EXTENTS) !== 0;
     const path = blockPath(directory, block.number);
-    const file = new BlockFile(disk, path, uid, block.number, block.firstSeq, extents, cipher, true);
+    const own = (flags & FLAG_PLAIN) === 0 ? cipher : null;
+    const file = new BlockFile(disk, path, uid, block.number, block.firstSeq, extents, own, true);
     file.end = reader.number();
     file.written = block.length;
     if ((flags & FLAG_FOOTER) !== 0) {

@@ -2,11 +2,18 @@ import type { MessageBlock } from './block.ts';
 import { type DroppedStream, manifestKey, removeStreamFiles } from './checkpoint.ts';
 import { LITTLE_ENDIAN } from './checksum.ts';
 import { BlockCache } from './chunk.ts';
-import { type CipherName, masterKey, NONCE_BYTES, unwrapKey, wrapKey } from './cipher.ts';
+import {
+  type CipherName,
+  masterKey,
+  NONCE_BYTES,
+  newStreamKey,
+  type StreamCipher,
+  unwrapKey,
+  wrapKey,
+} from './cipher.ts';
 import type { DamageReport, Store, StoreFailure } from './contract.ts';
 import { type Disk, DiskError } from './disk.ts';
 import { BodyReader, openBody, readEnvelope } from './envelope.ts';
-import type { StreamCipher } from './extent.ts';
 import { readSummary, summaryPresence, summaryRows } from './footer.ts';
 import {
   CACHE_BYTES,
@@ -135,6 +142,7 @@ class Opening {
     for (const { file } of found.segments) file.sync();
     disk.syncDirectory('log');
     for (const file of found.unreadable) this.#report(file, 0, 'unreadable log segment, left alone');
+    this.#changeKey(root, Math.max(end, root.checkpoint));
     const log = this.#openLog(found, end, root);
     parts.log = log;
     // A manifest under the key before would be lost with that key.
@@ -220,20 +228,39 @@ class Opening {
     }
     if (root === null) return this.#newRoot(states.every((state) => state === 'missing'));
     root.weakCopy = weakCopy(states);
-    if (this.#options.cipher !== null && root.keyProof.length > 0) {
-      const fits = this.#masters.some((master) => sameBytes(keyProof(master), root.keyProof));
-      if (!fits) throw new OpenError('key', 'the encryption key does not fit the store');
-    }
-    if (this.#options.cipher === null && root.keyProof.length > 0) {
-      throw new OpenError('key', 'the store is encrypted and no key is configured');
-    }
+    this.#checkKey(root);
     // Segments before its checkpoint are used again, so it has to be on the disk: its writer may have been killed.
     for (const [copy, path] of ROOT_PATHS.entries()) if (states[copy] !== 'missing') this.#sync(path);
     disk.syncDirectory('');
     root.generation++;
     root.cipher = this.#options.cipher;
-    root.keyProof = this.#masters[0] === undefined ? new Uint8Array(0) : keyProof(this.#masters[0]);
     return root;
+  }
+
+  #checkKey(root: Root): void {
+    if (root.keyProof.length === 0) return;
+    if (this.#options.cipher === null)
+      throw new OpenError('key', 'the store is encrypted and no key is configured');
+    const fits = (proof: Uint8Array) => this.#masters.some((master) => sameBytes(keyProof(master), proof));
+    if (!fits(root.keyProof)) throw new OpenError('key', 'the encryption key does not fit the store');
+    if (root.previousProof.length > 0 && !fits(root.previousProof))
+      throw new OpenError(
+        'key',
+        'the change of the encryption key was cut short, both keys are needed once more',
+      );
+  }
+
+  /**
+   * The root has to know of a new key before anything is written under it: a start with the old key alone would take the
+   * log of the new one for damaged.
+   */
+  #changeKey(root: Root, position: number): void {
+    const proof = this.#masters[0] === undefined ? root.keyProof : keyProof(this.#masters[0]);
+    if (sameBytes(proof, root.keyProof)) return;
+    root.previousProof = root.keyProof;
+    root.keyProof = proof;
+    root.keyChangedAt = position;
+    writeRoot(this.#host.disk, root);
   }
 
   #newRoot(missing: boolean): Root {
@@ -254,6 +281,8 @@ class Opening {
       checkpoint: 0,
       cipher: this.#options.cipher,
       keyProof: this.#masters[0] === undefined ? new Uint8Array(0) : keyProof(this.#masters[0]),
+      previousProof: new Uint8Array(0),
+      keyChangedAt: 0,
     };
     writeRoot(disk, root);
     disk.makeDirectory('log');
@@ -309,7 +338,8 @@ class Opening {
       this.#host.disk.syncDirectory(directory);
     }
     if (weakCopy(states) < 0) this.#removeStrays(directory, stream);
-    if (!current) this.#rewrapped.push(stream);
+    const converting = stream.messageSet.blocks.some(({ file }) => stream.cipher !== null && file!.plain);
+    if (!current || converting) this.#rewrapped.push(stream);
     stream.weakCopy = weakCopy(states);
     // Until both copies are whole and the same, the log must serve the older one too.
     if (stream.weakCopy >= 0) stream.dirtyFrom = root.checkpoint;
@@ -351,8 +381,16 @@ class Opening {
     set.lastSeq = manifest.lastSeq;
     set.lastMs = manifest.lastMs;
     set.lastNanos = manifest.lastNanos;
-    const blocks = decodeBlocks(reader, this.#host.disk, directory, uid, cipher);
+    const blocks = decodeBlocks(
+      reader,
+      this.#host.disk,
+      directory,
+      uid,
+      manifest.cipher === null ? null : cipher,
+    );
     for (const block of blocks) loadBlock(stream, block);
+    // A block in clear takes no more messages; it is written anew, encrypted (rewrite.ts).
+    if (cipher !== null) for (const block of set.blocks) if (block.file!.plain) set.close(block);
     this.#streams.set(uid, stream);
     this.#positions.set(uid, manifest.position);
     return stream;
@@ -374,13 +412,14 @@ class Opening {
     }
   }
 
+  /** @param cipher null: the stream was made without encryption; it gets a key when one is configured now */
   #streamKey(
     cipher: CipherName | null,
     wrappedKey: Uint8Array,
     directory: string,
   ): { cipher: StreamCipher | null; wrapped: Uint8Array } {
-    if (cipher === null) return { cipher: null, wrapped: wrappedKey };
     const { random } = this.#host;
+    if (cipher === null) return newStreamKey(this.#options.cipher, this.#masters[0], random);
     for (const master of this.#masters) {
       const key = unwrapKey(cipher, master, wrappedKey);
       if (key === null) continue;
@@ -406,7 +445,7 @@ class Opening {
 
   /** The record doesn't say which cipher wrapped the key; only one fits. */
   #createdKey(wrappedKey: Uint8Array, uid: number): { cipher: StreamCipher | null; wrapped: Uint8Array } {
-    if (wrappedKey.length === 0) return { cipher: null, wrapped: wrappedKey };
+    if (wrappedKey.length === 0) return this.#streamKey(null, wrappedKey, '');
     for (const cipher of ['chacha20-poly1305', 'aes-256-gcm'] as const) {
       for (const master of this.#masters) {
         if (unwrapKey(cipher, master, wrappedKey) !== null)

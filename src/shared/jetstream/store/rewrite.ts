@@ -9,7 +9,7 @@ import type { StoredStream } from './stream.ts';
 
 /**
  * Writing a closed block anew, without what was removed from it: to get space back, to compress, to make erased messages
- * unreadable, to put a damaged file aside. Goes in portions of one extent; reads and removes go on meanwhile, for the old block
+ * unreadable, to encrypt what was stored in clear, to put a damaged file aside. Goes in portions of one extent; reads and removes go on meanwhile, for the old block
  * serves until the new one takes its place. The old file goes when no manifest names it any more.
  */
 
@@ -23,7 +23,7 @@ export function wantsRewrite(stream: StoredStream, block: MessageBlock): boolean
   if (file === null)
     return block.closed && block.length > COMPACT_MIN_BYTES && block.liveBytes < block.length / 2;
   if (!block.closed || file.footer === null) return false;
-  if (block.erasing || block.damaged) return true;
+  if (block.erasing || block.damaged || (file.plain && stream.cipher !== null)) return true;
   if (block.length > COMPACT_MIN_BYTES && block.liveBytes < block.length / 2) return true;
   return stream.compression && !block.squeezed;
 }

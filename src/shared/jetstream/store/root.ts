@@ -12,7 +12,8 @@ import {
 
 /**
  * The root of a store: what has to be known before anything else is read, in two copies. Body: segment bytes, next stream uid,
- * checkpoint position, cipher, proof of the key.
+ * checkpoint position, cipher, proof of the key; then, while keys are being changed, where the log under the new key begins and the
+ * proof of the key before.
  */
 
 export const ROOT_MAGIC = 0x544f524e;
@@ -29,8 +30,11 @@ export interface Root {
   cipher: CipherName | null;
   /** Copy to be written first, for it is damaged or old; -1: both are alike. */
   weakCopy: number;
-  /** Fits only the key that the store's keys are wrapped with. */
+  /** Fits only the key that the store's keys are wrapped with; empty: nothing is encrypted. */
   keyProof: Uint8Array;
+  /** Fits only the key before, which the log below `keyChangedAt` and some manifests still need; empty: none does. */
+  previousProof: Uint8Array;
+  keyChangedAt: number;
 }
 
 /** What proves a master key. */
@@ -46,6 +50,10 @@ export function writeRoot(disk: Disk, root: Root): void {
   writer.number(root.checkpoint);
   writer.number(cipherCode(root.cipher));
   writer.bytes(root.keyProof);
+  if (root.previousProof.length > 0) {
+    writer.number(root.keyChangedAt);
+    writer.bytes(root.previousProof);
+  }
   const bytes = encodeEnvelope(ROOT_MAGIC, root.generation, writer.finish(), null);
   const paths = root.weakCopy === 1 ? [ROOT_PATHS[1], ROOT_PATHS[0]] : ROOT_PATHS;
   for (const path of paths) {
@@ -78,6 +86,8 @@ export function readRoot(disk: Disk): RootState {
     checkpoint: reader.number(),
     cipher: cipherOfCode(reader.number()) ?? null,
     keyProof: reader.bytes(),
+    keyChangedAt: reader.ended ? 0 : reader.number(),
+    previousProof: reader.ended ? new Uint8Array(0) : reader.bytes(),
     weakCopy: -1,
   };
   return { root, states };

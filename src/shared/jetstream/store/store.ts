@@ -1,9 +1,8 @@
 import { assert } from '../../base/assert.ts';
 import { Checkpointer, type DroppedStream } from './checkpoint.ts';
-import { KEY_BYTES, NONCE_BYTES, wrapKey } from './cipher.ts';
+import { newStreamKey } from './cipher.ts';
 import type { DamageReport, Store, StoreFailure, StreamSpec, StreamStore } from './contract.ts';
 import { BodyReader, BodyWriter } from './envelope.ts';
-import type { StreamCipher } from './extent.ts';
 import { flushStream, wantsFlush } from './flush.ts';
 import { CHECKPOINT_INTERVAL_MS } from './limits.ts';
 import {
@@ -91,15 +90,15 @@ export class JetStreamStore implements Store {
       return this.#refuse({ code: 'exists', message: `stream ${spec.account}/${spec.name} exists` });
     }
     const uid = this.#root.nextUid;
-    const protection = spec.storage === 'file' ? this.#newCipher() : null;
-    const wrapped = protection?.wrapped ?? NO_BYTES;
+    const { cipher: name, master, random } = this.#parts;
+    const { cipher, wrapped } = newStreamKey(spec.storage === 'file' ? name : null, master, random);
     const value = encodeSpec(spec, wrapped);
     if (spec.storage === 'file') {
       const failure = this.#parts.log.reserve(2 * paddedBytes(recordLength(0, 0, value.length)), true);
       if (failure !== null) return this.#refuse(failure);
     }
     this.#root.nextUid++;
-    const stream = new StoredStream(this.#parts, spec, uid, protection?.cipher ?? null, wrapped);
+    const stream = new StoredStream(this.#parts, spec, uid, cipher, wrapped);
     stream.stageCreate(value);
     this.#byUid.set(uid, stream);
     this.#byName.set(nameKey(spec.account, spec.name), stream);
@@ -232,13 +231,6 @@ export class JetStreamStore implements Store {
   #refuse(failure: StoreFailure): null {
     this.failure = failure;
     return null;
-  }
-
-  #newCipher(): { cipher: StreamCipher; wrapped: Uint8Array } | null {
-    const { cipher, master, random } = this.#parts;
-    if (cipher === null) return null;
-    const key = random(KEY_BYTES);
-    return { cipher: { cipher, key, random }, wrapped: wrapKey(cipher, master, random(NONCE_BYTES), key) };
   }
 
   /** Write-behind: only of what was written to the log, or a block could be ahead of it after a crash. */

@@ -1,6 +1,7 @@
 import type { MessageBlock } from './block.ts';
 import { BlockFile } from './block-file.ts';
 import { accountingBytes } from './block-reader.ts';
+import type { StreamCipher } from './cipher.ts';
 import { ConsumerRecords } from './consumer-records.ts';
 import type {
   ConsumerLog,
@@ -15,7 +16,6 @@ import type {
   SubjectState,
   SubjectsPage,
 } from './contract.ts';
-import type { StreamCipher } from './extent.ts';
 import { CompiledFilter } from './filter.ts';
 import {
   BLOCK_MAX_BYTES,

@@ -223,17 +223,72 @@ describe('encryption', () => {
     expect(codeOf(tryOpen(disk, KEYED))).toBe('key');
   });
 
-  test('a plain store becomes an encrypted one for what is new', () => {
+  test('after a crash in the middle of a change of keys both are needed once more', () => {
+    const disk = filled();
+    const changed: StoreOptions = { ...KEYED, key: 'second', previousKey: 'first' };
+    const store = open(disk, changed);
+    put(store.find('A', 'secretname')!, 'under the second key');
+    store.commit(true);
+    const crashed = disk.copy();
+    for (const key of ['first', 'second', 'third']) {
+      const before = crashed.files().map((path) => [path, textOf(crashed.content(path))]);
+      const refused = tryOpen(crashed, { ...KEYED, key });
+      expect(codeOf(refused)).toBe('key');
+      expect(crashed.files().map((path) => [path, textOf(crashed.content(path))])).toEqual(before);
+    }
+    const again = open(crashed, changed);
+    expect([again.find('A', 'secretname')!.messages, again.takeReports()]).toEqual([52, []]);
+    again.close();
+    expect(codeOf(tryOpen(crashed, { ...KEYED, key: 'second' }))).toBe('opened');
+  });
+
+  test('a crash right after encryption was switched on leaves a store that needs the key', () => {
     const disk = new SimulatedDisk();
     const store = open(disk);
     put(create(store), 'old');
     store.close();
     const keyed = open(disk, KEYED);
-    put(create(keyed, { name: 'T' }), 'new');
+    put(keyed.find('A', 'S')!, 'new');
+    keyed.commit(true);
+    const crashed = disk.copy();
+    expect(codeOf(tryOpen(crashed, { ...KEYED, cipher: null }))).toBe('key');
+    expect(open(crashed, KEYED).find('A', 'S')!.messages).toBe(2);
+  });
+
+  test.each([
+    ['that was stopped', true, false],
+    ['that crashed', false, false],
+    ['with compression', true, true],
+  ])('a plain store %s becomes an encrypted one, its old messages included', (_name, stopped, compression) => {
+    const disk = new SimulatedDisk();
+    const store = open(disk);
+    const s = create(store, { compression });
+    for (let i = 0; i < 100; i++) put(s, `secretpayload ${i} `.repeat(50));
+    if (stopped) store.close();
+    else {
+      store.commit(true);
+      checkpoint(store);
+      put(s, 'secret that only the log has');
+      store.commit(true);
+    }
+    const messages = s.messages;
+    const after = disk.copy();
+    let keyed = open(after, KEYED);
+    const found = keyed.find('A', 'S')!;
+    expect(found.messages).toBe(messages);
+    put(found, 'secret and new');
+    settle(keyed, 1);
     keyed.close();
-    const again = open(disk, KEYED);
-    expect(again.streams().map((stream) => stream.messages)).toEqual([1, 1]);
-    expect(textOf(disk.content('streams/00000002/00000001.blk'))).not.toContain('new');
+    keyed = open(after, KEYED);
+    settle(keyed, 1);
+    keyed.close();
+    const blocks = after.files().filter((path) => path.endsWith('.blk'));
+    expect(blocks.length).toBeGreaterThan(1);
+    for (const path of blocks) expect(textOf(after.content(path))).not.toContain('secret');
+    const again = open(after, KEYED);
+    const last = again.find('A', 'S')!;
+    expect([last.messages, last.lastSeq, again.takeReports()]).toEqual([messages + 1, messages + 1, []]);
+    for (let i = 1; i <= messages + 1; i++) expect(last.load(i, message)).toBe(true);
   });
 });
 
