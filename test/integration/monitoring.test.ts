@@ -113,6 +113,34 @@ describe.each(shardCounts())('monitoring, %i shard(s)', (shards) => {
   });
 
   describe('/connz', () => {
+    test('messages and subscriptions count as activity, PING and PONG do not', async () => {
+      await start();
+      const quiet = await client({ name: 'quiet' });
+      const other = await client({ name: 'other' });
+      const lastActivity = async (): Promise<string> => {
+        const { list } = await connz(`?cid=${await cidOf(quiet)}`);
+        return list[0]?.last_activity as string;
+      };
+      // The clock of the server has to move on for a wrong answer to show.
+      const pass = async (operations: string): Promise<void> => {
+        for (const fromMs = Date.now(); Date.now() - fromMs < 5; ) await quiet.sync(operations);
+      };
+      const atConnect = await lastActivity();
+      await pass('PONG\r\n');
+      expect(await lastActivity()).toBe(atConnect);
+      const seen = [atConnect];
+      for (const operations of ['SUB a 1\r\n', 'UNSUB 9\r\n', 'PUB b 1\r\nx\r\n']) {
+        await pass(operations);
+        seen.push(await lastActivity());
+      }
+      await pass('');
+      await other.sync('PUB a 1\r\nx\r\n');
+      await quiet.sync();
+      seen.push(await lastActivity());
+      expect(seen).toEqual([...new Set(seen)].sort());
+      expect(seen).toHaveLength(5);
+    });
+
     test('each connection with what it did', async () => {
       await start();
       const publisher = await client({ name: 'pub', lang: 'test', version: '1.2.3' });

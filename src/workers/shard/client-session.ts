@@ -125,6 +125,7 @@ export class ClientSession implements ParserSink<ClientConnection> {
     const { argCount, argStart, argEnd, frame } = parser;
     const { bytes } = frame;
     this.#trace(connection, 'SUB', parser);
+    connection.noteInput(this.#shard.nowMs);
     if (argCount < 2 || argCount > 3) return this.#badSubscribe(connection, parser, 'processSub Parse Error');
     const subject = latin1(bytes, argStart[0]!, argEnd[0]!);
     const queue = argCount === 3 ? latin1(bytes, argStart[1]!, argEnd[1]!) : null;
@@ -157,6 +158,7 @@ export class ClientSession implements ParserSink<ClientConnection> {
   unsubscribe(connection: ClientConnection, parser: ClientParser<ClientConnection>): number {
     const { argCount, argStart, argEnd, frame } = parser;
     this.#trace(connection, 'UNSUB', parser);
+    connection.noteInput(this.#shard.nowMs);
     if (argCount < 1 || argCount > 2)
       return this.#badSubscribe(connection, parser, 'processUnsub Parse Error');
     const sid = latin1(frame.bytes, argStart[0]!, argEnd[0]!);

@@ -81,8 +81,10 @@ export class ClientConnection implements Subscriber, ParserClient {
   pingSentAtMs = 0;
   rttMs = 0;
   rttAtMs = 0;
+  /** CONNECT, a message in either direction, SUB or UNSUB; PING and PONG are none. monitoring-system §3.2 */
   lastActivityMs: number;
-  lastPingFromClientMs = 0;
+  /** A message, SUB, UNSUB or PING from the client: no PING need be sent to it. */
+  lastInputMs = 0;
   // Input
   held: HeldBytes | null = null;
   filling: PayloadBuffer | null = null;
@@ -133,6 +135,12 @@ export class ClientConnection implements Subscriber, ParserClient {
     this.maxPayloadBytes = shard.options.maxPayloadBytes;
     this.maxControlLineBytes = shard.options.maxControlLineBytes;
     this.gated = shard.authRequired;
+  }
+
+  /** The client sent a message, SUB or UNSUB. */
+  noteInput(nowMs: number): void {
+    this.lastActivityMs = nowMs;
+    this.lastInputMs = nowMs;
   }
 
   get deliveryFilter(): string {

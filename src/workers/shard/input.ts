@@ -147,9 +147,10 @@ export class Input {
     const rest = parser.parse(connection, bytes, view, start, end);
     shard.parsingConnection = null;
     const { outcome, neededBytes } = parser;
-    connection.lastActivityMs = shard.nowMs;
-    if (connection.inMsgs !== inMsgs)
+    if (connection.inMsgs !== inMsgs) {
+      connection.noteInput(shard.nowMs);
       shard.countInput(connection, connection.inMsgs - inMsgs, connection.inBytes - inBytes);
+    }
     if (outcome === PARSE_CLOSED || connection.closed) return;
     if (outcome === PARSE_MORE) {
       if (rest < end) this.#keepUnfinished(connection, bytes, rest, end, neededBytes);

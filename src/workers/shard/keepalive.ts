@@ -43,7 +43,7 @@ export class Keepalive {
   }
 
   ping(connection: ClientConnection): number {
-    connection.lastPingFromClientMs = this.#shard.nowMs;
+    connection.lastInputMs = this.#shard.nowMs;
     if (this.#shard.options.log.trace) this.#traceBoth(connection, '[PING]', '[PONG]');
     connection.outbox.appendLatin1('PONG\r\n');
     if (connection.connectReceived && !connection.firstPongSent) {
@@ -81,9 +81,8 @@ export class Keepalive {
     if (connection.closed) return;
     const { pingIntervalMs, pingMax } = this.#shard.options;
     const nowMs = Date.now();
-    const activeMs = Math.max(connection.lastActivityMs, connection.lastPingFromClientMs);
     const rttKnown = connection.rttAtMs > 0 && nowMs - connection.rttAtMs < RTT_VALID_MS;
-    if (nowMs - activeMs < pingIntervalMs && rttKnown) {
+    if (nowMs - connection.lastInputMs < pingIntervalMs && rttKnown) {
       connection.pingsOut = 0;
     } else if (connection.pingsOut + 1 > pingMax) {
       this.#shard.log('debug', `${connection.label} - Stale Client Connection - Closing`);
