@@ -96,8 +96,12 @@ class Service {
   #logJetStream(): void {
     const { jetStream } = this.#options;
     if (jetStream === null) return;
-    const { storeDir, syncIntervalMs, domain, isTemporary } = jetStream;
+    const { storeDir, syncIntervalMs, domain, encryption, isTemporary } = jetStream;
     this.#logger.notice(`  JetStream store: ${storeDir}`);
+    if (encryption !== null) {
+      const name = encryption.cipher === 'aes-256-gcm' ? 'AES-GCM' : 'ChaCha20-Poly1305';
+      this.#logger.notice(`  JetStream encryption: ${name}`);
+    }
     if (domain !== '') this.#logger.notice(`  JetStream domain: ${domain}`);
     if (isTemporary) {
       this.#logger.warn('Temporary storage directory used, data could be lost on system reboot');

@@ -1,4 +1,4 @@
-import type { BatchOptions } from '../../shared/base/options.ts';
+import type { BatchOptions, JetStreamEncryption } from '../../shared/base/options.ts';
 import { type ConfEntry, goTypeName } from './conf-value.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
@@ -17,6 +17,10 @@ export interface JetStreamDraft {
   domain: string;
   strict: boolean;
   syncIntervalMs: number | 'always';
+  /** Empty: no encryption. */
+  key: string;
+  previousKey: string;
+  cipher: JetStreamEncryption['cipher'];
   maxDuplicateWindowMs: number;
   maxAckPending: number;
   maxRequestBatch: number;
@@ -36,6 +40,9 @@ export function emptyJetStreamDraft(): JetStreamDraft {
     domain: '',
     strict: true,
     syncIntervalMs: 'always',
+    key: '',
+    previousKey: '',
+    cipher: 'chacha20-poly1305',
     maxDuplicateWindowMs: 0,
     maxAckPending: 0,
     maxRequestBatch: 0,
@@ -58,6 +65,7 @@ function batchRow(
   return row({
     name,
     type: 'integer',
+    reload: 'yes',
     doc,
     read: (_reader, entry, batch) => {
       const count = integer(entry.value);
@@ -80,6 +88,7 @@ const BATCH_ROWS: OptionRow<BatchOptions>[] = [
   row({
     name: 'timeout',
     type: 'duration',
+    reload: 'yes',
     doc: 'Life of an open batch.',
     read: (reader, entry, batch) => {
       const timeoutMs = duration(reader, entry);
@@ -92,6 +101,7 @@ const LIMIT_ROWS: OptionRow<JetStreamDraft>[] = [
   row({
     name: 'max_ack_pending',
     type: 'integer',
+    reload: 'yes',
     doc: 'Unacknowledged messages of a consumer.',
     read: (_reader, entry, draft) => {
       draft.maxAckPending = integer(entry.value);
@@ -101,6 +111,7 @@ const LIMIT_ROWS: OptionRow<JetStreamDraft>[] = [
   row({
     name: 'max_request_batch',
     type: 'integer',
+    reload: 'yes',
     doc: 'Messages of one pull request.',
     read: (_reader, entry, draft) => {
       draft.maxRequestBatch = integer(entry.value);
@@ -109,6 +120,7 @@ const LIMIT_ROWS: OptionRow<JetStreamDraft>[] = [
   row({
     name: 'duplicate_window',
     type: 'duration',
+    reload: 'yes',
     doc: 'Longest window of message ids.',
     read: (_reader, entry, draft) => {
       draft.maxDuplicateWindowMs = durationText(entry.value, entry.key);
@@ -126,11 +138,17 @@ const LIMIT_ROWS: OptionRow<JetStreamDraft>[] = [
   }),
 ];
 
-const CIPHERS = ['chacha', 'chachapoly', 'aes'];
+const CIPHERS = new Map<string, JetStreamEncryption['cipher']>([
+  ['chacha', 'chacha20-poly1305'],
+  ['chachapoly', 'chacha20-poly1305'],
+  ['aes', 'aes-256-gcm'],
+]);
 
-function checkCipher(_reader: Reader, entry: ConfEntry): void {
-  const cipher = text(entry.value);
-  if (!CIPHERS.includes(cipher.toLowerCase())) throw new OptionError(`Unknown cipher type: ${quote(cipher)}`);
+function cipherOf(entry: ConfEntry): JetStreamEncryption['cipher'] {
+  const name = text(entry.value);
+  const cipher = CIPHERS.get(name.toLowerCase());
+  if (cipher === undefined) throw new OptionError(`Unknown cipher type: ${quote(name)}`);
+  return cipher;
 }
 
 const TPM_ROWS: OptionRow<unknown>[] = [
@@ -138,7 +156,7 @@ const TPM_ROWS: OptionRow<unknown>[] = [
   checked('encryption_password', 'string', 'Password of the sealed keys.'),
   checked('srk_password', 'string', 'Password of the storage root key.'),
   checked('pcr', 'integer', 'Platform configuration register.'),
-  checkedBy('cipher', 'string', 'Cipher of stored messages.', checkCipher),
+  checkedBy('cipher', 'string', 'Cipher of stored messages.', (_reader, entry) => void cipherOf(entry)),
 ];
 
 /** Rows of the `jetstream` block. */
@@ -148,7 +166,6 @@ export const JETSTREAM_ROWS: OptionRow<JetStreamDraft>[] = [
     aliases: ['enable'],
     type: 'boolean',
     default: 'true',
-    reload: 'yes',
     doc: 'Switch JetStream off in spite of the block.',
     read: (_reader, entry, draft) => {
       draft.enabled = boolean(entry.value);
@@ -215,10 +232,32 @@ export const JETSTREAM_ROWS: OptionRow<JetStreamDraft>[] = [
       draft.syncIntervalMs = always ? 'always' : duration(reader, entry);
     },
   }),
-  checked(['key', 'ek', 'encryption_key'], 'string', 'Key that stored messages are encrypted with.'),
-  checked(['prev_key', 'prev_ek', 'prev_encryption_key'], 'string', 'The key before.'),
-  checkedBy('cipher', '`chacha`, `chachapoly` or `aes`', 'Cipher of stored messages.', checkCipher, {
+  row({
+    name: 'key',
+    aliases: ['ek', 'encryption_key'],
+    type: 'string',
+    doc: 'Key that everything stored is encrypted with. A store in clear is encrypted then; an encrypted one needs its key from then on.',
+    read: (_reader, entry, draft) => {
+      draft.key = text(entry.value);
+    },
+  }),
+  row({
+    name: 'prev_key',
+    aliases: ['prev_ek', 'prev_encryption_key'],
+    type: 'string',
+    doc: 'The key before, for the start that changes to another one.',
+    read: (_reader, entry, draft) => {
+      draft.previousKey = text(entry.value);
+    },
+  }),
+  row({
+    name: 'cipher',
+    type: '`chacha`, `chachapoly` or `aes`',
     default: 'chacha',
+    doc: 'Cipher of stored messages; streams that are there keep theirs.',
+    read: (_reader, entry, draft) => {
+      draft.cipher = cipherOf(entry);
+    },
   }),
   checked('unique_tag', 'string', 'Prefix of tags that replicas may not share.'),
   checked('extension_hint', 'string', '`will_extend` or `no_extend`: whether a leaf node extends a cluster.'),
@@ -275,7 +314,7 @@ export const JETSTREAM_ROWS: OptionRow<JetStreamDraft>[] = [
   checkedBy(
     'tpm',
     'map',
-    'Keys sealed by a trusted platform module.',
+    'Keys sealed by a trusted platform module; nats-server has it on Windows only.',
     (reader, entry) => {
       const block = map(
         entry.value,

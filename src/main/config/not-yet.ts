@@ -19,15 +19,18 @@ const NO_NKEYS = 'nkey authentication does not exist, so the user could not be v
 const NO_LISTENER = 'its listener and connections do not exist';
 const ONE_ACCOUNT_ONLY =
   'subjects are not carried from one account to another, and who may see them would be undecided';
-const NO_ENCRYPTION = 'messages would be stored in clear';
 const NO_CLUSTER = 'streams are not replicated';
 const NO_SUCH_QUEUE = 'natsd has no such queue, its rings bound what waits';
 
 export const NOT_YET: ReadonlyMap<string, NotYet> = new Map<string, NotYet>([
-  ['jetstream.key', { action: 'stop', reason: NO_ENCRYPTION }],
-  ['jetstream.prev_key', { action: 'stop', reason: NO_ENCRYPTION }],
-  ['jetstream.cipher', { action: 'warn', reason: 'only encryption has a cipher' }],
-  ['jetstream.tpm', { action: 'stop', reason: NO_ENCRYPTION }],
+  [
+    'jetstream.tpm',
+    {
+      action: 'stop',
+      reason: 'there is no access to a trusted platform module, use "key"',
+      harmless: namesNoKeysFile,
+    },
+  ],
   ['jetstream.unique_tag', { action: 'warn', reason: NO_CLUSTER }],
   ['jetstream.extension_hint', { action: 'warn', reason: NO_CLUSTER }],
   ['jetstream.max_outstanding_catchup', { action: 'warn', reason: NO_CLUSTER }],
@@ -108,6 +111,16 @@ function asksNoStapling(value: ConfValue): boolean {
     return entry.value.value.toLowerCase() === 'never';
   }
   return false;
+}
+
+/** Nothing is sealed then. */
+function namesNoKeysFile(value: ConfValue): boolean {
+  if (value.kind !== 'map') return false;
+  for (const entry of value.entries.values()) {
+    if (entry.key.toLowerCase() !== 'keys_file') continue;
+    return entry.value.kind === 'string' && entry.value.value === '';
+  }
+  return true;
 }
 
 function isEmpty(value: ConfValue): boolean {

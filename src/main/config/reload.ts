@@ -6,6 +6,7 @@ import {
   type TlsOptions,
 } from '../../shared/base/options.ts';
 import { formatDurationMs } from './duration.ts';
+import { jetStreamChanges, jetStreamReloadProblem } from './jetstream-reload.ts';
 
 /**
  * What a reload changes: either the first option that a running server can't change, which refuses the whole reload, or
@@ -55,22 +56,6 @@ function goMap(values: Record<string, unknown>): string {
   return `map[${keys.map((key) => `${key}:${String(values[key])}`).join(' ')}]`;
 }
 
-function syncInterval({ jetStream }: ServerOptions): string {
-  const interval = jetStream?.syncIntervalMs ?? 'always';
-  return interval === 'always' ? interval : formatDurationMs(interval);
-}
-
-function jetStreamLimits({ jetStream }: ServerOptions): string {
-  if (jetStream === null) return '';
-  const { maxAckPending, maxRequestBatch, maxDuplicateWindowMs, batch } = jetStream;
-  return goMap({
-    max_ack_pending: maxAckPending,
-    max_request_batch: maxRequestBatch,
-    duplicate_window: formatDurationMs(maxDuplicateWindowMs),
-    ...batch,
-  });
-}
-
 const FIXED_FIELDS: readonly FixedField[] = [
   fixed('ServerName', (o) => o.serverName),
   fixed('Host', (o) => o.host),
@@ -96,14 +81,6 @@ const FIXED_FIELDS: readonly FixedField[] = [
   fixed('MaxClosedClients', (o) => String(o.maxClosedClients)),
   fixed('LameDuckDuration', (o) => formatDurationMs(o.lameDuckDurationMs)),
   fixed('LameDuckGracePeriod', (o) => formatDurationMs(o.lameDuckGracePeriodMs)),
-  fixed('JetStream', (o) => String(o.jetStream !== null)),
-  fixed('JetStreamMaxMemory', (o) => String(o.jetStream?.maxMemoryBytes ?? -1)),
-  fixed('JetStreamMaxStore', (o) => String(o.jetStream?.maxStoreBytes ?? -1)),
-  fixed('JetStreamDomain', (o) => o.jetStream?.domain ?? ''),
-  fixed('StoreDir', (o) => o.jetStream?.storeDir ?? ''),
-  fixed('SyncInterval', (o) => syncInterval(o)),
-  fixed('NoJetStreamStrict', (o) => String(o.jetStream?.strict === false)),
-  fixed('JetStreamLimits', (o) => jetStreamLimits(o)),
   fixed('FeatureFlags', (o) => goMap(o.featureFlags)),
   fixed('Shards', (o) => String(o.shards)),
   fixed('LogFormat', (o) => o.log.format),
@@ -119,8 +96,8 @@ export function diffOptions(before: ServerOptions, after: ServerOptions): Reload
     const [old, fresh] = [print(before), print(after)];
     if (old !== fresh) return { error: notSupported(name, old, fresh) };
   }
-  const noAuthUser = noAuthUserProblem(before, after);
-  if (noAuthUser !== null) return { error: noAuthUser };
+  const problem = jetStreamReloadProblem(before, after) ?? noAuthUserProblem(before, after);
+  if (problem !== null) return { error: problem };
   const changes: ReloadChange[] = [];
   const add = (subject: ReloadSubject, text: string) => void changes.push({ subject, text });
   if (before.clientAdvertise !== after.clientAdvertise) {
@@ -137,6 +114,7 @@ export function diffOptions(before: ServerOptions, after: ServerOptions): Reload
   }
   add('authorization', 'Reloaded: authorization users');
   add('authorization', 'Reloaded: accounts');
+  for (const line of jetStreamChanges(before, after)) add('limits', line);
   diffCredentials(before.authorization, after.authorization, add);
   diffLimits(before, after, add);
   diffFiles(before, after, add);

@@ -173,7 +173,7 @@ function systemAccountName(scalars: ScalarValues, draft: ConfigDraft): string {
 
 /** Flags win; without a directory the store is a temporary one. */
 function jetStreamOptions(draft: JetStreamDraft, flags: CommandFlags): JetStreamServerOptions | null {
-  const { enabled, storeDir, requestQueueLimit, infoQueueLimit, ...rest } = draft;
+  const { enabled, storeDir, key, previousKey, cipher, requestQueueLimit, infoQueueLimit, ...rest } = draft;
   if (!enabled && !flags.features.has('jetstream')) return null;
   const directory = flags.features.get('store_dir') ?? storeDir;
   const requests = requestQueueLimit || DEFAULT_REQUEST_QUEUE_LIMIT;
@@ -183,6 +183,7 @@ function jetStreamOptions(draft: JetStreamDraft, flags: CommandFlags): JetStream
     infoQueueLimit: infoQueueLimit || requests,
     storeDir: join(directory === '' ? join(tmpdir(), 'nats') : resolve(directory), 'jetstream'),
     isTemporary: directory === '',
+    encryption: key === '' ? null : { cipher, key, previousKey },
   };
 }
 

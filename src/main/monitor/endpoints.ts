@@ -7,6 +7,7 @@ import type { Logger } from '../log/logger.ts';
 import { decodeConnz, renderConnz } from './connz.ts';
 import { encodeJson, type JsonValue } from './format.ts';
 import { decodeHealthz, renderHealthz } from './healthz.ts';
+import { decodeJsz, NO_DETAILS, renderJsz } from './jsz.ts';
 import type { Parameters } from './parameters.ts';
 import { renderRootPage } from './root-page.ts';
 import type { MonitorSource } from './source.ts';
@@ -38,6 +39,7 @@ export type Endpoint = (context: EndpointContext, parameters: Parameters) => Pro
 export const ENDPOINTS: ReadonlyMap<string, Endpoint> = new Map<string, Endpoint>([
   ['/', root],
   ['/varz', varz],
+  ['/jsz', jsz],
   ['/connz', connz],
   ['/subsz', subsz],
   ['/subscriptionsz', subsz],
@@ -56,7 +58,14 @@ async function root(context: EndpointContext): Promise<EndpointAnswer> {
 
 async function varz(context: EndpointContext): Promise<EndpointAnswer> {
   count(context, '/varz');
-  return indented(renderVarz(context.source, context.facts()));
+  const { source } = context;
+  const jetStream = await source.jetStream(NO_DETAILS);
+  return indented(renderVarz(source, context.facts(), jetStream));
+}
+
+async function jsz(context: EndpointContext, parameters: Parameters): Promise<EndpointAnswer> {
+  count(context, '/jsz');
+  return indented(await renderJsz(context.source, decodeJsz(parameters)));
 }
 
 async function connz(context: EndpointContext, parameters: Parameters): Promise<EndpointAnswer> {

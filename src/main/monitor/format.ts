@@ -10,8 +10,18 @@ export type JsonValue =
   | boolean
   | null
   | undefined
+  | JsonText
   | readonly JsonValue[]
   | { readonly [name: string]: JsonValue };
+
+/** A value that is JSON already, compact and escaped as here. */
+export class JsonText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
 
 const HTML_SENSITIVE = /[<>&\u2028\u2029]/g;
 const ZERO_TIME = '0001-01-01T00:00:00Z';
@@ -30,6 +40,7 @@ function encodeValue(value: JsonValue, indent: string, lineStart: string): strin
   if (typeof value === 'string') return encodeString(value);
   if (typeof value === 'number') return Number.isFinite(value) ? String(value) : '0';
   if (typeof value !== 'object') return String(value);
+  if (value instanceof JsonText) return indentText(value.text, indent, lineStart);
   const inner = lineStart === '' ? '' : lineStart + indent;
   if (isList(value)) {
     if (value.length === 0) return '[]';
@@ -41,6 +52,26 @@ function encodeValue(value: JsonValue, indent: string, lineStart: string): strin
     if (member !== undefined) members.push(encodeString(name) + colon + encodeValue(member, indent, inner));
   }
   return members.length === 0 ? '{}' : `{${inner}${members.join(`,${inner}`)}${lineStart}}`;
+}
+
+const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^"{}[\]:,]+/g;
+
+/** Lays compact JSON out over lines, as if it had been encoded here. */
+function indentText(text: string, indent: string, lineStart: string): string {
+  if (lineStart === '') return text;
+  let start = lineStart;
+  let out = '';
+  let previous = '';
+  for (const [token] of text.matchAll(TOKENS)) {
+    const closes = token === '}' || token === ']';
+    const opened = previous === '{' || previous === '[';
+    if (closes) start = start.slice(0, start.length - indent.length);
+    if (closes ? !opened : opened || previous === ',') out += start;
+    if (token === '{' || token === '[') start += indent;
+    out += token === ':' ? ': ' : token;
+    previous = token;
+  }
+  return out;
 }
 
 function isList(

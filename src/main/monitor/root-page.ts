@@ -1,10 +1,11 @@
 /**
  * The page at `/`: links to the endpoints that exist, in nats-server's order and with its relative targets. The others of
- * nats-server's (jsz, accountz, accstatz, routez, leafz, gatewayz, raftz, debug/vars) come with their features.
+ * nats-server's (accountz, accstatz, routez, leafz, gatewayz, raftz, debug/vars) come with their features.
  */
 
 const LINKS: readonly [string, string][] = [
   ['General', 'varz'],
+  ['JetStream', 'jsz'],
   ['Connections', 'connz'],
   ['Subscriptions', 'subsz'],
   ['Health Probe', 'healthz'],

@@ -4,9 +4,13 @@
 
 import type { ServerOptions } from '../../shared/base/options.ts';
 import type {
+  AssetSelection,
   ConnectionAnswer,
   ConnectionKindCounts,
   ConnectionQuery,
+  HealthFailure,
+  JetStreamAnswer,
+  JetStreamQuery,
   ShardStats,
   SubscriptionAnswer,
   SubscriptionQuery,
@@ -44,24 +48,7 @@ export interface ServerStats extends ShardStats {
   diskIoMaxWaitMs: number;
 }
 
-export type { ConnectionKindCounts };
-
-/** Which assets a health check is about; empty strings: all. */
-export interface AssetSelection {
-  account: string;
-  stream: string;
-  consumer: string;
-}
-
-export interface HealthFailure {
-  type: 'CONNECTION' | 'BAD_REQUEST' | 'JETSTREAM' | 'ACCOUNT' | 'STREAM' | 'CONSUMER';
-  /** HTTP status when this is the only finding. */
-  status: number;
-  error: string;
-  account?: string;
-  stream?: string;
-  consumer?: string;
-}
+export type { AssetSelection, ConnectionKindCounts, HealthFailure };
 
 /** `off`: not configured. `disabled`: configured but stopped at run time. */
 export type JetStreamState = 'off' | 'disabled' | 'enabled';
@@ -86,6 +73,8 @@ export interface MonitorSource {
    */
   unreadyListeners(): string[];
   jetStreamState(): JetStreamState;
+  /** `null`: JetStream is off, or doesn't answer. */
+  jetStream(query: JetStreamQuery): Promise<JetStreamAnswer | null>;
   /** Findings of the meta layer, most important first. */
   metaFailures(): Promise<HealthFailure[]>;
   /** Findings about accounts, streams and consumers, most important first. */

@@ -3,7 +3,7 @@
  */
 
 import type { ServerOptions } from '../../shared/base/options.ts';
-import type { ConnectionKindCounts } from '../../shared/mail/monitor.ts';
+import type { ConnectionKindCounts, JetStreamAnswer } from '../../shared/mail/monitor.ts';
 import {
   formatTime,
   formatUptime,
@@ -14,6 +14,7 @@ import {
   toNanoseconds,
   toSeconds,
 } from './format.ts';
+import { renderVarzJetStream } from './jsz.ts';
 import type { MonitorSource, ServerIdentity, ServerStats } from './source.ts';
 
 /** What nats-server 2.15 reports when none is configured. */
@@ -43,14 +44,19 @@ export interface MonitorFacts {
   certificateNotAfterMs: number;
 }
 
-export function renderVarz(source: MonitorSource, facts: MonitorFacts): JsonValue {
+/** @param jetStream its figures; `null`: off */
+export function renderVarz(
+  source: MonitorSource,
+  facts: MonitorFacts,
+  jetStream: JetStreamAnswer | null,
+): JsonValue {
   const identity = source.identity();
   const options = source.options();
   const stats = source.stats();
   const nowMs = source.now();
   return {
     ...renderGeneral(identity, options),
-    ...renderLimits(options, facts),
+    ...renderLimits(options, facts, jetStream),
     ...renderTime(identity, nowMs),
     ...renderUsage(facts.usage),
     ...renderTraffic(stats),
@@ -80,7 +86,11 @@ function renderGeneral(identity: ServerIdentity, options: ServerOptions): Record
   };
 }
 
-function renderLimits(options: ServerOptions, facts: MonitorFacts): Record<string, JsonValue> {
+function renderLimits(
+  options: ServerOptions,
+  facts: MonitorFacts,
+  jetStream: JetStreamAnswer | null,
+): Record<string, JsonValue> {
   return {
     max_connections: options.maxConnections,
     max_subscriptions: omitEmpty(options.maxSubscriptions),
@@ -99,7 +109,7 @@ function renderLimits(options: ServerOptions, facts: MonitorFacts): Record<strin
     leaf: {},
     mqtt: {},
     websocket: {},
-    jetstream: {},
+    jetstream: renderVarzJetStream(options.jetStream, jetStream),
     tls_timeout: toSeconds(options.tls?.timeoutMs ?? DEFAULT_TLS_TIMEOUT_MS),
     write_deadline: toNanoseconds(options.writeDeadlineMs),
     write_timeout: options.writeTimeout === 'default' ? undefined : options.writeTimeout,

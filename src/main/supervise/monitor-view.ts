@@ -1,8 +1,11 @@
 import { GLOBAL_ACCOUNT, type ServerOptions } from '../../shared/base/options.ts';
 import { COMPATIBLE_VERSION } from '../../shared/base/version.ts';
 import type {
+  AssetSelection,
   ConnectionAnswer,
   ConnectionQuery,
+  JetStreamAnswer,
+  JetStreamQuery,
   SubscriptionAnswer,
   SubscriptionQuery,
 } from '../../shared/mail/monitor.ts';
@@ -16,6 +19,9 @@ import type {
   ServerIdentity,
   ServerStats,
 } from '../monitor/source.ts';
+
+/** What the persistence thread has for an answer. It may be in a long sync, but then clients wait too. */
+const ANSWER_TIMEOUT_MS = 5000;
 
 /** The running server as monitoring sees it: counters from shared memory, lists from the shards. */
 export class MonitorView implements MonitorSource {
@@ -129,7 +135,28 @@ export class MonitorView implements MonitorSource {
     return [];
   }
 
-  async assetFailures(): Promise<HealthFailure[]> {
-    return [];
+  async jetStream(query: JetStreamQuery): Promise<JetStreamAnswer | null> {
+    const { persistence } = this.#daemon.topology;
+    return persistence === null ? null : withinTime(persistence.jetStream(query), ANSWER_TIMEOUT_MS);
+  }
+
+  async assetFailures(selection: AssetSelection): Promise<HealthFailure[]> {
+    const { persistence } = this.#daemon.topology;
+    if (persistence === null) return [];
+    const findings = await withinTime(persistence.health(selection), ANSWER_TIMEOUT_MS);
+    return findings ?? [{ type: 'JETSTREAM', status: 503, error: 'JetStream does not answer' }];
+  }
+}
+
+/** @returns null when the answer takes longer */
+async function withinTime<T>(answer: Promise<T | null>, timeoutMs: number): Promise<T | null> {
+  let timer: NodeJS.Timeout | null = null;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs, null);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    if (timer !== null) clearTimeout(timer);
   }
 }

@@ -1,10 +1,18 @@
 import { Worker } from 'node:worker_threads';
 import type { ServerOptions } from '../../shared/base/options.ts';
 import type {
-  FromPersistence,
-  PersistenceStart,
-  ThreadLinkMemory,
-  ToPersistence,
+  AssetSelection,
+  HealthFailure,
+  JetStreamAnswer,
+  JetStreamQuery,
+} from '../../shared/mail/monitor.ts';
+import {
+  type FromPersistence,
+  HEARTBEAT,
+  type PersistenceAnswer,
+  type PersistenceStart,
+  type ThreadLinkMemory,
+  type ToPersistence,
 } from '../../workers/persistence/contract.ts';
 import type { Logger, LogLevel } from '../log/logger.ts';
 
@@ -32,17 +40,21 @@ export class PersistenceThread {
   /** Rejects with StoreRefusedError when the store can't be opened. */
   readonly ready: Promise<void>;
   readonly #worker: Worker;
-  readonly #replies = new Map<number, () => void>();
+  readonly #heartbeat: Float64Array;
+  readonly #startedAtMs = Date.now();
+  readonly #replies = new Map<number, (answer: PersistenceAnswer | null) => void>();
   #nextRequest = 1;
   #isReady = false;
   #isStopping = false;
   #isEnded = false;
 
   /** @param died called when it ends without having been asked to */
-  constructor(start: PersistenceStart, logger: Logger, died: (error: Error) => void) {
+  constructor(start: Omit<PersistenceStart, 'heartbeat'>, logger: Logger, died: (error: Error) => void) {
     this.thread = start.thread;
+    const heartbeat = new SharedArrayBuffer(HEARTBEAT.slots * 8);
+    this.#heartbeat = new Float64Array(heartbeat);
     this.#worker = new Worker(new URL('./persistence.js', import.meta.url), {
-      workerData: start,
+      workerData: { ...start, heartbeat } satisfies PersistenceStart,
       transferList: start.links.map(({ port }) => port),
       name: 'persistence',
     });
@@ -81,11 +93,34 @@ export class PersistenceThread {
 
   /** Resolves when the thread acts on the options. */
   async reconfigure(options: ServerOptions, accountIndexes: Record<string, number>): Promise<void> {
-    const request = this.#nextRequest++;
-    await new Promise<void>((resolve) => {
-      this.#replies.set(request, resolve);
-      this.#post({ kind: 'options', request, options, accountIndexes });
-    });
+    await this.#ask((request) => ({ kind: 'options', request, options, accountIndexes }));
+  }
+
+  /** @returns null when the thread has ended */
+  async jetStream(query: JetStreamQuery): Promise<JetStreamAnswer | null> {
+    return (await this.#ask((request) => ({
+      kind: 'jetstream-query',
+      request,
+      query,
+    }))) as JetStreamAnswer | null;
+  }
+
+  /** @returns null when the thread has ended */
+  async health(selection: AssetSelection): Promise<HealthFailure[] | null> {
+    return (await this.#ask((request) => ({ kind: 'health-query', request, selection }))) as
+      | HealthFailure[]
+      | null;
+  }
+
+  /** Whether it has turned in the last `withinMs`. A recovery of the store is no turn, and may take its time. */
+  beats(withinMs: number): boolean {
+    const last = Math.max(this.#heartbeat[HEARTBEAT.heartbeatMs]!, this.#startedAtMs);
+    return !this.#isReady || this.#isEnded || Date.now() - last < withinMs;
+  }
+
+  /** How late its timers were at its last heartbeat, milliseconds. */
+  get loopLagMs(): number {
+    return this.#heartbeat[HEARTBEAT.loopLagMs]!;
   }
 
   /** Ends the thread; the shards must have ended before. */
@@ -113,15 +148,25 @@ export class PersistenceThread {
     this.#worker.postMessage(message, transfer);
   }
 
+  async #ask(message: (request: number) => ToPersistence): Promise<PersistenceAnswer | null> {
+    if (this.#isEnded) return null;
+    const request = this.#nextRequest++;
+    return new Promise((resolve) => {
+      this.#replies.set(request, resolve);
+      this.#post(message(request));
+    });
+  }
+
   #answered(message: FromPersistence & { kind: 'reply' | 'stopped' }): void {
-    const request = message.kind === 'stopped' ? 0 : message.request;
-    this.#replies.get(request)?.();
+    const [request, answer] =
+      message.kind === 'stopped' ? [0, null] : [message.request, message.answer ?? null];
+    this.#replies.get(request)?.(answer);
     this.#replies.delete(request);
   }
 
   /** Nobody will answer any more. */
   #release(): void {
-    for (const resolve of this.#replies.values()) resolve();
+    for (const resolve of this.#replies.values()) resolve(null);
     this.#replies.clear();
   }
 }

@@ -2,7 +2,6 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 import type { ServerOptions } from '../../shared/base/options.ts';
 import { createDoorbells } from '../../shared/ring/doorbell.ts';
 import { createRing } from '../../shared/ring/ring.ts';
-import type { PersistenceStart } from '../../workers/persistence/contract.ts';
 import {
   COUNTERS,
   type FromShard,
@@ -190,13 +189,19 @@ export class Topology {
     return sum;
   }
 
-  /** Whether every shard has turned in the last `withinMs`; one that is being restarted counts as turning. */
+  /** Whether every thread has turned in the last `withinMs`; a shard that is being restarted counts as turning. */
   allBeat(withinMs: number): boolean {
     const nowMs = Date.now();
-    return this.#shards.every(({ alive, counters, startedAtMs }) => {
+    const shardsBeat = this.#shards.every(({ alive, counters, startedAtMs }) => {
       const last = Math.max(counters[COUNTERS.heartbeatMs]!, startedAtMs);
       return !alive || nowMs - last < withinMs;
     });
+    return shardsBeat && this.#persistence?.beats(withinMs) !== false;
+  }
+
+  /** `null` without JetStream. */
+  get persistence(): PersistenceThread | null {
+    return this.#persistence;
   }
 
   connectionsOf(shard: number): number {
@@ -240,7 +245,7 @@ export class Topology {
   }
 
   #spawnPersistence(links: ThreadLinkMemory[]): PersistenceThread {
-    const start: PersistenceStart = {
+    const start = {
       thread: this.#count,
       threads: this.#threads,
       options: this.#options,

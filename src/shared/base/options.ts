@@ -159,6 +159,14 @@ export interface BatchOptions {
   timeoutMs: number;
 }
 
+/** Encryption at rest; the texts are what the configuration has. */
+export interface JetStreamEncryption {
+  cipher: 'chacha20-poly1305' | 'aes-256-gcm';
+  key: string;
+  /** The key before, while keys are changed; empty: none. */
+  previousKey: string;
+}
+
 export interface JetStreamServerOptions {
   /** Directory of the store itself, `/jetstream` included. */
   storeDir: string;
@@ -173,6 +181,8 @@ export interface JetStreamServerOptions {
   strict: boolean;
   /** `always`: synced before it is acknowledged. Otherwise written before it is, and synced so often. */
   syncIntervalMs: number | 'always';
+  /** `null`: the store is in clear. */
+  encryption: JetStreamEncryption | null;
   /** 0 is none. */
   maxDuplicateWindowMs: number;
   /** `limits.max_ack_pending`; 0 is none. */

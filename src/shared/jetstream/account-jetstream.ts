@@ -2,7 +2,7 @@
 import { sendAdvisory } from './advisory.ts';
 import { textBytes } from './effects.ts';
 import { ApiError, apiError, apiErrorText } from './errors.ts';
-import { CONFIG_KEY, type JetStream } from './jetstream.ts';
+import { CONFIG_KEY, type JetStream, RESTORING_KEY } from './jetstream.ts';
 import { JsonObject } from './json-object.ts';
 import { RestoreSession } from './restore-session.ts';
 import type { StreamStore } from './store/contract.ts';
@@ -42,9 +42,6 @@ export const UNLIMITED: JetStreamTierLimits = {
   maxBytesRequired: false,
 };
 
-/** Metadata of a store that is being filled by a restore. */
-const RESTORING_KEY = 'restoring';
-
 /** A sum over an account's streams or those of a tier. */
 export interface JetStreamUsage {
   memoryBytes: number;
@@ -62,7 +59,7 @@ export class AccountJetStream {
   readonly streams = new Map<string, Stream>();
   /** Restores that are under way, by name of the stream. */
   readonly restores = new Map<string, RestoreSession>();
-  /** Streams that need a later server, and why they are not served. */
+  /** Streams that can't be served, and why: they need a later server, or their configuration can't be read. */
   readonly offline = new Map<string, string>();
   memoryBytes = 0;
   storeBytes = 0;

@@ -86,6 +86,8 @@ const READY_PORTION = 256;
 
 /** Key of a stream's configuration in its store's metadata. */
 export const CONFIG_KEY = 'config';
+/** Key in the metadata of a store that is being filled by a restore. */
+export const RESTORING_KEY = 'restoring';
 
 interface StoredConfig {
   createdNs: bigint;
@@ -101,8 +103,8 @@ const STORED_CONFIG_READERS = fieldReaders<StoredConfig>({
   },
 });
 
-/** The configuration a store has, null when it has none that can be read. */
-function loadConfig(store: StreamStore): StoredConfig | null {
+/** The configuration a store has, null when it has none, or why it can't be read. */
+function loadConfig(store: StreamStore): StoredConfig | string | null {
   const bytes = store.getMetadata(CONFIG_KEY);
   if (bytes === null) return null;
   const target = { createdNs: 0n, config: emptyStreamConfig() };
@@ -112,11 +114,28 @@ function loadConfig(store: StreamStore): StoredConfig | null {
     type: 'StoredConfig',
     strict: false,
   });
-  return problem === null && target.config.name === store.name ? target : null;
+  if (problem !== null) return problem.message;
+  return target.config.name === store.name ? target : `it is of stream ${jsonString(target.config.name)}`;
+}
+
+/** Why a stream of the store can't be served, or its configuration. Null: nobody was promised anything yet. */
+function recoverable(store: StreamStore): StoredConfig | string | null {
+  const stored = loadConfig(store);
+  if (stored === null) {
+    // What a create or restore left that a crash cut short.
+    if (store.lastSeq === 0 || store.getMetadata(RESTORING_KEY) !== null) return null;
+    return 'unsupported - config error: there is none';
+  }
+  if (typeof stored === 'string') return `unsupported - config error: ${stored}`;
+  const level = Number(stored.config.metadata.get(REQUIRED_LEVEL_KEY) ?? '0');
+  return level > API_LEVEL
+    ? `unsupported - required API level: ${level}, current API level: ${API_LEVEL}`
+    : stored;
 }
 
 export class JetStream {
-  readonly options: JetStreamOptions;
+  /** The host may replace them by others, of the same name and domain: limits are looked at when they are needed. */
+  options: JetStreamOptions;
   readonly store: Store;
   readonly effects: Effects;
   readonly clock: Clock;
@@ -172,6 +191,11 @@ export class JetStream {
     this.#accounts.delete(name);
   }
 
+  /** Stops JetStream for all accounts but these. */
+  retainAccounts(names: ReadonlySet<string>): void {
+    for (const name of [...this.#accounts.keys()]) if (!names.has(name)) this.disableAccount(name);
+  }
+
   account(name: string): AccountJetStream | null {
     return this.#accounts.get(name) ?? null;
   }
@@ -184,20 +208,14 @@ export class JetStream {
   recover(): void {
     for (const store of this.store.streams()) {
       const account = this.#accounts.get(store.account);
-      if (account === undefined || account.streams.has(store.name)) continue;
-      const stored = loadConfig(store);
-      if (stored === null) {
-        const path = `${store.account} > ${store.name}`;
-        this.effects.warn(`JetStream stream '${path}' has no readable configuration, it stays as it is`);
+      if (account === undefined || account.streams.has(store.name) || account.offline.has(store.name))
         continue;
-      }
-      const level = Number(stored.config.metadata.get(REQUIRED_LEVEL_KEY) ?? '0');
-      if (level > API_LEVEL)
-        account.offline.set(
-          store.name,
-          `unsupported - required API level: ${level}, current API level: ${API_LEVEL}`,
-        );
-      else account.adopt(stored.config, stored.createdNs, store);
+      const stored = recoverable(store);
+      if (stored === null) continue;
+      if (typeof stored === 'string') {
+        account.offline.set(store.name, stored);
+        this.effects.warn(`JetStream stream '${store.account} > ${store.name}' is offline: ${stored}`);
+      } else account.adopt(stored.config, stored.createdNs, store);
     }
     for (const account of this.#accounts.values()) account.openAll();
   }

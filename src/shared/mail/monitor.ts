@@ -198,3 +198,64 @@ export type MonitorRequest =
 export type MonitorAnswer =
   | { kind: 'connz'; answer: ConnectionAnswer }
   | { kind: 'subsz'; answer: SubscriptionAnswer };
+
+/** What of JetStream /jsz wants to see. */
+export interface JetStreamQuery {
+  /** Details of this account only; empty: none in particular. */
+  account: string;
+  accounts: boolean;
+  streams: boolean;
+  consumers: boolean;
+  directConsumers: boolean;
+  /** With configurations of streams and consumers. */
+  config: boolean;
+  /** Page of accounts. */
+  offset: number;
+  limit: number;
+}
+
+export interface JetStreamStats {
+  memoryBytes: number;
+  storeBytes: number;
+  reservedMemoryBytes: number;
+  reservedStoreBytes: number;
+  accounts: number;
+  apiTotal: number;
+  apiErrors: number;
+  apiInflight: number;
+  streams: number;
+  consumers: number;
+  messages: number;
+  bytes: number;
+  /** Streams whose acknowledgements promise less than the server's: in memory, or with `persist_mode: async`. */
+  memoryStreams: number;
+  asyncStreams: number;
+}
+
+export interface JetStreamAnswer {
+  stats: JetStreamStats;
+  /** In force: configured, or measured at the start. */
+  maxMemoryBytes: number;
+  maxStoreBytes: number;
+  /** Accounts as JSON, one page. */
+  accounts: string[];
+  /** Age of the oldest change that was acknowledged and is not synced; 0: there is none. */
+  unsyncedMs: number;
+}
+
+/** Which assets a health check is about; empty strings: all. */
+export interface AssetSelection {
+  account: string;
+  stream: string;
+  consumer: string;
+}
+
+export interface HealthFailure {
+  type: 'CONNECTION' | 'BAD_REQUEST' | 'JETSTREAM' | 'ACCOUNT' | 'STREAM' | 'CONSUMER';
+  /** HTTP status when this is the only finding. */
+  status: number;
+  error: string;
+  account?: string;
+  stream?: string;
+  consumer?: string;
+}

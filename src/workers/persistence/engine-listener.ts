@@ -1,4 +1,5 @@
 import { ChunkPool, Outbox } from '../../shared/base/outbox.ts';
+import type { Route, RouteGroup } from '../../shared/broker/route.ts';
 import { type Subscriber, Subscription } from '../../shared/broker/subscription.ts';
 import type { InboundMessage } from '../../shared/jetstream/effects.ts';
 
@@ -28,4 +29,10 @@ export class EngineListener extends Subscription {
     super(ENGINE, subject, queue, '');
     this.receive = receive;
   }
+}
+
+/** The group of that name among those that the engine is a member of. */
+export function memberGroup(route: Route, name: Uint8Array): RouteGroup | null {
+  const found = route.groups.find(({ nameBytes }) => Buffer.compare(nameBytes, name) === 0);
+  return found !== undefined && found.locals.length > 0 ? found : null;
 }

@@ -4,7 +4,7 @@ import type { JetStreamServerOptions, ServerOptions } from '../../shared/base/op
 import { Prng } from '../../shared/base/prng.ts';
 import { Account, type InterestAnnouncer } from '../../shared/broker/account.ts';
 import { EarlyInterest } from '../../shared/broker/early-interest.ts';
-import type { Route, RouteGroup } from '../../shared/broker/route.ts';
+import type { RouteGroup } from '../../shared/broker/route.ts';
 import { BLOCKED, Router } from '../../shared/broker/router.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
 import { ACCOUNT_ENDPOINTS } from '../../shared/jetstream/account-info.ts';
@@ -12,7 +12,7 @@ import { Api } from '../../shared/jetstream/api.ts';
 import { ApiQueue } from '../../shared/jetstream/api-queue.ts';
 import { CONSUMER_ENDPOINTS } from '../../shared/jetstream/consumers/consumer-api.ts';
 import type { InboundMessage } from '../../shared/jetstream/effects.ts';
-import { JetStream, type JetStreamOptions } from '../../shared/jetstream/jetstream.ts';
+import { JetStream } from '../../shared/jetstream/jetstream.ts';
 import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
 import type { Store, StoreFailure } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
@@ -28,8 +28,11 @@ import type {
   ToPersistence,
 } from './contract.ts';
 import { EngineEffects } from './engine-effects.ts';
-import type { EngineListener } from './engine-listener.ts';
+import { type EngineListener, memberGroup } from './engine-listener.ts';
+import type { EngineSettings } from './engine-settings.ts';
+import { startHeartbeat } from './heartbeat.ts';
 import { InboundCopy } from './inbound-copy.ts';
+import { PersistenceMonitor } from './monitor.ts';
 import type { OutgoingTarget } from './outgoing.ts';
 
 /**
@@ -68,6 +71,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
   readonly #engine: JetStream;
   readonly #apiListener: ApiListener;
   readonly #apiQueue: ApiQueue;
+  readonly #settings: EngineSettings;
+  readonly #monitor: PersistenceMonitor;
   readonly #jetStream: JetStreamServerOptions;
   readonly #clock: Clock = { ms: 0, nanos: 0 };
   readonly #random: Prng;
@@ -95,7 +100,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
   constructor(
     start: PersistenceStart,
     store: Store,
-    engineOptions: JetStreamOptions,
+    settings: EngineSettings,
     syncMicros: () => number,
     post: (message: FromPersistence) => void,
   ) {
@@ -113,6 +118,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
       messageDelivered: () => undefined,
     };
     this.#router = new Router(host, this.#links, this.#random);
+    this.#settings = settings;
+    const engineOptions = settings.engineOptions(start.options);
     this.#engine = new JetStream(engineOptions, {
       store,
       effects: this.#effects,
@@ -131,8 +138,11 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     this.#apiListener = new ApiListener(this.#effects, domain, systemAccount, (request) =>
       this.#apiQueue.add(request),
     );
+    const isLazy = this.#jetStream.syncIntervalMs !== 'always';
+    this.#monitor = new PersistenceMonitor(this.#engine, store, isLazy, (text) => this.#log('warn', text));
     this.#setClock();
     this.#applyOptions(start.options, start.accountIndexes);
+    startHeartbeat(start.heartbeat);
   }
 
   /** Everything that was recovered is announced before main hears of it. */
@@ -142,6 +152,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     const messages = streams.reduce((sum, stream) => sum + stream.messages, 0);
     this.#log('info', `  JetStream recovered ${streams.length} streams, ${messages} messages`);
     this.#post({ kind: 'ready' });
+    // What became due while the server was down, and the store's own work, wait for nobody's message.
+    this.#tickWithin(BUSY_TICK_MS);
   }
 
   receiveMail(message: ToPersistence): void {
@@ -152,6 +164,13 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
         this.#applyOptions(message.options, message.accountIndexes);
         this.#post({ kind: 'reply', request: message.request });
         break;
+      case 'jetstream-query':
+      case 'health-query': {
+        this.#setClock();
+        const answer = this.#monitor.answer(message, this.#syncedAtMs);
+        this.#post({ kind: 'reply', request: message.request, answer });
+        break;
+      }
       case 'thread-lost':
         this.#links.setLink(message.thread, null);
         for (const account of this.#accounts) account?.dropThread(message.thread);
@@ -186,6 +205,9 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
 
   /** Accounts come into being, and JetStream is switched on or off for them. */
   #applyOptions(options: ServerOptions, accountIndexes: Record<string, number>): void {
+    this.#engine.options = this.#settings.engineOptions(options);
+    this.#monitor.accountNames = new Set(options.accounts.map(({ name }) => name));
+    this.#engine.retainAccounts(this.#monitor.accountNames);
     for (const { name, limits, jetStream } of options.accounts) {
       if (!this.#effects.accounts.has(name)) {
         const account = new Account(accountIndexes[name]!, name, limits, this, !options.disableSublistCache);
@@ -402,9 +424,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     if (this.#engine.nextDueMs() <= ms) this.#engine.tick();
     this.#commit();
     const hasMore = this.#store.tick(ms);
-    for (const { file, message } of this.#store.takeReports()) {
-      this.#log('warn', `JetStream store: ${file}: ${message}`);
-    }
+    this.#monitor.logReports();
     this.#turn();
     const nextMs = Math.max(this.#engine.nextDueMs() - Date.now(), 1);
     this.#tickWithin(Math.ceil(Math.min(nextMs, hasMore ? 1 : IDLE_TICK_MS)));
@@ -498,10 +518,4 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     const listener = group.locals[this.#random.below(group.locals.length)] as EngineListener;
     this.#handToEngine([listener], message);
   }
-}
-
-/** The group of that name among those that the engine is a member of. */
-function memberGroup(route: Route, name: Uint8Array): RouteGroup | null {
-  const found = route.groups.find(({ nameBytes }) => Buffer.compare(nameBytes, name) === 0);
-  return found !== undefined && found.locals.length > 0 ? found : null;
 }

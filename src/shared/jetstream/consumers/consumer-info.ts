@@ -26,17 +26,22 @@ function groupJson({ name, pinnedId, pinnedNs }: NonNullable<ConsumerStatus['gro
  * Adds the fields of `ConsumerInfo` to a reply.
  *
  * @param shown with the metadata that tells of this server; lists go without
+ * @param withConfig false: /jsz without `config`
  */
-export function addConsumerInfo(json: JsonObject, consumer: ConsumerHandle, shown: boolean): void {
+export function addConsumerInfo(
+  json: JsonObject,
+  consumer: ConsumerHandle,
+  shown: boolean,
+  withConfig = true,
+): void {
   const { config, stream } = consumer;
   const { clock } = stream.engine;
   const status = consumer.status();
   const nowNs = joinTime(clock.ms, clock.nanos);
+  json.string('stream_name', stream.name).string('name', consumer.name).time('created', consumer.createdNs);
+  if (withConfig)
+    json.raw('config', consumerConfigJson(config, shown ? shownMetadata(config.metadata) : config.metadata));
   json
-    .string('stream_name', stream.name)
-    .string('name', consumer.name)
-    .time('created', consumer.createdNs)
-    .raw('config', consumerConfigJson(config, shown ? shownMetadata(config.metadata) : config.metadata))
     .raw('delivered', sequencesJson(status.delivered))
     .raw('ack_floor', sequencesJson(status.ackFloor))
     .integer('num_ack_pending', status.numAckPending)

@@ -10,7 +10,6 @@ import {
   loadOptions,
 } from '../../../../src/main/config/load.ts';
 import type { OptionRow } from '../../../../src/main/config/reader.ts';
-import { diffOptions } from '../../../../src/main/config/reload.ts';
 import { hasPlaintextPasswords } from '../../../../src/main/config/resolve.ts';
 import { TOP_LEVEL_ROWS } from '../../../../src/main/config/top-level.ts';
 import type { ServerOptions } from '../../../../src/shared/base/options.ts';
@@ -599,6 +598,7 @@ describe('JetStream', () => {
       domain: '',
       strict: true,
       syncIntervalMs: 'always',
+      encryption: null,
       maxDuplicateWindowMs: 0,
       maxAckPending: 0,
       maxRequestBatch: 0,
@@ -610,6 +610,7 @@ describe('JetStream', () => {
 
   test('takes every option of its block', () => {
     const block = `jetstream {
+      key: a, prev_key: b, cipher: AES
       store: "/x", max_mem: "1G", max_file: 5, domain: hub, strict: false, sync: "2m"
       request_queue_limit: 50, info_queue_limit: 20
       limits { duplicate_window: "3s", max_ack_pending: 9, max_request_batch: 8
@@ -623,6 +624,7 @@ describe('JetStream', () => {
       domain: 'hub',
       strict: false,
       syncIntervalMs: 120_000,
+      encryption: { cipher: 'aes-256-gcm', key: 'a', previousKey: 'b' },
       maxDuplicateWindowMs: 3000,
       maxAckPending: 9,
       maxRequestBatch: 8,
@@ -674,22 +676,43 @@ describe('JetStream', () => {
     }
   });
 
-  test('a reload changes nothing of it', () => {
-    const before = options('jetstream { store_dir: "/x" }');
-    expect(diffOptions(before, options('jetstream { store_dir: "/y" }'))).toEqual({
-      error: 'config reload not supported for StoreDir: old=/x/jetstream, new=/y/jetstream',
+  test.each([
+    ['key', 'ek', 'encryption_key'],
+    ['prev_key', 'prev_ek', 'prev_encryption_key'],
+  ])('keys have aliases: %s, %s, %s', (...names) => {
+    for (const name of names) {
+      const { encryption } = options(`jetstream { key: k, ${name}: x }`).jetStream!;
+      expect([encryption?.key, encryption?.previousKey]).toContain('x');
+    }
+  });
+
+  test.each([
+    ['chacha', 'chacha20-poly1305'],
+    ['ChaChaPoly', 'chacha20-poly1305'],
+    ['aes', 'aes-256-gcm'],
+  ])('cipher %s', (name, cipher) => {
+    expect(options(`jetstream { key: k, cipher: ${name} }`).jetStream?.encryption).toEqual({
+      cipher,
+      key: 'k',
+      previousKey: '',
     });
-    expect(diffOptions(before, options('jetstream { store_dir: "/x", sync: "1s" }'))).toEqual({
-      error: 'config reload not supported for SyncInterval: old=always, new=1s',
-    });
+  });
+
+  test('without a key nothing is encrypted, whatever else is said', () => {
+    expect(options('jetstream { cipher: aes, prev_key: p }').jetStream?.encryption).toBeNull();
+    expect(options('jetstream { key: "" }').jetStream?.encryption).toBeNull();
+  });
+
+  test('without a trusted platform module sealed keys are refused', () => {
+    expect(errors('jetstream { tpm { keys_file: k, encryption_password: p } }')).toEqual([
+      'x.conf:1:12: option "tpm" is not supported by natsd yet: there is no access to a trusted platform module, use "key"',
+    ]);
+    expect(options('jetstream { tpm { pcr: 22 } }').jetStream).not.toBeNull();
   });
 });
 
 describe('what natsd cannot do yet', () => {
   test.each([
-    'jetstream { key: secret }',
-    'jetstream { prev_key: secret }',
-    'jetstream { tpm { keys_file: k } }',
     'operator: "eyJh.eyJh.AAAA"',
     'resolver: MEM',
     'resolver_pinned_accounts: [A]',

@@ -151,3 +151,52 @@ describe('reload', () => {
     });
   });
 });
+
+describe('reload of JetStream', () => {
+  const block = (more: string) => `jetstream { store_dir: "/x", ${more} }`;
+
+  test('limits are raised and changed', () => {
+    const before = block('max_mem: 10M, max_file: 10M');
+    const after = block('max_mem: 20M, max_file: 500, max_file: 30G, limits { duplicate_window: "3s" }');
+    expect(lines(before, after)).toEqual([
+      ...ALWAYS,
+      'Reloaded: JetStream max_mem_store = 19.07 MB',
+      'Reloaded: JetStream max_file_store = 27.94 GB',
+      'Reloaded: JetStream limits',
+    ]);
+    expect(lines(block(''), block('limits { batch { timeout: "4s" } }'))).toContain(
+      'Reloaded: JetStream limits',
+    );
+    expect(lines(before, before)).toEqual(ALWAYS);
+  });
+
+  test.each([
+    ['max_mem: 10M', 'max_mem: 9M', 'decreasing jetstream max memory and store'],
+    ['max_file: 10M', 'max_file: 9M', 'decreasing jetstream max memory and store'],
+    ['', 'max_file: 9M', 'jetstream dynamic max memory and store'],
+    ['max_mem: 9M', '', 'jetstream max memory and max store'],
+    ['sync: always', 'sync: "2m"', 'SyncInterval: old=always, new=2m0s'],
+    ['domain: a', 'domain: b', 'JetStreamDomain: old=a, new=b'],
+    ['', 'request_queue_limit: 10', 'JetStreamRequestQueueLimit: old=10000, new=10'],
+    ['', 'info_queue_limit: 10', 'JetStreamInfoQueueLimit: old=10000, new=10'],
+    ['', 'strict: false', 'NoJetStreamStrict: old=false, new=true'],
+    ['', 'key: hidden', 'JetStreamKey: old=, new=[REDACTED]'],
+    ['key: hidden', 'key: veiled, prev_key: hidden', 'JetStreamKey: old=[REDACTED], new=[REDACTED]'],
+    ['key: k', 'key: k, prev_key: hidden', 'JetStreamOldKey: old=, new=[REDACTED]'],
+    ['key: k', 'key: k, cipher: aes', 'JetStreamCipher: old=chacha20-poly1305, new=aes-256-gcm'],
+  ])('%s to %s is refused', (before, after, what) => {
+    expect(reload(block(before), block(after))).toEqual({ error: `config reload not supported for ${what}` });
+  });
+
+  test('the directory stays, and JetStream itself', () => {
+    expect(reload(block(''), 'jetstream { store_dir: "/y" }')).toEqual({
+      error: 'config reload not supported for jetstream storage directory',
+    });
+    expect(reload(block(''), '')).toEqual({
+      error: 'config reload not supported for JetStream: old=true, new=false',
+    });
+    expect(reload('', block(''))).toEqual({
+      error: 'config reload not supported for JetStream: old=false, new=true',
+    });
+  });
+});

@@ -68,7 +68,7 @@ test('the deprecated name warns', async () => {
 
 test('JetStream that was switched off at run time', async () => {
   const disable = (source: SampleSource): void => {
-    source.jetStream = 'disabled';
+    source.jetStreamIs = 'disabled';
   };
   expect(await ask('', disable)).toMatchObject({
     status: 503,
@@ -79,7 +79,7 @@ test('JetStream that was switched off at run time', async () => {
 
 test('each shortcut stops before the next check', async () => {
   const broken = (source: SampleSource): void => {
-    source.jetStream = 'enabled';
+    source.jetStreamIs = 'enabled';
     source.meta = [meta];
   };
   expect(await ask('js-enabled-only=1', broken)).toEqual(OK);
@@ -88,7 +88,7 @@ test('each shortcut stops before the next check', async () => {
     body: '{"status":"unavailable","error":"JetStream is still recovering meta layer"}',
   });
   const assetsBroken = (source: SampleSource): void => {
-    source.jetStream = 'enabled';
+    source.jetStreamIs = 'enabled';
     source.assets = [missing];
   };
   expect(await ask('js-meta-only=1', assetsBroken)).toEqual(OK);

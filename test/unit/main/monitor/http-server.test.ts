@@ -150,7 +150,7 @@ describe('paths', () => {
     const { headers, body } = await get('/');
     expect(headers['content-type']).toBe('text/html; charset=utf-8');
     const links = [...body.matchAll(/href=\.\/(\S+?)>/g)].map((match) => match[1]);
-    expect(links.join(' ')).toBe('varz connz subsz healthz');
+    expect(links.join(' ')).toBe('varz jsz connz subsz healthz');
   });
 });
 

@@ -130,7 +130,7 @@ describe('/varz is byte for byte what nats-server 2.15.1 answered', () => {
       totalConnections: 3,
       subscriptions: 71,
     });
-    expect(encodeJson(renderVarz(source, facts), '  ')).toBe(fixture('varz-accounts'));
+    expect(encodeJson(renderVarz(source, facts, null), '  ')).toBe(fixture('varz-accounts'));
   });
 
   test('with TLS, tags, metadata and without a system account', () => {
@@ -164,17 +164,21 @@ describe('/varz is byte for byte what nats-server 2.15.1 answered', () => {
       },
       authorization: { ...sampleOptions().authorization, timeoutMs: 1500 },
     });
-    const body = renderVarz(source, {
-      ...facts,
-      httpPort: 0,
-      httpsPort: 14852,
-      requestCounts: new Map([
-        ['/varz', 1],
-        ['/', 1],
-      ]),
-      usage: { residentBytes: 16830464, cpuPercent: 0, cores: 2 },
-      certificateNotAfterMs: timeMs('2035-02-07T02:05:15Z'),
-    });
+    const body = renderVarz(
+      source,
+      {
+        ...facts,
+        httpPort: 0,
+        httpsPort: 14852,
+        requestCounts: new Map([
+          ['/varz', 1],
+          ['/', 1],
+        ]),
+        usage: { residentBytes: 16830464, cpuPercent: 0, cores: 2 },
+        certificateNotAfterMs: timeMs('2035-02-07T02:05:15Z'),
+      },
+      null,
+    );
     expect(encodeJson(body, '  ')).toBe(fixture('varz-options'));
   });
 });

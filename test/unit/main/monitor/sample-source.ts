@@ -11,6 +11,8 @@ import type { ServerOptions } from '../../../../src/shared/base/options.ts';
 import { selectConnections } from '../../../../src/shared/mail/connection-order.ts';
 import type {
   ConnectionSnapshot,
+  JetStreamAnswer,
+  JetStreamQuery,
   SubscriptionAnswer,
   SubscriptionSnapshot,
 } from '../../../../src/shared/mail/monitor.ts';
@@ -182,7 +184,9 @@ export class SampleSource implements MonitorSource {
   serverOptions = sampleOptions();
   serverStats = sampleStats();
   unready: string[] = [];
-  jetStream: JetStreamState = 'off';
+  jetStreamIs: JetStreamState = 'off';
+  jetStreamAnswer: JetStreamAnswer | null = null;
+  readonly jetStreamQueries: JetStreamQuery[] = [];
   meta: HealthFailure[] = [];
   assets: HealthFailure[] = [];
   identityChanges: Partial<ServerIdentity> = {};
@@ -242,7 +246,12 @@ export class SampleSource implements MonitorSource {
   }
 
   jetStreamState(): JetStreamState {
-    return this.jetStream;
+    return this.jetStreamIs;
+  }
+
+  async jetStream(query: JetStreamQuery) {
+    this.jetStreamQueries.push(query);
+    return this.jetStreamAnswer;
   }
 
   async metaFailures() {

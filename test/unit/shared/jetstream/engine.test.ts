@@ -180,7 +180,7 @@ describe('after a restart on the same store', () => {
     js.store.find(ACCOUNT, 'S')!.putMetadata('config', Buffer.from('{"config":'));
     restart();
     expect(js.warnings).toEqual([expect.stringContaining("'$G > S'")]);
-    expect(errorOf(js.ask('STREAM.CREATE.S', { name: 'S', subjects: ['s'] }))).toBe(10049);
+    expect(errorOf(js.ask('STREAM.CREATE.S', { name: 'S', subjects: ['s'] }))).toBe(10194);
     expect(js.store.find(ACCOUNT, 'S')?.messages).toBe(1);
   });
 
