@@ -19,6 +19,8 @@ const FIXED: readonly [name: string, print: Print, shown?: string][] = [
   ['JetStreamCipher', ({ encryption }) => encryption?.cipher ?? ''],
   ['SyncInterval', syncInterval],
   ['NoJetStreamStrict', ({ strict }) => String(!strict)],
+  ['JetStreamRequestQueueLimit', ({ requestQueueLimit }) => String(requestQueueLimit)],
+  ['JetStreamInfoQueueLimit', ({ infoQueueLimit }) => String(infoQueueLimit)],
 ];
 
 function syncInterval({ syncIntervalMs }: JetStreamServerOptions): string {

@@ -119,7 +119,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     };
     this.#router = new Router(host, this.#links, this.#random);
     this.#settings = settings;
-    this.#engine = new JetStream(settings.engineOptions(start.options), {
+    const engineOptions = settings.engineOptions(start.options);
+    this.#engine = new JetStream(engineOptions, {
       store,
       effects: this.#effects,
       clock: this.#clock,

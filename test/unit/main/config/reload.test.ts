@@ -177,6 +177,8 @@ describe('reload of JetStream', () => {
     ['max_mem: 9M', '', 'jetstream max memory and max store'],
     ['sync: always', 'sync: "2m"', 'SyncInterval: old=always, new=2m0s'],
     ['domain: a', 'domain: b', 'JetStreamDomain: old=a, new=b'],
+    ['', 'request_queue_limit: 10', 'JetStreamRequestQueueLimit: old=10000, new=10'],
+    ['', 'info_queue_limit: 10', 'JetStreamInfoQueueLimit: old=10000, new=10'],
     ['', 'strict: false', 'NoJetStreamStrict: old=false, new=true'],
     ['', 'key: hidden', 'JetStreamKey: old=, new=[REDACTED]'],
     ['key: hidden', 'key: veiled, prev_key: hidden', 'JetStreamKey: old=[REDACTED], new=[REDACTED]'],
