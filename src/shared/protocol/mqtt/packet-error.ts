@@ -1,0 +1,11 @@
+/** A packet that breaks the protocol. Only bad input makes one: the connection ends with it. */
+export class PacketError extends Error {
+  override readonly name = 'PacketError';
+  /** Reason code for a 5.0 client. */
+  readonly reason: number;
+
+  constructor(reason: number, text: string) {
+    super(text);
+    this.reason = reason;
+  }
+}
