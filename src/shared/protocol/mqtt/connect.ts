@@ -184,6 +184,15 @@ export function hasWildcard(bytes: Uint8Array, start: number, end: number): bool
 export function readConnect(bytes: Uint8Array, start: number, end: number): ConnectPacket {
   const reader = new PacketReader(bytes, start, end);
   const level = readLevel(reader);
+  try {
+    return readRest(reader, level);
+  } catch (error) {
+    if (error instanceof PacketError) error.level = level;
+    throw error;
+  }
+}
+
+function readRest(reader: PacketReader, level: ProtocolLevel): ConnectPacket {
   const flags = reader.byte();
   checkFlags(flags, level);
   const keepAliveSeconds = reader.u16();

@@ -60,8 +60,12 @@ export interface MqttParserSink<C> {
   /** @param sessionExpirySeconds -1: not given */
   disconnect(client: C, reason: number, sessionExpirySeconds: number): number;
   authenticate(client: C, reason: number, method: Uint8Array | null, data: Uint8Array | null): number;
-  /** The packet breaks the protocol; `type` is 0 when even that is unknown. */
-  violation(client: C, reason: number, text: string, type: number): number;
+  /**
+   * The packet breaks the protocol.
+   * @param type 0 when even that is unknown
+   * @param level of a broken CONNECT, 0 when it isn't known
+   */
+  violation(client: C, reason: number, text: string, type: number, level: number): number;
 }
 
 /** Low nibble each type must have; -1: any (PUBLISH), -2: the server alone sends it. [MQTT-2.1.3-1] (3.1.1: 2.2.2-1) */
@@ -105,7 +109,13 @@ export class MqttParser<C extends MqttParserClient> {
         next = this.#packet(client, bytes, position, end);
       } catch (error) {
         if (!(error instanceof PacketError)) throw error;
-        this.outcome = this.#sink.violation(client, error.reason, error.message, bytes[position]! >> 4);
+        this.outcome = this.#sink.violation(
+          client,
+          error.reason,
+          error.message,
+          bytes[position]! >> 4,
+          error.level,
+        );
         return position;
       }
       if (next === position || this.outcome === PARSE_BLOCKED) return position;

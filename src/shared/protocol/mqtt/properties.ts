@@ -265,6 +265,14 @@ export class PropertyBlock {
     return valueEnd;
   }
 
+  /** Takes up properties that were read before, in memory of their own and without their length. */
+  load(bytes: Uint8Array): void {
+    this.clear();
+    this.bytes = bytes;
+    this.end = bytes.length;
+    for (let at = 0; at < bytes.length; ) at = this.#property(bytes, at, bytes.length, PUBLISH);
+  }
+
   /** Reads a variable byte integer (clause 1.5.5); the offset behind it is left in `#at`. */
   #varint(bytes: Uint8Array, at: number, end: number): number {
     let value = 0;

@@ -72,6 +72,7 @@ export function sampleOptions(changes: Partial<ServerOptions> = {}): ServerOptio
     accounts: [],
     tls: null,
     jetStream: null,
+    mqtt: null,
     log: {
       file: '',
       debug: false,
