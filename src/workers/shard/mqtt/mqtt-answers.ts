@@ -70,6 +70,11 @@ export class MqttAnswers {
   }
 
   #connected(connection: ClientConnection, peer: MqttPeer, record: MailReader): void {
+    const reason = record.u8();
+    if (reason !== REASON.success) {
+      this.#session.refuse(connection, reason, CLOSE_REASON.serverShutdown);
+      return;
+    }
     const isPresent = record.u8() === 1;
     for (let count = record.u32(); count > 0; count--) {
       peer.received ??= new Map();
@@ -101,6 +106,12 @@ export class MqttAnswers {
   ): void {
     if (type === PUBREC && reason < REASON.unspecifiedError) peer.received?.set(packetId, true);
     if (type === PUBCOMP) peer.received?.delete(packetId);
+    if (reason >= REASON.unspecifiedError && peer.level !== MQTT_5 && (type === PUBACK || type === PUBREC)) {
+      // 3.1.1 can't refuse a message: the client keeps it and comes again.
+      this.#shard.log('error', `${connection.label} - the store refused a message (pi=${packetId})`);
+      this.#session.end(connection, reason, CLOSE_REASON.protocolViolation);
+      return;
+    }
     this.#session.sendAcknowledgement(connection, type, packetId, reason);
     if (type !== PUBACK && type !== PUBREC) return;
     peer.unanswered--;

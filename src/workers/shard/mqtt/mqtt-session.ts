@@ -127,7 +127,8 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     peer.sessionExpirySeconds =
       capSeconds > 0 ? Math.min(packet.sessionExpirySeconds, capSeconds) : packet.sessionExpirySeconds;
     peer.sessionExpiryCapped = peer.sessionExpirySeconds !== packet.sessionExpirySeconds;
-    peer.persistent = peer.sessionExpirySeconds > 0;
+    // What is resumed may have messages of the engine, though it ends with this connection.
+    peer.persistent = peer.sessionExpirySeconds > 0 || !packet.cleanStart;
     const window = Math.min(packet.receiveMaximum, mqtt.maxAckPending);
     const shared = Math.floor(window / SHARED_WINDOW_PART);
     peer.sendWindow = peer.persistent ? shared : window;
@@ -139,7 +140,8 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     record
       .u8(packet.cleanStart ? 1 : 0)
       .u32(peer.sessionExpirySeconds)
-      .u32(window - (peer.persistent ? shared : 0));
+      .u32(window - (peer.persistent ? shared : 0))
+      .u8(peer.persistent ? 1 : 0);
     this.mail.send(record);
     return PARSE_PAUSED;
   }
@@ -338,7 +340,8 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     const peer = connection.mqtt!;
     this.login.forget(connection);
     if (!peer.connected && !peer.connecting) return;
-    const isDelayed = peer.will !== null && peer.persistent && peer.will.delaySeconds > 0;
+    const isKept = peer.persistent && peer.sessionExpirySeconds > 0;
+    const isDelayed = peer.will !== null && isKept && peer.will.delaySeconds > 0;
     const message = isDelayed ? this.publisher.willMessage(connection) : null;
     const record = this.#record.begin(MAIL_CLOSE, connection.cid);
     record.u32(peer.sessionExpirySeconds).u8(message === null ? 0 : 1);
