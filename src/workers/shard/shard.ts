@@ -199,6 +199,11 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.mqtt?.mail.takeArrived();
   }
 
+  /** Something is to be said to other threads though nothing was read: the end of the turn sends it. */
+  needTurn(): void {
+    if (!this.#turnOpen) this.#openTurn();
+  }
+
   markDirty(connection: ClientConnection): void {
     this.#dirty.push(connection);
     if (!this.#turnOpen) this.#openTurn();

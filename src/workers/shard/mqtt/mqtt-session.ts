@@ -340,6 +340,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     const peer = connection.mqtt!;
     this.login.forget(connection);
     if (!peer.connected && !peer.connecting) return;
+    this.#shard.needTurn();
     const isKept = peer.persistent && peer.sessionExpirySeconds > 0;
     const isDelayed = peer.will !== null && isKept && peer.will.delaySeconds > 0;
     const message = isDelayed ? this.publisher.willMessage(connection) : null;
