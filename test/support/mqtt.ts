@@ -135,6 +135,13 @@ export class RawMqtt {
     return raw;
   }
 
+  private get seen(): string {
+    return this.packets
+      .map(({ cmd }) => cmd)
+      .join(' ')
+      .slice(-1000);
+  }
+
   connect(more: Record<string, unknown> = {}): void {
     this.send({
       cmd: 'connect',
@@ -161,17 +168,17 @@ export class RawMqtt {
     const found = () => this.packets.filter((packet) => packet.cmd === cmd);
     await this.changed.until(
       () => found().length >= nth || this.closed,
-      () => `${cmd} number ${nth}, got ${JSON.stringify(this.packets)}`,
+      () => `${cmd} number ${nth}, got ${this.seen}`,
     );
     const packet = found()[nth - 1];
-    if (packet === undefined) throw new Error(`closed without ${cmd}: ${JSON.stringify(this.packets)}`);
+    if (packet === undefined) throw new Error(`closed without ${cmd}: ${this.seen}`);
     return packet as Extract<Packet, { cmd: C }>;
   }
 
   async untilClosed(): Promise<Packet[]> {
     await this.changed.until(
       () => this.closed,
-      () => `the end of the connection, got ${JSON.stringify(this.packets)}`,
+      () => `the end of the connection, got ${this.seen}`,
     );
     return this.packets;
   }

@@ -113,11 +113,15 @@ export class EngineAccount {
         ? []
         : subjects.map((subject) => new EngineFilter(session, subject, options));
     for (const entry of entries) this.filters.insert(entry);
+    if (isSharedDelivery(options)) session.sharedFilters++;
     session.filters.set(options.filter, { options, entries });
   }
 
   removeFilter(session: EngineSession, filter: string): void {
-    for (const entry of session.filters.get(filter)?.entries ?? []) this.filters.remove(entry);
+    const known = session.filters.get(filter);
+    if (known === undefined) return;
+    for (const entry of known.entries) this.filters.remove(entry);
+    if (isSharedDelivery(known.options)) session.sharedFilters--;
     session.filters.delete(filter);
   }
 
@@ -305,6 +309,10 @@ export class EngineAccount {
     }
     return waiting;
   }
+}
+
+function isSharedDelivery({ share, qos }: FilterOptions): boolean {
+  return share !== null && qos > 0;
 }
 
 /** When a session without connection ends. */

@@ -18,6 +18,11 @@ import type { FilterOptions } from './session-filter.ts';
 /** Identifiers from here on are the shard's (encoder.ts). */
 export const PACKET_IDS = 0xbfff;
 
+/** Part of the window of a kept session that is the shard's, once the session has shared subscriptions. */
+export function sharedWindow(window: number): number {
+  return Math.floor(window / 4);
+}
+
 export const LOG_DONE = 1;
 export const LOG_RELEASED = 2;
 export const LOG_RECEIVED = 3;
@@ -76,6 +81,8 @@ export class EngineSession {
   thread = -1;
   /** PUBLISHes of QoS 1 and 2 that may be under way. */
   window = 0;
+  /** Shared subscriptions of QoS 1 and 2: their deliveries are the shard's, and need a part of the window. */
+  sharedFilters = 0;
   expirySeconds = 0;
   /** Its messages are queued here; else its shard does what there is to do, and nothing outlives the connection. */
   kept = false;
@@ -95,6 +102,11 @@ export class EngineSession {
   constructor(account: EngineAccount, clientId: string) {
     this.account = account;
     this.clientId = clientId;
+  }
+
+  /** What of the window is the engine's. */
+  get ownWindow(): number {
+    return this.sharedFilters > 0 ? this.window - sharedWindow(this.window) : this.window;
   }
 
   get logKey(): string {

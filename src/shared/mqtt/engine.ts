@@ -363,7 +363,8 @@ export class MqttEngine {
   /** Sends what the window has room for. */
   #pump(session: EngineSession): void {
     const first = session.firstOrdinal;
-    while (session.inflight < session.window && session.nextToSend < session.nextOrdinal) {
+    const window = session.ownWindow;
+    while (session.inflight < window && session.nextToSend < session.nextOrdinal) {
       if (session.nextToSend - first >= PACKET_IDS) return;
       const entry = session.queue.get(session.nextToSend++);
       if (entry === undefined || entry.state !== QUEUED) continue;

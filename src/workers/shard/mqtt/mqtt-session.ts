@@ -1,5 +1,6 @@
 import { PARSE_BLOCKED, PARSE_CLOSED, PARSE_MORE, PARSE_PAUSED } from '../../../shared/base/parse-outcome.ts';
 import { ENGINE_PACKET_ID_MAX, MqttEncoder, releaseWaiting } from '../../../shared/mqtt/encoder.ts';
+import { sharedWindow } from '../../../shared/mqtt/engine-session.ts';
 import { MAIL_ACKNOWLEDGE, MAIL_CLOSE, MAIL_CONNECT, MailWriter } from '../../../shared/mqtt/mail.ts';
 import { MqttPeer } from '../../../shared/mqtt/peer.ts';
 import type { ConnectPacket } from '../../../shared/protocol/mqtt/connect.ts';
@@ -44,8 +45,6 @@ import { MqttSubscriptions } from './mqtt-subscriptions.ts';
 const QOS2_REJECTED = 0x10;
 const CLIENT_ID_CHARACTERS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const CLIENT_ID_LENGTH = 22;
-/** Share of the window that is the shard's own, for shared subscriptions of a session the engine keeps. */
-const SHARED_WINDOW_PART = 4;
 
 export class MqttSession implements MqttParserSink<ClientConnection> {
   readonly encoder: MqttEncoder;
@@ -130,8 +129,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     // What is resumed may have messages of the engine, though it ends with this connection.
     peer.persistent = peer.sessionExpirySeconds > 0 || !packet.cleanStart;
     const window = Math.min(packet.receiveMaximum, mqtt.maxAckPending);
-    const shared = Math.floor(window / SHARED_WINDOW_PART);
-    peer.sendWindow = peer.persistent ? shared : window;
+    peer.sendWindow = peer.persistent ? sharedWindow(window) : window;
     peer.firstPacketId = peer.persistent ? ENGINE_PACKET_ID_MAX + 1 : 1;
     peer.nextPacketId = peer.firstPacketId;
     peer.connecting = true;
@@ -140,7 +138,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     record
       .u8(packet.cleanStart ? 1 : 0)
       .u32(peer.sessionExpirySeconds)
-      .u32(window - (peer.persistent ? shared : 0))
+      .u32(window)
       .u8(peer.persistent ? 1 : 0);
     this.mail.send(record);
     return PARSE_PAUSED;
