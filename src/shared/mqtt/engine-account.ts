@@ -303,7 +303,7 @@ export class EngineAccount {
       const isReleased = history.released.has(ordinal);
       const state = isReleased ? RELEASED : QUEUED;
       const seq = stored.sequence;
-      session.queue.set(ordinal, { seq, ordinal, qos, retain, subscriptionIds, state, repeated: true });
+      session.restore({ seq, ordinal, qos, retain, subscriptionIds, state, repeated: true });
       if (isReleased) session.inflight++;
       waiting++;
     }

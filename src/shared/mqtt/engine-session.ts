@@ -98,6 +98,7 @@ export class EngineSession {
   nextToSend = 0;
   nextOrdinal = 0;
   readonly received = new Set<number>();
+  #first = 0;
 
   constructor(account: EngineAccount, clientId: string) {
     this.account = account;
@@ -115,8 +116,15 @@ export class EngineSession {
 
   /** The oldest ordinal that waits; the next one to come when none does. */
   get firstOrdinal(): number {
-    for (const ordinal of this.queue.keys()) return ordinal;
-    return this.nextOrdinal;
+    // Kept, since to find the first key of a Map whose first ones were deleted is a walk over all of those.
+    while (this.#first < this.nextOrdinal && !this.queue.has(this.#first)) this.#first++;
+    return this.#first;
+  }
+
+  /** Recovery found an entry: the oldest comes first. */
+  restore(entry: QueueEntry): void {
+    if (this.queue.size === 0) this.#first = entry.ordinal;
+    this.queue.set(entry.ordinal, entry);
   }
 
   /** The entry under way that a packet identifier stands for. */

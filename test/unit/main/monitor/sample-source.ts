@@ -211,6 +211,7 @@ export class SampleSource implements MonitorSource {
       port: 14811,
       isAuthRequired: false,
       connectUrls: [],
+      mqttPort: 0,
       webSocketConnectUrls: [],
       ...this.identityChanges,
     };
