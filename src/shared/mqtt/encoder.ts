@@ -1,5 +1,4 @@
 import { latin1 } from '../base/latin1.ts';
-import { OUTPUT_CHUNK_BYTES } from '../base/limits.ts';
 import type { MessageFrame } from '../base/message-frame.ts';
 import type { Route } from '../broker/route.ts';
 import type { DeliveryEncoder, Subscriber, Subscription } from '../broker/subscription.ts';
@@ -29,6 +28,7 @@ import type { MqttPeer, TopicSubscription, WaitingPublish } from './peer.ts';
 
 /** Bytes that may wait for a client whose window is full. */
 const WAITING_MAX_BYTES = 64 * 1024 * 1024;
+const NO_TOPIC = new Uint8Array(0);
 const PACKET_ID_MAX = 65_535;
 /** Identifiers up to here are the engine's, for sessions that it keeps. */
 export const ENGINE_PACKET_ID_MAX = 0xbfff;
@@ -49,7 +49,10 @@ export class MqttEncoder implements DeliveryEncoder {
   #isDollar = false;
   /** -1: expired; 0: never expires. */
   #expirySeconds = 0;
-  #payload: Uint8Array = new Uint8Array(0);
+  /** The payload is `#source[#start, #end)`. */
+  #source: Uint8Array = NO_TOPIC;
+  #start = 0;
+  #end = 0;
 
   constructor(clock: EncoderClock) {
     this.#clock = clock;
@@ -97,7 +100,9 @@ export class MqttEncoder implements DeliveryEncoder {
     this.#meaning.read(headers, reply);
     this.#subject = subject;
     this.#topic = topicOfSubject(subject);
-    this.#payload = payload;
+    this.#source = payload;
+    this.#start = 0;
+    this.#end = payload.length;
     this.#expirySeconds = this.#remaining();
     if (this.#expirySeconds < 0) return false;
     if (subscriptionIds.length <= 1)
@@ -111,13 +116,17 @@ export class MqttEncoder implements DeliveryEncoder {
     this.#number = number;
     const { bytes, payloadStart, tailStart, replyBytes } = frame;
     const headerBytes = Math.max(frame.headerBytes, 0);
-    const reply = replyBytes === 0 ? '' : latin1(bytes, tailStart, tailStart + replyBytes);
-    this.#meaning.read(bytes.subarray(payloadStart, payloadStart + headerBytes), reply);
+    if (replyBytes !== 0 || !this.#meaning.readPlain(bytes, payloadStart, headerBytes)) {
+      const reply = latin1(bytes, tailStart, tailStart + replyBytes);
+      this.#meaning.read(bytes.subarray(payloadStart, payloadStart + headerBytes), reply);
+    }
     route.mqttTopic ??= topicOfSubject(route.subject);
     this.#topic = route.mqttTopic;
     this.#subject = route.subject;
     this.#isDollar = route.subject.charCodeAt(0) === 0x24;
-    this.#payload = bytes.subarray(payloadStart + headerBytes, payloadStart + frame.payloadBytes);
+    this.#source = bytes;
+    this.#start = payloadStart + headerBytes;
+    this.#end = payloadStart + frame.payloadBytes;
     this.#expirySeconds = this.#remaining();
   }
 
@@ -143,7 +152,7 @@ export class MqttEncoder implements DeliveryEncoder {
     const topicBytes = topic.length;
     if (topicBytes > 0xffff) return 0;
     const propertyBytes = peer.level === MQTT_5 ? varintBytes(properties.length) + properties.length : 0;
-    const remaining = 2 + topicBytes + (qos > 0 ? 2 : 0) + propertyBytes + this.#payload.length;
+    const remaining = 2 + topicBytes + (qos > 0 ? 2 : 0) + propertyBytes + this.#end - this.#start;
     const total = 1 + varintBytes(remaining) + remaining;
     const limit = peer.clientMaxPacketBytes;
     // [MQTT-3.1.2-25]: as if it had been delivered.
@@ -156,9 +165,9 @@ export class MqttEncoder implements DeliveryEncoder {
     if (peer.level === MQTT_5)
       head.varint(properties.length).raw(properties.bytes.subarray(0, properties.length));
     if (qos > 0 && packetId >= 0) setPacketId(head.bytes, packetIdAt, packetId);
-    else if (qos > 0 && !this.#number16(peer, qos, head, packetIdAt)) return this.#payload.length + 1;
+    else if (qos > 0 && !this.#number16(peer, qos, head, packetIdAt)) return this.#end - this.#start + 1;
     this.#append(peer, head);
-    return this.#payload.length + 1;
+    return this.#end - this.#start + 1;
   }
 
   /** @returns the topic, or an empty one where its alias is known to the client */
@@ -190,9 +199,9 @@ export class MqttEncoder implements DeliveryEncoder {
       setPacketId(head.bytes, packetIdAt, takePacketId(peer, qos));
       return true;
     }
-    const packet = new Uint8Array(head.length + this.#payload.length);
+    const packet = new Uint8Array(head.length + this.#end - this.#start);
     packet.set(head.bytes.subarray(0, head.length));
-    packet.set(this.#payload, head.length);
+    packet.set(this.#source.subarray(this.#start, this.#end), head.length);
     peer.waiting ??= [];
     peer.waiting.push({ qos, packet, packetIdAt });
     peer.waitingBytes += packet.length;
@@ -202,24 +211,10 @@ export class MqttEncoder implements DeliveryEncoder {
 
   #append(peer: MqttPeer, head: ByteWriter): void {
     const { outbox } = peer.host;
-    const payload = this.#payload;
-    const total = head.length + payload.length;
-    if (total > OUTPUT_CHUNK_BYTES / 2) {
-      outbox.append(head.bytes, 0, head.length);
-      outbox.append(payload, 0, payload.length);
-      return;
-    }
-    outbox.reserve(total);
-    const { bytes, position } = outbox;
-    const source = head.bytes;
-    for (let i = 0; i < head.length; i++) bytes[position + i] = source[i]!;
-    bytes.set(payload, position + head.length);
-    outbox.position = position + total;
-    outbox.touch();
+    outbox.append(head.bytes, 0, head.length);
+    outbox.append(this.#source, this.#start, this.#end);
   }
 }
-
-const NO_TOPIC = new Uint8Array(0);
 
 function setPacketId(bytes: Uint8Array, at: number, packetId: number): void {
   bytes[at] = packetId >> 8;

@@ -27,7 +27,9 @@ const CONTROL_PREFIX = 'nats-';
 export const PLAIN_HEADERS = Buffer.from('NATS/1.0\r\nNmqtt-Pub:0\r\n\r\n', 'latin1');
 export const PLAIN_QOS_OFFSET = 20;
 const HEADER_NAME = /^[\x21-\x39\x3b-\x7e]+$/;
-const HEADER_VALUE = /^(?! )[^\0\r\n]*(?<! )$/;
+const HEADER_VALUE = /^(?![ \t])[^\0\r\n]*(?<![ \t])$/;
+/** Only these: other characters that count as blanks elsewhere may be a part of a UTF-8 sequence here. */
+const BLANKS_AROUND = /^[ \t]+|[ \t]+$/g;
 
 /** Longest property block made of foreign headers: a NATS message may have more than a packet should. */
 const PROPERTIES_MAX_BYTES = 64 * 1024;
@@ -43,20 +45,35 @@ export class MessageMeaning {
   #hasResponseTopic = false;
 
   /**
+   * Reads a header block that is one of those this server writes for a PUBLISH without properties, or none.
+   * @returns false when it is something else, to be read with `read`
+   */
+  readPlain(bytes: Uint8Array, start: number, length: number): boolean {
+    if (length !== 0 && (length !== PLAIN_HEADERS.length || !isPlain(bytes, start))) return false;
+    this.#clear();
+    if (length !== 0) this.qos = bytes[start + PLAIN_QOS_OFFSET]! - 0x30;
+    return true;
+  }
+
+  #clear(): void {
+    this.qos = 0;
+    this.retain = false;
+    this.expiresAtMs = 0;
+    this.#hasResponseTopic = false;
+    this.properties.reset();
+  }
+
+  /**
    * Reads a header block.
    *
    * @param block empty when there are no headers
    * @param reply subject as text of the wire, '' for none
    */
   read(block: Uint8Array, reply: string): void {
-    this.qos = 0;
-    this.retain = false;
-    this.expiresAtMs = 0;
-    this.#hasResponseTopic = false;
-    this.properties.reset();
-    if (block.length === PLAIN_HEADERS.length && isPlain(block)) {
-      this.qos = block[PLAIN_QOS_OFFSET]! - 0x30;
-    } else if (block.length > 0) this.#lines(Buffer.from(block).toString('latin1'));
+    if (!this.readPlain(block, 0, block.length)) {
+      this.#clear();
+      this.#lines(Buffer.from(block).toString('latin1'));
+    }
     if (reply === '' || this.#hasResponseTopic) return;
     const topic = topicOfSubject(reply);
     if (
@@ -73,7 +90,7 @@ export class MessageMeaning {
       const colon = line.indexOf(':');
       if (colon <= 0) continue;
       const name = line.slice(0, colon);
-      const value = line.slice(colon + 1).trim();
+      const value = line.slice(colon + 1).replace(BLANKS_AROUND, '');
       const lower = name.toLowerCase();
       if (lower.startsWith(OWN_PREFIX)) this.#own(lower, value);
       else if (!lower.startsWith(CONTROL_PREFIX)) this.#user(name, value);
@@ -137,11 +154,11 @@ export class MessageMeaning {
   }
 }
 
-function isPlain(block: Uint8Array): boolean {
+function isPlain(bytes: Uint8Array, start: number): boolean {
   for (let i = 0; i < PLAIN_HEADERS.length; i++) {
-    if (i !== PLAIN_QOS_OFFSET && block[i] !== PLAIN_HEADERS[i]) return false;
+    if (i !== PLAIN_QOS_OFFSET && bytes[start + i] !== PLAIN_HEADERS[i]) return false;
   }
-  const digit = block[PLAIN_QOS_OFFSET]!;
+  const digit = bytes[start + PLAIN_QOS_OFFSET]!;
   return digit >= 0x30 && digit <= 0x32;
 }
 

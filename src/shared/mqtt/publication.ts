@@ -1,4 +1,4 @@
-import { SCRATCH_KEEP_BYTES, WORD_SLACK_BYTES } from '../base/limits.ts';
+import { SCRATCH_KEEP_BYTES, WORD_COPY_MAX_BYTES, WORD_SLACK_BYTES } from '../base/limits.ts';
 import { MessageFrame } from '../base/message-frame.ts';
 
 /**
@@ -56,7 +56,8 @@ export class PublicationFrame {
     frame.payloadBytes = total;
     for (let i = 0; i < headers.length; i++) bytes[at + i] = headers[i]!;
     at += headers.length;
-    bytes.set(start === 0 && end === source.length ? source : source.subarray(start, end), at);
+    if (bodyBytes > WORD_COPY_MAX_BYTES) bytes.set(source.subarray(start, end), at);
+    else for (let i = 0; i < bodyBytes; i++) bytes[at + i] = source[start + i]!;
     at += bodyBytes;
     bytes[at] = CR;
     bytes[at + 1] = LF;
