@@ -62,7 +62,7 @@ const RETAINED_RECORD_BYTES = 16 * 1024;
 
 export interface MqttEngineHost {
   readonly store: Store;
-  readonly effects: Effects;
+  readonly effects: Pick<Effects, 'send'>;
   readonly clock: Clock;
 }
 

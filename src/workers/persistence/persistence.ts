@@ -149,7 +149,9 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     this.#monitor = new PersistenceMonitor(this.#engine, store, isLazy, (text) => this.#effects.warn(text));
     this.#setClock();
     this.#mqtt =
-      start.options.mqtt === null ? null : new MqttEngine({ store, effects: this.#effects, clock: this.#clock });
+      start.options.mqtt === null
+        ? null
+        : new MqttEngine({ store, effects: this.#effects, clock: this.#clock });
     this.#applyOptions(start.options, start.accountIndexes);
     startHeartbeat(start.heartbeat);
   }

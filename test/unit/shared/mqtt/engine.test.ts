@@ -23,7 +23,7 @@ interface Said {
 }
 
 /** An engine on a disk that can crash; what it sends is seen once the store has kept what it promises. */
-class Rig implements Effects {
+class Rig implements Pick<Effects, 'send'> {
   disk: SimulatedDisk;
   store: Store;
   engine: MqttEngine;
@@ -60,13 +60,6 @@ class Rig implements Effects {
     expect(subject).toBe('shard.0');
     this.#outgoing.push({ ticket, said: decode(payload) });
   }
-
-  subscribe(): void {}
-  unsubscribe(): void {}
-  hasInterest(): boolean {
-    return true;
-  }
-  warn(): void {}
 
   /** Commits and hands out what may leave. */
   commit(): Said[] {
