@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import type { ServerOptions } from '../shared/base/options.ts';
+import type { MqttOptions, ServerOptions } from '../shared/base/options.ts';
 import type { FromShard, ServerIdentity, ToShard } from '../workers/shard/contract.ts';
 import { ClientGate } from './listen/client-gate.ts';
 import { createHandOff, type HandOffMethod } from './listen/hand-off.ts';
@@ -120,6 +120,7 @@ export class Daemon {
     } catch (error) {
       throw new StartError(listenError(options.host, options.port, error as NodeJS.ErrnoException));
     }
+    if (options.mqtt !== null) await openMqtt(gate, options.mqtt);
     this.#gate = gate;
     this.identity = announce(this.identity, options, this.port);
     topology.updateIdentity(this.identity);
@@ -310,6 +311,16 @@ export class Daemon {
       default:
         return;
     }
+  }
+}
+
+/** @throws StartError with nats-server's text when the port can't be used */
+async function openMqtt(gate: ClientGate, mqtt: MqttOptions): Promise<void> {
+  try {
+    await gate.openMqtt(mqtt);
+  } catch (error) {
+    gate.close();
+    throw new StartError(`Unable to listen for MQTT connections: ${(error as Error).message}`);
   }
 }
 

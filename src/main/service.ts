@@ -125,8 +125,18 @@ class Service {
       if (tls.handshakeFirstMs === 0)
         this.#logger.warn('Clients that are not using "TLS Handshake First" option will fail to connect');
     }
+    this.#logMqtt();
     this.#logger.debug(`Server id is ${this.#daemon.identity.serverId}`);
     this.#logger.notice('Server is ready');
+  }
+
+  #logMqtt(): void {
+    const { mqtt } = this.#options;
+    if (mqtt === null) return;
+    const address = mqtt.host.includes(':') ? `[${mqtt.host}]` : mqtt.host;
+    const scheme = mqtt.tls === null ? 'mqtt' : 'tls';
+    const port = this.#daemon.gate?.mqttListener?.port ?? 0;
+    this.#logger.notice(`Listening for MQTT clients on ${scheme}://${address}:${port}`);
   }
 
   #writePidFile(path: string): void {

@@ -2,11 +2,13 @@ import type {
   AccountOptions,
   AuthorizationOptions,
   MappingOptions,
+  MqttOptions,
   TlsOptions,
   UserOptions,
 } from '../../shared/base/options.ts';
 import type { Position } from './conf-value.ts';
 import { emptyJetStreamDraft, type JetStreamDraft } from './jetstream-block.ts';
+import { emptyMqttDraft } from './mqtt-block.ts';
 import type { ScalarValues } from './scalars.ts';
 
 /** What a configuration file says, before defaults and flags: unset stays unset. */
@@ -35,6 +37,8 @@ export interface ConfigDraft {
   clusterName: string;
   hasLeafnodeListener: boolean;
   websocket: { port: number; hasTls: boolean; noTls: boolean } | null;
+  /** Port 0: no listener. */
+  mqtt: MqttOptions;
   compressionModes: string[];
   /** Where each top-level option stands, for messages of later checks. */
   positions: Map<string, Position>;
@@ -73,6 +77,7 @@ export function emptyDraft(): ConfigDraft {
     clusterName: '',
     hasLeafnodeListener: false,
     websocket: null,
+    mqtt: emptyMqttDraft(),
     compressionModes: [],
     positions: new Map(),
   };

@@ -85,7 +85,12 @@ export const NOT_YET: ReadonlyMap<string, NotYet> = new Map<string, NotYet>([
   ['gateway', { action: 'warn', reason: NO_LISTENER, harmless: isEmpty }],
   ['leafnodes', { action: 'warn', reason: NO_LISTENER }],
   ['websocket', { action: 'warn', reason: NO_LISTENER }],
-  ['mqtt', { action: 'warn', reason: NO_LISTENER }],
+  ['mqtt.js_domain', { action: 'warn', reason: 'JetStream domains do not exist' }],
+  ['mqtt.stream_replicas', { action: 'warn', reason: NO_CLUSTER }],
+  [
+    'mqtt.consumer_memory_storage',
+    { action: 'warn', reason: 'MQTT sessions need no consumers', harmless: 'false' },
+  ],
   ['prof_port', { action: 'warn', reason: 'there is no profiling port; use Node.js inspector flags' }],
   ['prof_block_rate', { action: 'warn', reason: 'there is no profiling port; use Node.js inspector flags' }],
 ]);

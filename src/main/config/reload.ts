@@ -56,6 +56,16 @@ function goMap(values: Record<string, unknown>): string {
   return `map[${keys.map((key) => `${key}:${String(values[key])}`).join(' ')}]`;
 }
 
+/** What of the `mqtt` block can't change; TLS material, `max_ack_pending` and the like can. */
+function fixedMqtt({ mqtt }: ServerOptions): string {
+  if (mqtt === null) return '';
+  const { host, port, tls, authTimeoutMs, noAuthUser, jsApiTimeoutMs, jsDomain } = mqtt;
+  const { rejectQos2Publish, downgradeQos2Subscribe } = mqtt;
+  const delivery = { rejectQos2Publish, downgradeQos2Subscribe };
+  const login = { authTimeoutMs, noAuthUser };
+  return goMap({ host, port, tls: tls !== null, jsApiTimeoutMs, jsDomain, ...login, ...delivery });
+}
+
 const FIXED_FIELDS: readonly FixedField[] = [
   fixed('ServerName', (o) => o.serverName),
   fixed('Host', (o) => o.host),
@@ -82,6 +92,7 @@ const FIXED_FIELDS: readonly FixedField[] = [
   fixed('LameDuckDuration', (o) => formatDurationMs(o.lameDuckDurationMs)),
   fixed('LameDuckGracePeriod', (o) => formatDurationMs(o.lameDuckGracePeriodMs)),
   fixed('FeatureFlags', (o) => goMap(o.featureFlags)),
+  fixed('MQTT', fixedMqtt),
   fixed('Shards', (o) => String(o.shards)),
   fixed('LogFormat', (o) => o.log.format),
 ];

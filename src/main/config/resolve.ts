@@ -8,6 +8,7 @@ import {
   GLOBAL_ACCOUNT,
   type JetStreamServerOptions,
   type LogOptions,
+  MQTT_INTERNAL_ACCOUNT,
   type ServerOptions,
   type TlsOptions,
   type UserOptions,
@@ -73,6 +74,7 @@ export function resolveOptions(context: ResolveContext, draft: ConfigDraft): Ser
     accounts: accountList(draft, systemAccount, jetStream !== null),
     tls,
     jetStream,
+    mqtt: draft.mqtt.port === 0 ? null : draft.mqtt,
     log: logOptions(scalars),
     monitor: {
       host: draft.monitorHost === null || draft.monitorHost === '' ? scalars.host : draft.monitorHost,
@@ -81,6 +83,7 @@ export function resolveOptions(context: ResolveContext, draft: ConfigDraft): Ser
       basePath: normalBasePath(scalars.http_base_path),
     },
   };
+  if (options.mqtt !== null) options.accounts.push(plainAccount(MQTT_INTERNAL_ACCOUNT));
   if (needsGeneratedUser(options, draft, scalars)) addGeneratedUser(options, context.generatedUser);
   return options;
 }
@@ -100,6 +103,7 @@ type PlainOptions = Omit<
   | 'accounts'
   | 'tls'
   | 'jetStream'
+  | 'mqtt'
   | 'log'
   | 'monitor'
 >;

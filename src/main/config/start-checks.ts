@@ -1,8 +1,9 @@
-import type { ServerOptions } from '../../shared/base/options.ts';
+import { MQTT_INTERNAL_ACCOUNT, type ServerOptions, type TlsOptions } from '../../shared/base/options.ts';
 import type { CommandFlags } from './command-line.ts';
 import type { ConfigDraft } from './draft.ts';
 import { formatDurationMs } from './duration.ts';
 import { COMPRESSION_MODES } from './listener-rows.ts';
+import { mqttProblems } from './mqtt-block.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import { advertiseProblem } from './scalars.ts';
@@ -26,6 +27,7 @@ export function startProblems(
     ...monitorProblems(options),
     ...tlsProblems(options),
     ...peerProblems(options, draft),
+    ...mqttListenerProblems(options, draft),
   ];
   const advertise = advertiseProblem(options.clientAdvertise);
   if (advertise !== null) {
@@ -39,6 +41,18 @@ export function startProblems(
     problems.push('solicited routes require cluster capabilities, e.g. --cluster');
   }
   return problems;
+}
+
+function mqttListenerProblems(options: ServerOptions, draft: ConfigDraft): string[] {
+  const { mqtt, users, jetStream } = options;
+  if (mqtt === null) return [];
+  const hasPeers = ['cluster', 'gateway', 'leafnodes'].some((name) => draft.positions.has(name));
+  const problems = mqttProblems(mqtt, users, jetStream !== null, hasPeers);
+  if (draft.accounts.has(MQTT_INTERNAL_ACCOUNT))
+    problems.push(`account name ${quote(MQTT_INTERNAL_ACCOUNT)} is reserved when mqtt is enabled`);
+  if (hasPeers && jetStream === null)
+    problems.push('mqtt requires JetStream: natsd keeps MQTT sessions in its own store');
+  return [...problems, ...tlsMaterialProblems(mqtt.tls)];
 }
 
 function limitProblems(options: ServerOptions): string[] {
@@ -83,11 +97,15 @@ function monitorProblems(options: ServerOptions): string[] {
 }
 
 function tlsProblems(options: ServerOptions): string[] {
-  if (options.tls === null) return [];
+  return tlsMaterialProblems(options.tls);
+}
+
+function tlsMaterialProblems(tls: TlsOptions | null): string[] {
+  if (tls === null) return [];
   // nats-server starts with such a block and then fails every handshake.
-  if (options.tls.certs.length === 0) return ['TLS Server certificate must be present and valid'];
+  if (tls.certs.length === 0) return ['TLS Server certificate must be present and valid'];
   try {
-    checkSecureContext(options.tls);
+    checkSecureContext(tls);
     return [];
   } catch (error) {
     if (error instanceof OptionError) return [error.message];

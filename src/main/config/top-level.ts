@@ -6,6 +6,7 @@ import type { ConfigDraft } from './draft.ts';
 import { JETSTREAM_ROWS, readJetStream } from './jetstream-block.ts';
 import { LEAFNODE_ROWS, readLeafnodes } from './leafnode-block.ts';
 import { DESTINATION_ROWS, readMappings } from './mappings-block.ts';
+import { MQTT_ROWS, readMqtt } from './mqtt-block.ts';
 import { OPERATOR_ROWS } from './operator-rows.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
@@ -14,7 +15,7 @@ import { checkedBy, row } from './row.ts';
 import { SCALAR_NAMES, SCALARS, type ScalarValues } from './scalars.ts';
 import { readTls, TLS_ROWS } from './tls-block.ts';
 import { address, map, text, textList } from './value.ts';
-import { MQTT_ROWS, readMqtt, readWebsocket, WEBSOCKET_ROWS } from './web-blocks.ts';
+import { readWebsocket, WEBSOCKET_ROWS } from './web-blocks.ts';
 
 /** Every option of the top level: the scalars of scalars.ts, addresses, and the blocks. */
 

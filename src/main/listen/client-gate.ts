@@ -1,6 +1,6 @@
 import type net from 'node:net';
-import type { ServerOptions } from '../../shared/base/options.ts';
-import type { HandedConnection } from '../../workers/shard/contract.ts';
+import type { MqttOptions, ServerOptions } from '../../shared/base/options.ts';
+import type { HandedConnection, ListenerKind } from '../../workers/shard/contract.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Topology } from '../supervise/topology.ts';
 import type { HandOff } from './hand-off.ts';
@@ -19,6 +19,7 @@ export class ClientGate {
   readonly #logger: Logger;
   #options: ServerOptions;
   #listener: Listener | null = null;
+  #mqttListener: Listener | null = null;
   #nextCid: number;
   #batch: HandedConnection[][] = [];
   #batched = 0;
@@ -45,6 +46,10 @@ export class ClientGate {
     return this.#listener;
   }
 
+  get mqttListener(): Listener | null {
+    return this.#mqttListener;
+  }
+
   /** Takes over changed limits; the listening address can't change. */
   reconfigure(options: ServerOptions): void {
     this.#options = options;
@@ -56,18 +61,30 @@ export class ClientGate {
     this.#listener = await listen(
       host,
       port,
-      (socket) => this.#accepted(socket),
+      (socket) => this.#accepted(socket, 'nats'),
       (error) => this.#logger.error(`Error accepting client connection: ${error.message}`),
     );
     return this.#listener;
   }
 
+  /** @throws the system error when the address can't be used */
+  async openMqtt({ host, port }: MqttOptions): Promise<Listener> {
+    this.#mqttListener = await listen(
+      host,
+      port,
+      (socket) => this.#accepted(socket, 'mqtt'),
+      (error) => this.#logger.error(`Error accepting MQTT connection: ${error.message}`),
+    );
+    return this.#mqttListener;
+  }
+
   /** Stops accepting; open connections stay. */
   close(): void {
     this.#listener?.close();
+    this.#mqttListener?.close();
   }
 
-  #accepted(socket: net.Socket): void {
+  #accepted(socket: net.Socket, listener: ListenerKind): void {
     const { remoteAddress, remotePort } = socket;
     if (remoteAddress === undefined || remotePort === undefined) {
       socket.destroy();
@@ -78,7 +95,7 @@ export class ClientGate {
       socket.destroy();
       return;
     }
-    const refusal = this.#refusal();
+    const refusal = this.#refusal(listener);
     let detached: ReturnType<HandOff['detach']>;
     try {
       detached = this.#handOff.detach(socket);
@@ -95,13 +112,15 @@ export class ClientGate {
       remoteAddress: plainAddress(remoteAddress),
       remotePort,
       acceptedAtMs: Date.now(),
+      listener,
       refusal,
     });
     if (this.#batched++ === 0) setImmediate(this.#flush);
   }
 
-  #refusal(): HandedConnection['refusal'] {
-    const { maxConnections, tls } = this.#options;
+  #refusal(listener: ListenerKind): HandedConnection['refusal'] {
+    const { maxConnections } = this.#options;
+    const tls = listener === 'mqtt' ? null : this.#options.tls;
     if (this.#topology.openConnections >= maxConnections) return 'max-connections';
     const rateLimit = tls?.connectionRateLimit ?? 0;
     return rateLimit > 0 && this.#exceeds(rateLimit) ? 'throttled' : '';

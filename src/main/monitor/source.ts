@@ -36,6 +36,8 @@ export interface ServerIdentity {
   isAuthRequired: boolean;
   connectUrls: string[];
   webSocketConnectUrls: string[];
+  /** 0 without an MQTT listener. */
+  mqttPort: number;
 }
 
 /** Counters of the whole server. */

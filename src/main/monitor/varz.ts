@@ -2,7 +2,7 @@
  * /varz: the server in general. Source: spec "/varz"; the order of the fields is part of the format.
  */
 
-import type { ServerOptions } from '../../shared/base/options.ts';
+import type { MqttOptions, ServerOptions } from '../../shared/base/options.ts';
 import type { ConnectionKindCounts, JetStreamAnswer } from '../../shared/mail/monitor.ts';
 import {
   formatTime,
@@ -56,7 +56,7 @@ export function renderVarz(
   const nowMs = source.now();
   return {
     ...renderGeneral(identity, options),
-    ...renderLimits(options, facts, jetStream),
+    ...renderLimits(options, facts, jetStream, identity.mqttPort),
     ...renderTime(identity, nowMs),
     ...renderUsage(facts.usage),
     ...renderTraffic(stats),
@@ -86,10 +86,27 @@ function renderGeneral(identity: ServerIdentity, options: ServerOptions): Record
   };
 }
 
+function renderMqtt(mqtt: MqttOptions | null, port: number): Record<string, JsonValue> {
+  if (mqtt === null) return {};
+  const { tls } = mqtt;
+  return {
+    host: mqtt.host,
+    port,
+    no_auth_user: omitEmpty(mqtt.noAuthUser),
+    auth_timeout: omitEmpty(toSeconds(mqtt.authTimeoutMs)),
+    tls_timeout: tls === null ? undefined : toSeconds(tls.timeoutMs),
+    tls_pinned_certs: tls === null || tls.pinnedCerts.length === 0 ? undefined : tls.pinnedCerts,
+    js_domain: omitEmpty(mqtt.jsDomain),
+    ack_wait: toNanoseconds(mqtt.ackWaitMs),
+    max_ack_pending: mqtt.maxAckPending,
+  };
+}
+
 function renderLimits(
   options: ServerOptions,
   facts: MonitorFacts,
   jetStream: JetStreamAnswer | null,
+  mqttPort: number,
 ): Record<string, JsonValue> {
   return {
     max_connections: options.maxConnections,
@@ -107,7 +124,7 @@ function renderLimits(
     cluster: {},
     gateway: {},
     leaf: {},
-    mqtt: {},
+    mqtt: renderMqtt(options.mqtt, mqttPort),
     websocket: {},
     jetstream: renderVarzJetStream(options.jetStream, jetStream),
     tls_timeout: toSeconds(options.tls?.timeoutMs ?? DEFAULT_TLS_TIMEOUT_MS),

@@ -51,6 +51,7 @@ export class MonitorView implements MonitorSource {
       isAuthRequired: users.length > 0 || authorization.user !== '' || authorization.token !== '',
       connectUrls: identity.connectUrls,
       webSocketConnectUrls: [],
+      mqttPort: this.#daemon.gate?.mqttListener?.port ?? 0,
     };
   }
 

@@ -195,6 +195,32 @@ export interface JetStreamServerOptions {
   infoQueueLimit: number;
 }
 
+/** The `mqtt` block. */
+export interface MqttOptions {
+  host: string;
+  /** -1 random. */
+  port: number;
+  tls: TlsOptions | null;
+  /** Credentials of this listener alone; empty: those of the server. */
+  user: string;
+  password: string;
+  token: string;
+  /** 0: the server's. */
+  authTimeoutMs: number;
+  noAuthUser: string;
+  ackWaitMs: number;
+  jsApiTimeoutMs: number;
+  /** Messages of QoS 1 and 2 on their way to a session. */
+  maxAckPending: number;
+  jsDomain: string;
+  streamReplicas: number;
+  consumerMemoryStorage: boolean;
+  /** Sessions of clients away for longer end; 0 is never. */
+  consumerInactiveThresholdMs: number;
+  rejectQos2Publish: boolean;
+  downgradeQos2Subscribe: boolean;
+}
+
 export interface ServerOptions {
   configFile: string;
   /** `sha256:<hex>` of the parsed tree, empty without a file. */
@@ -243,6 +269,8 @@ export interface ServerOptions {
   tls: TlsOptions | null;
   /** `null`: off. */
   jetStream: JetStreamServerOptions | null;
+  /** `null`: no listener. */
+  mqtt: MqttOptions | null;
   log: LogOptions;
   monitor: MonitorOptions;
   pidFile: string;
@@ -252,5 +280,9 @@ export interface ServerOptions {
 
 /** Name of the default account. */
 export const GLOBAL_ACCOUNT = '$G';
+/**
+ * Threads speak about MQTT in an account of their own (mqtt/mail.ts): nobody can log in to it, so nobody reads or forges it.
+ */
+export const MQTT_INTERNAL_ACCOUNT = '$MQTT';
 /** Name of the system account when none is configured. */
 export const DEFAULT_SYSTEM_ACCOUNT = '$SYS';

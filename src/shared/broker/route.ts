@@ -98,6 +98,8 @@ export class Route {
   isApiRequest: boolean;
   /** Any thread, through plain or queue interest. */
   hasThreads = false;
+  /** The subject's MQTT topic, once somebody has needed it. */
+  mqttTopic: Uint8Array | null = null;
   #permits: Uint8Array | null = null;
 
   /**

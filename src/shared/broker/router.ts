@@ -45,6 +45,9 @@ export class Router {
   readonly #strippedScratch = new Uint8Array(SCRATCH_KEEP_BYTES);
   #stripped = this.#strippedScratch;
   #strippedBytes = 0;
+  #publisher: Subscriber | null = null;
+  /** Messages so far: tells them apart for encoders. */
+  #number = 0;
   /** Queue groups picked for each thread by the message under way. */
   readonly #picked: RouteGroup[][] = [];
   readonly #pickedThreads: number[] = [];
@@ -66,6 +69,8 @@ export class Router {
   publish(account: Account, route: Route, publisher: Subscriber | null, frame: MessageFrame): number {
     this.#strippedBytes = 0;
     if (route.hasThreads && !this.#hasRoom(route, frame)) return BLOCKED;
+    this.#publisher = publisher;
+    this.#number++;
     let delivered = this.#deliverPlain(route, publisher, frame);
     if (route.onlyPlain) return delivered;
     const { groups } = route;
@@ -85,6 +90,8 @@ export class Router {
     hops: number,
   ): void {
     this.#strippedBytes = 0;
+    this.#publisher = null;
+    this.#number++;
     if (plain) this.#deliverPlain(route, null, frame);
     for (const queue of queues) {
       const group = route.groups.find((candidate) => sameBytes(candidate.nameBytes, queue));
@@ -189,7 +196,9 @@ export class Router {
   #deliver(routed: Route, subscription: Subscription, subscriber: Subscriber, frame: MessageFrame): void {
     const route = frame.shownBytes === 0 ? routed : this.#show(frame);
     const withHeaders = frame.headerBytes > 0 && subscriber.headers;
-    if (frame.headerBytes >= 0 && !withHeaders) {
+    if (subscriber.encoder !== null) {
+      subscriber.encoder.deliver(route, subscription, frame, this.#publisher, this.#number);
+    } else if (frame.headerBytes >= 0 && !withHeaders) {
       this.#deliverStripped(route, subscription, subscriber, frame);
     } else {
       const outbox = subscriber.outbox;

@@ -1,9 +1,28 @@
 import { PermissionSet } from '../auth/permissions.ts';
+import type { MessageFrame } from '../base/message-frame.ts';
 import type { Outbox } from '../base/outbox.ts';
+import type { Route } from './route.ts';
+
+/**
+ * Writes a message for a subscriber that doesn't speak the NATS protocol. The router writes for those who do by itself, so
+ * they pay one comparison for the others.
+ */
+export interface DeliveryEncoder {
+  /** @param number tells messages apart: the same for all subscribers of one */
+  deliver(
+    route: Route,
+    subscription: Subscription,
+    frame: MessageFrame,
+    publisher: Subscriber | null,
+    number: number,
+  ): void;
+}
 
 /** A local connection as the broker sees it: somewhere messages can be delivered. */
 export interface Subscriber {
   readonly outbox: Outbox;
+  /** Null: NATS protocol. */
+  readonly encoder: DeliveryEncoder | null;
   /** HMSG may be sent; otherwise header blocks are stripped. */
   headers: boolean;
   /** Gets its own publishes. */
@@ -32,6 +51,8 @@ export class Subscription {
   maxDeliveries = 0;
   delivered = 0;
   removed = false;
+  /** What the subscriber's encoder knows of it. */
+  attachment: object | null = null;
 
   constructor(subscriber: Subscriber, subject: string, queue: string | null, sid: string) {
     this.subscriber = subscriber;

@@ -14,6 +14,7 @@ outbox.refusing = true;
 
 const ENGINE: Subscriber = {
   outbox,
+  encoder: null,
   headers: true,
   echo: true,
   outMsgs: 0,

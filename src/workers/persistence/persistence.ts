@@ -1,6 +1,10 @@
 import { receiveMessageOnPort } from 'node:worker_threads';
 import type { MessageFrame } from '../../shared/base/message-frame.ts';
-import type { JetStreamServerOptions, ServerOptions } from '../../shared/base/options.ts';
+import {
+  type JetStreamServerOptions,
+  MQTT_INTERNAL_ACCOUNT,
+  type ServerOptions,
+} from '../../shared/base/options.ts';
 import { Prng } from '../../shared/base/prng.ts';
 import { Account, type InterestAnnouncer } from '../../shared/broker/account.ts';
 import { EarlyInterest } from '../../shared/broker/early-interest.ts';
@@ -17,6 +21,8 @@ import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
 import type { Store, StoreFailure } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
 import type { Clock } from '../../shared/jetstream/time.ts';
+import { MqttEngine } from '../../shared/mqtt/engine.ts';
+import { ENGINE_SUBJECT } from '../../shared/mqtt/mail.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
 import { RingConsumer, RingProducer } from '../../shared/ring/ring.ts';
 import { ApiListener } from './api-listener.ts';
@@ -73,6 +79,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
   readonly #apiQueue: ApiQueue;
   readonly #settings: EngineSettings;
   readonly #monitor: PersistenceMonitor;
+  /** Null without an MQTT listener. */
+  readonly #mqtt: MqttEngine | null;
   readonly #jetStream: JetStreamServerOptions;
   readonly #clock: Clock = { ms: 0, nanos: 0 };
   readonly #random: Prng;
@@ -141,6 +149,10 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     const isLazy = this.#jetStream.syncIntervalMs !== 'always';
     this.#monitor = new PersistenceMonitor(this.#engine, store, isLazy, (text) => this.#effects.warn(text));
     this.#setClock();
+    this.#mqtt =
+      start.options.mqtt === null
+        ? null
+        : new MqttEngine({ store, effects: this.#effects, clock: this.#clock });
     this.#applyOptions(start.options, start.accountIndexes);
     startHeartbeat(start.heartbeat);
   }
@@ -177,6 +189,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
         this.#watches.allChanged();
         this.#earlyInterest.dropThread(message.thread);
         this.#effects.isBlocked = false;
+        this.#mqtt?.threadLost(message.thread);
         break;
       case 'thread-link':
         this.#connectThread(message.link);
@@ -218,11 +231,19 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
         }
         // In every account: one without JetStream is told that it has none.
         this.#apiListener.listen(account);
+        if (name === MQTT_INTERNAL_ACCOUNT) this.#listenToShards(account);
       }
       if (jetStream === null) this.#engine.disableAccount(name);
       else this.#engine.enableAccount(name, { limits: jetStream, tiers: null });
     }
     this.#engine.recover();
+    this.#mqtt?.setAccounts(accountIndexes);
+  }
+
+  /** MQTT of the shards. */
+  #listenToShards(account: Account): void {
+    const receive = (message: InboundMessage) => this.#mqtt?.receive(message.payload());
+    account.subscribe(new EngineListener(ENGINE_SUBJECT, null, receive));
   }
 
   // Turns
@@ -422,11 +443,13 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     this.#setClock();
     const { ms } = this.#clock;
     if (this.#engine.nextDueMs() <= ms) this.#engine.tick();
+    this.#mqtt?.tick();
     this.#commit();
     const hasMore = this.#store.tick(ms);
     this.#monitor.logReports();
     this.#turn();
-    const nextMs = Math.max(this.#engine.nextDueMs() - Date.now(), 1);
+    const dueMs = Math.min(this.#engine.nextDueMs(), this.#mqtt?.nextDueMs() ?? Infinity);
+    const nextMs = Math.max(dueMs - Date.now(), 1);
     this.#tickWithin(Math.ceil(Math.min(nextMs, hasMore ? 1 : IDLE_TICK_MS)));
   };
 

@@ -32,6 +32,7 @@ const TLS_RECORD_HANDSHAKE = 0x16;
 export class Admission {
   readonly #shard: Shard;
   #secureContext: tls.SecureContext | null = null;
+  #mqttContext: tls.SecureContext | null = null;
 
   constructor(shard: Shard) {
     this.#shard = shard;
@@ -39,15 +40,20 @@ export class Admission {
 
   /** Takes over new certificates; connections that exist keep theirs. */
   applyOptions(): void {
-    const { tls: options } = this.#shard.options;
+    const { tls: options, mqtt } = this.#shard.options;
     this.#secureContext = options === null ? null : createSecureContext(options);
+    const mqttTls = mqtt?.tls ?? null;
+    this.#mqttContext = mqttTls === null ? null : createSecureContext(mqttTls);
   }
 
   /** A connection that main accepted. */
   accept(handed: HandedConnection): void {
     const shard = this.#shard;
     const { options } = shard;
-    const direct = options.tls === null && !options.proxyProtocol;
+    const isMqtt = handed.listener === 'mqtt';
+    const direct = isMqtt
+      ? (options.mqtt?.tls ?? null) === null
+      : options.tls === null && !options.proxyProtocol;
     let connection: ClientConnection | null = null;
     const onread = {
       buffer: () => (connection === null ? shard.input.region : shard.input.target(connection)),
@@ -66,6 +72,7 @@ export class Admission {
     connection.remoteAddress = handed.remoteAddress;
     connection.remotePort = handed.remotePort;
     connection.refused = handed.refusal !== '';
+    if (isMqtt) shard.mqtt!.begin(connection);
     shard.register(connection);
     this.#listen(connection, socket);
     shard.log('debug', `${connection.label} - Client connection created`);
@@ -131,6 +138,11 @@ export class Admission {
 
   #refuse(connection: ClientConnection, refusal: 'max-connections' | 'throttled'): void {
     const { session, options } = this.#shard;
+    if (connection.mqtt !== null) {
+      this.#shard.log('error', `${connection.label} - maximum connections exceeded`);
+      this.#shard.close(connection, CLOSE_REASON.maximumConnectionsExceeded);
+      return;
+    }
     // With the handshake first nothing was to come in clear, and yet the error does, as in nats-server.
     if (options.tls?.handshakeFirstMs !== 0) session.login.sendInfo(connection);
     if (refusal === 'throttled') {
@@ -149,14 +161,32 @@ export class Admission {
   #begin(connection: ClientConnection): void {
     const { session } = this.#shard;
     connection.stage = STAGE_PROTOCOL;
-    session.login.sendInfo(connection);
-    session.login.awaitConnect(connection);
+    if (connection.mqtt === null) session.login.sendInfo(connection);
+    this.#awaitConnect(connection);
+  }
+
+  #awaitConnect(connection: ClientConnection): void {
+    const { session, mqtt } = this.#shard;
+    if (connection.mqtt === null) session.login.awaitConnect(connection);
+    else mqtt!.login.awaitConnect(connection);
+  }
+
+  /** TLS of the listener that the connection came to. */
+  #tlsOf(connection: ClientConnection): TlsOptions | null {
+    const { tls: options, mqtt } = this.#shard.options;
+    return connection.mqtt === null ? options : (mqtt?.tls ?? null);
   }
 
   /** Everything but the plain listener. */
   #prepare(connection: ClientConnection, socket: net.Socket): void {
     const { options } = this.#shard;
     connection.copies = true;
+    if (connection.mqtt !== null) {
+      const { tls: mqttTls } = options.mqtt!;
+      if (options.allowNonTls) this.#peek(connection, socket, mqttTls!.timeoutMs, true);
+      else this.#startTls(connection, socket, false);
+      return;
+    }
     const first = options.tls?.handshakeFirstMs ?? null;
     if (first === null) this.#shard.session.login.sendInfo(connection);
     if (options.proxyProtocol) this.#readProxyHeader(connection, socket);
@@ -210,9 +240,9 @@ export class Admission {
 
   /** Plain protocol on a socket that is read in chunks. INFO is out already. */
   #readPlain(connection: ClientConnection, stream: net.Socket | tls.TLSSocket): void {
-    const { input, session } = this.#shard;
+    const { input } = this.#shard;
     connection.stage = STAGE_PROTOCOL;
-    session.login.awaitConnect(connection);
+    this.#awaitConnect(connection);
     stream.on('data', (chunk: Buffer) => {
       input.receivedCopy(connection, chunk);
       if (connection.paused) stream.pause();
@@ -260,14 +290,14 @@ export class Admission {
   }
 
   #startTls(connection: ClientConnection, socket: net.Socket, handshakeFirst: boolean): void {
-    const options = this.#shard.options.tls!;
+    const options = this.#tlsOf(connection)!;
     connection.stage = STAGE_TLS_HANDSHAKE;
     connection.tlsFirst = handshakeFirst;
     // INFO must be on the wire before the handshake's first byte.
     this.#shard.output.flush(connection);
     const secure = new tls.TLSSocket(socket, {
       isServer: true,
-      secureContext: this.#secureContext!,
+      secureContext: (connection.mqtt === null ? this.#secureContext : this.#mqttContext)!,
       requestCert: options.verify || options.pinnedCerts.length > 0,
       rejectUnauthorized: false,
     });
@@ -297,6 +327,7 @@ export class Admission {
     if (pinnedCerts.length === 0) return;
     let dropped = 0;
     for (const connection of [...this.#shard.connections.values()]) {
+      if (connection.mqtt !== null) continue;
       const { stream, stage } = connection;
       // A handshake under way ends with the check anyway.
       if (stage === STAGE_TLS_HANDSHAKE) continue;

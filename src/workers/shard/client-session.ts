@@ -48,7 +48,7 @@ export class ClientSession implements ParserSink<ClientConnection> {
 
   /** Sends `-ERR`; the connection stays. */
   error(connection: ClientConnection, text: string): void {
-    if (connection.closed) return;
+    if (connection.closed || connection.mqtt !== null) return;
     if (this.#shard.options.log.trace) this.#shard.log('trace', `${connection.label} - ->> [-ERR ${text}]`);
     connection.outbox.appendLatin1(errLine(text));
   }

@@ -4,7 +4,8 @@ import type { PermissionSet } from '../../shared/auth/permissions.ts';
 import type { ResponseTracker } from '../../shared/auth/response-tracker.ts';
 import { Outbox, type OutputPart } from '../../shared/base/outbox.ts';
 import type { Account } from '../../shared/broker/account.ts';
-import type { Subscriber, Subscription } from '../../shared/broker/subscription.ts';
+import type { DeliveryEncoder, Subscriber, Subscription } from '../../shared/broker/subscription.ts';
+import type { MqttPeer } from '../../shared/mqtt/peer.ts';
 import { type ConnectOptions, DEFAULT_CONNECT_OPTIONS } from '../../shared/protocol/nats/connect-options.ts';
 import type { CloseReason } from '../../shared/protocol/nats/errors.ts';
 import type { LineMemo } from '../../shared/protocol/nats/line-memo.ts';
@@ -40,6 +41,9 @@ export class ClientConnection implements Subscriber, ParserClient {
   stream: Socket | TLSSocket;
   readonly outbox: Outbox;
   stage = STAGE_PROTOCOL;
+  /** Set for connections of the MQTT listener. */
+  mqtt: MqttPeer | null = null;
+  encoder: DeliveryEncoder | null = null;
   // Parser
   memo: LineMemo | null = null;
   lastSubjectHash = 0;
@@ -178,6 +182,10 @@ export class ClientConnection implements Subscriber, ParserClient {
   get label(): string {
     const { lang, version, name } = this.connect;
     const id = `${this.remoteAddress.includes(':') ? `[${this.remoteAddress}]` : this.remoteAddress}:${this.remotePort} - cid:${this.cid}`;
+    if (this.mqtt !== null) {
+      const mid = id.replace(' - cid:', ' - mid:');
+      return this.mqtt.clientId === '' ? mid : `${mid} - ${JSON.stringify(this.mqtt.clientId)}`;
+    }
     if (!this.connectReceived || (lang === '' && version === '' && name === '')) return id;
     const who = `${id} - "v${version}:${lang}:${name}"`;
     return this.userLabel === '' ? who : `${who} - "${this.account.name}/${this.userLabel}"`;

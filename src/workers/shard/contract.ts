@@ -48,6 +48,9 @@ export interface ShardStart {
   seed: number;
 }
 
+/** Which listener accepted a connection: what it speaks. */
+export type ListenerKind = 'nats' | 'mqtt';
+
 /** An accepted connection on its way to a shard. */
 export interface HandedConnection {
   cid: number;
@@ -58,6 +61,7 @@ export interface HandedConnection {
   remoteAddress: string;
   remotePort: number;
   acceptedAtMs: number;
+  listener: ListenerKind;
   /** Why it is to be refused after INFO: '' | 'max-connections' | 'throttled'. */
   refusal: '' | 'max-connections' | 'throttled';
 }

@@ -1,4 +1,5 @@
 import { CARRY_MAX_BYTES, READ_REGION_BYTES, WORD_SLACK_BYTES } from '../../shared/base/limits.ts';
+import type { MqttParser } from '../../shared/protocol/mqtt/parser.ts';
 import {
   type ClientParser,
   PARSE_BLOCKED,
@@ -29,6 +30,7 @@ export class Input {
   readonly payloads = new PayloadBufferPool();
   readonly #shard: Shard;
   readonly #parser: ClientParser<ClientConnection>;
+  readonly #mqttParser: MqttParser<ClientConnection> | null;
   readonly #bytes = new Uint8Array(HEADROOM_BYTES + READ_REGION_BYTES + WORD_SLACK_BYTES);
   readonly #view = new DataView(this.#bytes.buffer);
   readonly #region = this.#bytes.subarray(HEADROOM_BYTES, HEADROOM_BYTES + READ_REGION_BYTES);
@@ -37,9 +39,14 @@ export class Input {
   readonly #stalled = new Set<ClientConnection>();
   #stallTimer: NodeJS.Timeout | null = null;
 
-  constructor(shard: Shard, parser: ClientParser<ClientConnection>) {
+  constructor(
+    shard: Shard,
+    parser: ClientParser<ClientConnection>,
+    mqttParser: MqttParser<ClientConnection> | null,
+  ) {
     this.#shard = shard;
     this.#parser = parser;
+    this.#mqttParser = mqttParser;
   }
 
   /** Where a connection without anything unfinished reads to. */
@@ -144,9 +151,19 @@ export class Input {
     const shard = this.#shard;
     const { inMsgs, inBytes } = connection;
     shard.parsingConnection = connection;
-    const rest = parser.parse(connection, bytes, view, start, end);
+    let rest: number;
+    let outcome: number;
+    let neededBytes: number;
+    if (connection.mqtt === null) {
+      rest = parser.parse(connection, bytes, view, start, end);
+      ({ outcome, neededBytes } = parser);
+    } else {
+      const mqttParser = this.#mqttParser!;
+      rest = mqttParser.parse(connection, bytes, start, end);
+      ({ outcome, neededBytes } = mqttParser);
+    }
     shard.parsingConnection = null;
-    const { outcome, neededBytes } = parser;
+    if (connection.mqtt !== null) connection.mqtt.lastInputMs = shard.nowMs;
     if (connection.inMsgs !== inMsgs) {
       connection.noteInput(shard.nowMs);
       shard.countInput(connection, connection.inMsgs - inMsgs, connection.inBytes - inBytes);

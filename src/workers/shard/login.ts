@@ -145,7 +145,7 @@ export class Login {
       return;
     }
     keepalive.start(connection, false);
-    this.#register(connection, this.#shard.globalAccount);
+    this.register(connection, this.#shard.globalAccount);
     this.#setMode(connection);
   }
 
@@ -173,9 +173,7 @@ export class Login {
     const result = this.#authenticate(connection);
     if (result.kind === 'accepted') return this.#accepted(connection, result.identity);
     if (result.kind === 'rejected') return this.#rejected(connection, result.rejection);
-    const request = this.#requests++;
-    this.#pending.set(request, { connection, result });
-    shard.post({ kind: 'bcrypt', request, password: result.password, hash: result.hash });
+    this.comparePassword(connection, result);
     return PARSE_PAUSED;
   }
 
@@ -186,6 +184,11 @@ export class Login {
     if (pending === undefined || pending.connection.closed) return;
     const { connection, result } = pending;
     connection.passwordHash = result.hash;
+    if (connection.mqtt !== null) {
+      const next = this.#shard.mqtt!.login.passwordCompared(connection, result.identity, matches);
+      if (next === PARSE_MORE) this.#shard.input.resume(connection);
+      return;
+    }
     const outcome = matches ? this.#accepted(connection, result.identity) : this.#rejected(connection);
     if (outcome !== PARSE_CLOSED) this.#shard.input.resume(connection);
   }
@@ -236,10 +239,10 @@ export class Login {
     connection.gated = false;
     const violation = connectViolation(connection.connect, !shard.options.noHeaderSupport);
     if (violation !== null) return this.#session.errorAndClose(connection, violation.error, violation.reason);
-    if (!this.#register(connection, account)) {
+    if (!this.register(connection, account)) {
       return this.#accountFull(connection, account);
     }
-    this.#setPermissions(connection, permissions);
+    this.setPermissions(connection, permissions);
     this.#setMode(connection);
     connection.rttMs = Date.now() - connection.startedAtMs;
     connection.lastActivityMs = Date.now();
@@ -252,7 +255,8 @@ export class Login {
     return PARSE_MORE;
   }
 
-  #setPermissions(connection: ClientConnection, permissions: Permissions | null): void {
+  /** Takes over a user's permissions. */
+  setPermissions(connection: ClientConnection, permissions: Permissions | null): void {
     connection.permissions = permissions === null ? null : this.#permissionSet(permissions);
     const responses = permissions?.responses ?? null;
     connection.responses = responses === null ? null : new ResponseTracker(responses);
@@ -289,7 +293,7 @@ export class Login {
 
   /** Options changed: everything derived from them is taken over again. */
   refresh(connection: ClientConnection): void {
-    if (!connection.gated) this.#setMode(connection);
+    if (!connection.gated && connection.mqtt === null) this.#setMode(connection);
   }
 
   /**
@@ -297,6 +301,10 @@ export class Login {
    * leads to another account.
    */
   reauthenticate(connection: ClientConnection): void {
+    if (connection.mqtt !== null) {
+      this.#shard.mqtt!.login.reauthenticate(connection);
+      return;
+    }
     if (connection.stage !== STAGE_PROTOCOL) {
       connection.gated = this.#shard.authRequired;
       return;
@@ -329,10 +337,15 @@ export class Login {
   }
 
   #recheck(connection: ClientConnection, result: AuthResult & { kind: 'bcrypt' }): void {
-    const request = this.#requests++;
     connection.blocked = true;
     connection.paused = true;
     connection.stream.pause();
+    this.comparePassword(connection, result);
+  }
+
+  /** Has the pool compare a password; the connection isn't to be parsed until the answer is there. */
+  comparePassword(connection: ClientConnection, result: AuthResult & { kind: 'bcrypt' }): void {
+    const request = this.#requests++;
     this.#pending.set(request, { connection, result });
     this.#shard.post({ kind: 'bcrypt', request, password: result.password, hash: result.hash });
   }
@@ -342,7 +355,7 @@ export class Login {
       this.#session.closeNow(connection, CLOSE_REASON.clientClosed);
       return;
     }
-    this.#setPermissions(connection, identity.permissions);
+    this.setPermissions(connection, identity.permissions);
     this.#session.dropForbiddenSubscriptions(connection);
   }
 
@@ -366,7 +379,7 @@ export class Login {
   // Accounts
 
   /** Counts the connection in the account, over all shards. @returns false when the account has no room */
-  #register(connection: ClientConnection, account: Account): boolean {
+  register(connection: ClientConnection, account: Account): boolean {
     if (connection.registered && connection.account === account) return true;
     this.unregister(connection);
     const count = this.#countInAccount(account, 1);

@@ -11,6 +11,7 @@ import type { Route } from '../../shared/broker/route.ts';
 import { Router, type RouterHost } from '../../shared/broker/router.ts';
 import type { Subscription } from '../../shared/broker/subscription.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
+import { MqttParser } from '../../shared/protocol/mqtt/parser.ts';
 import { CLOSE_REASON, type CloseReason, ERR, flushesOnClose } from '../../shared/protocol/nats/errors.ts';
 import { ClientParser } from '../../shared/protocol/nats/parser.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
@@ -28,6 +29,7 @@ import {
   type ThreadLinkMemory,
 } from './contract.ts';
 import { Input } from './input.ts';
+import { MqttSession } from './mqtt/mqtt-session.ts';
 import { Output } from './output.ts';
 import { snapshotConnection } from './snapshots.ts';
 
@@ -51,6 +53,8 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   readonly output: Output;
   readonly input: Input;
   readonly session: ClientSession;
+  /** Null without an MQTT listener. */
+  readonly mqtt: MqttSession | null;
   readonly admission: Admission;
   readonly router: Router;
   readonly random: Prng;
@@ -93,8 +97,11 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.session = new ClientSession(this);
     this.admission = new Admission(this);
     this.output = new Output(this);
-    this.input = new Input(this, new ClientParser<ClientConnection>(this.session));
+    this.mqtt = start.options.mqtt === null ? null : new MqttSession(this);
+    const mqttParser = this.mqtt === null ? null : new MqttParser<ClientConnection>(this.mqtt);
+    this.input = new Input(this, new ClientParser<ClientConnection>(this.session), mqttParser);
     this.applyOptions(start.options, start.identity, start.accountIndexes);
+    this.mqtt?.mail.listen();
     if (this.#links !== null) this.#sleep();
   }
 
@@ -145,6 +152,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
       account.invalidateRoutes();
     }
     this.session.login.applyOptions();
+    this.mqtt?.login.applyOptions();
     this.admission.applyOptions();
   }
 
@@ -187,6 +195,12 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   /** Something happened: everything other threads said before it is taken in first (causality), and a turn is open. */
   beginTurn(): void {
     if (this.#links !== null && !this.#links.isEmpty()) this.#links.drain();
+    if (!this.#turnOpen) this.#openTurn();
+    this.mqtt?.mail.takeArrived();
+  }
+
+  /** Something is to be said to other threads though nothing was read: the end of the turn sends it. */
+  needTurn(): void {
     if (!this.#turnOpen) this.#openTurn();
   }
 
@@ -389,12 +403,14 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   close(connection: ClientConnection, reason: CloseReason): void {
     if (connection.closed) return;
     connection.closeReason = reason;
+    if (connection.mqtt !== null) this.mqtt!.closing(connection, reason);
     if (flushesOnClose(reason) && !connection.writing) {
       this.#links?.publish();
       this.output.flush(connection);
     }
     connection.closed = true;
     this.#reportOutput(connection);
+    if (connection.mqtt !== null) this.mqtt!.ended(connection);
     this.session.ended(connection);
     this.input.forget(connection);
     this.connections.delete(connection.cid);

@@ -30,7 +30,7 @@ export function snapshotConnection(
   return {
     cid: connection.cid,
     kind: 'Client',
-    transport: 'nats',
+    transport: connection.mqtt === null ? 'nats' : 'mqtt',
     remoteAddress: connection.remoteAddress,
     remotePort: connection.remotePort,
     startMs: connection.startedAtMs,
@@ -55,7 +55,7 @@ export function snapshotConnection(
     jwt: '',
     issuerKey: '',
     tags: [],
-    mqttClient: '',
+    mqttClient: connection.mqtt?.clientId ?? '',
     proxyKey: '',
     subscriptions: detail ? snapshotSubscriptions(connection, closed) : null,
   };
@@ -118,7 +118,7 @@ export function queryConnections(shard: Shard, query: ConnectionQuery): Connecti
       kind: 'Client',
       account: connection.gated ? '' : connection.account.name,
       authorizedUser: connection.authenticatedUser,
-      mqttClient: '',
+      mqttClient: connection.mqtt?.clientId ?? '',
     } as const;
     if (!isCounted(fields, query)) continue;
     total++;

@@ -1,5 +1,6 @@
 import { LINE_MEMO_MAX_BYTES, SCRATCH_KEEP_BYTES, SIZE_MAX_DIGITS } from '../../base/limits.ts';
 import { MessageFrame } from '../../base/message-frame.ts';
+import { PARSE_BLOCKED, PARSE_CLOSED, PARSE_MORE, PARSE_PAUSED } from '../../base/parse-outcome.ts';
 import { LineMemo, lineEquals } from './line-memo.ts';
 
 /**
@@ -21,14 +22,7 @@ import { LineMemo, lineEquals } from './line-memo.ts';
  * every scan.
  */
 
-/** What `parse` stopped for, besides running out of bytes. */
-export const PARSE_MORE = 0;
-/** The sink asked to stop before this operation: it is presented again later. */
-export const PARSE_BLOCKED = 1;
-/** The connection was closed. */
-export const PARSE_CLOSED = 2;
-/** The operation was taken, but nothing more may be parsed until the sink says so (an answer is awaited). */
-export const PARSE_PAUSED = 3;
+export { PARSE_BLOCKED, PARSE_CLOSED, PARSE_MORE, PARSE_PAUSED };
 
 /** What the parser keeps for a connection. */
 export interface ParserClient {

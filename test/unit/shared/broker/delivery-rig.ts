@@ -17,6 +17,7 @@ export class TestSubscriber implements Subscriber {
     outboxDirty: () => undefined,
     outboxFilled: () => undefined,
   });
+  readonly encoder = null;
   headers = true;
   echo = true;
   outMsgs = 0;

@@ -1,0 +1,248 @@
+import { latin1 } from '../base/latin1.ts';
+import type { MessageFrame } from '../base/message-frame.ts';
+import type { Route } from '../broker/route.ts';
+import type { DeliveryEncoder, Subscriber, Subscription } from '../broker/subscription.ts';
+import { OUTGOING_ALIAS_MAX } from '../protocol/mqtt/limits.ts';
+import {
+  FLAG_DUP,
+  FLAG_RETAIN,
+  MQTT_5,
+  PUBLISH,
+  REMAINING_LENGTH_MAX,
+} from '../protocol/mqtt/packet-types.ts';
+import { PROPERTY } from '../protocol/mqtt/properties.ts';
+import { topicOfSubject } from '../protocol/mqtt/topic-mapping.ts';
+import { ByteWriter, varintBytes } from '../protocol/mqtt/writer.ts';
+import { MessageMeaning } from './message-headers.ts';
+import type { MqttPeer, TopicSubscription, WaitingPublish } from './peer.ts';
+
+/**
+ * From a NATS message to the PUBLISH packets of MQTT subscribers.
+ *
+ * A message goes to many subscribers: what its headers mean and its topic are worked out once. Then each gets
+ * a head of its own and a copy of the payload, straight into its outbox.
+ *
+ * QoS 1 and 2 go this way only to sessions that end with their connection (and to shared subscriptions): there
+ * is nothing to be kept for them. For sessions that are kept the engine delivers (engine.ts), and this way passes them over.
+ */
+
+/** Bytes that may wait for a client whose window is full. */
+const WAITING_MAX_BYTES = 64 * 1024 * 1024;
+const NO_TOPIC = new Uint8Array(0);
+const PACKET_ID_MAX = 65_535;
+/** Identifiers up to here are the engine's, for sessions that it keeps. */
+export const ENGINE_PACKET_ID_MAX = 0xbfff;
+
+export interface EncoderClock {
+  /** Unix milliseconds; good enough for expiry. */
+  readonly nowMs: number;
+}
+
+export class MqttEncoder implements DeliveryEncoder {
+  readonly #clock: EncoderClock;
+  readonly #meaning = new MessageMeaning();
+  readonly #properties = new ByteWriter();
+  readonly #head = new ByteWriter();
+  #number = -1;
+  #topic: Uint8Array = new Uint8Array(0);
+  #subject = '';
+  #isDollar = false;
+  /** -1: expired; 0: never expires. */
+  #expirySeconds = 0;
+  /** The payload is `#source[#start, #end)`. */
+  #source: Uint8Array = NO_TOPIC;
+  #start = 0;
+  #end = 0;
+
+  constructor(clock: EncoderClock) {
+    this.#clock = clock;
+  }
+
+  deliver(
+    route: Route,
+    subscription: Subscription,
+    frame: MessageFrame,
+    publisher: Subscriber | null,
+    number: number,
+  ): void {
+    const topic = subscription.attachment as TopicSubscription;
+    if (this.#number !== number) this.#examine(route, frame, number);
+    const { peer } = topic;
+    if ((this.#isDollar && topic.skipsDollar) || this.#expirySeconds < 0) return;
+    if (topic.noLocal && publisher === subscription.subscriber) return;
+    const qos = Math.min(this.#meaning.qos, topic.qos);
+    // The engine has the message too, and delivers it to those whose session it keeps.
+    if (qos > 0 && peer.persistent && !topic.isShared) return;
+    const retain = topic.retainAsPublished && this.#meaning.retain;
+    const subscriber = subscription.subscriber;
+    const bytes = this.#write(peer, topic.subscriptionId, qos, retain, -1, false);
+    subscriber.outBytes += bytes;
+  }
+
+  /**
+   * Sends one message to one client: retained ones, and what the engine delivers.
+   *
+   * @param packetId -1: of the peer's own numbering
+   */
+  send(
+    peer: MqttPeer,
+    subject: string,
+    reply: string,
+    headers: Uint8Array,
+    payload: Uint8Array,
+    qos: number,
+    retain: boolean,
+    subscriptionIds: readonly number[],
+    packetId: number,
+    dup: boolean,
+  ): boolean {
+    this.#number = -1;
+    this.#meaning.read(headers, reply);
+    this.#subject = subject;
+    this.#topic = topicOfSubject(subject);
+    this.#source = payload;
+    this.#start = 0;
+    this.#end = payload.length;
+    this.#expirySeconds = this.#remaining();
+    if (this.#expirySeconds < 0) return false;
+    if (subscriptionIds.length <= 1)
+      return this.#write(peer, subscriptionIds[0] ?? 0, qos, retain, packetId, dup) > 0;
+    for (const id of subscriptionIds.slice(1)) this.#meaning.properties.property(PROPERTY.subscriptionId, id);
+    return this.#write(peer, subscriptionIds[0]!, qos, retain, packetId, dup) > 0;
+  }
+
+  /** Works out what all subscribers of the message have in common. */
+  #examine(route: Route, frame: MessageFrame, number: number): void {
+    this.#number = number;
+    const { bytes, payloadStart, tailStart, replyBytes } = frame;
+    const headerBytes = Math.max(frame.headerBytes, 0);
+    if (replyBytes !== 0 || !this.#meaning.readPlain(bytes, payloadStart, headerBytes)) {
+      const reply = latin1(bytes, tailStart, tailStart + replyBytes);
+      this.#meaning.read(bytes.subarray(payloadStart, payloadStart + headerBytes), reply);
+    }
+    route.mqttTopic ??= topicOfSubject(route.subject);
+    this.#topic = route.mqttTopic;
+    this.#subject = route.subject;
+    this.#isDollar = route.subject.charCodeAt(0) === 0x24;
+    this.#source = bytes;
+    this.#start = payloadStart + headerBytes;
+    this.#end = payloadStart + frame.payloadBytes;
+    this.#expirySeconds = this.#remaining();
+  }
+
+  #remaining(): number {
+    const { expiresAtMs } = this.#meaning;
+    if (expiresAtMs === 0) return 0;
+    const remainingMs = expiresAtMs - this.#clock.nowMs;
+    return remainingMs <= 0 ? -1 : Math.ceil(remainingMs / 1000);
+  }
+
+  /** @returns bytes of the payload when it was written or waits for the window, 0 when the client can't take it */
+  #write(
+    peer: MqttPeer,
+    subscriptionId: number,
+    qos: number,
+    retain: boolean,
+    packetId: number,
+    dup: boolean,
+  ): number {
+    const properties = this.#properties.reset();
+    let topic = this.#topic;
+    if (peer.level === MQTT_5) topic = this.#addProperties(peer, properties, subscriptionId, qos);
+    const topicBytes = topic.length;
+    if (topicBytes > 0xffff) return 0;
+    const propertyBytes = peer.level === MQTT_5 ? varintBytes(properties.length) + properties.length : 0;
+    const remaining = 2 + topicBytes + (qos > 0 ? 2 : 0) + propertyBytes + this.#end - this.#start;
+    const total = 1 + varintBytes(remaining) + remaining;
+    const limit = peer.clientMaxPacketBytes;
+    // [MQTT-3.1.2-25]: as if it had been delivered.
+    if (remaining > REMAINING_LENGTH_MAX || (limit > 0 && total > limit)) return 0;
+    const head = this.#head.reset();
+    head.byte((PUBLISH << 4) | (qos << 1) | (retain ? FLAG_RETAIN : 0) | (dup ? FLAG_DUP : 0));
+    head.varint(remaining).binary(topic);
+    const packetIdAt = head.length;
+    if (qos > 0) head.u16(0);
+    if (peer.level === MQTT_5)
+      head.varint(properties.length).raw(properties.bytes.subarray(0, properties.length));
+    if (qos > 0 && packetId >= 0) setPacketId(head.bytes, packetIdAt, packetId);
+    else if (qos > 0 && !this.#number16(peer, qos, head, packetIdAt)) return this.#end - this.#start + 1;
+    this.#append(peer, head);
+    return this.#end - this.#start + 1;
+  }
+
+  /** @returns the topic, or an empty one where its alias is known to the client */
+  #addProperties(peer: MqttPeer, properties: ByteWriter, subscriptionId: number, qos: number): Uint8Array {
+    if (subscriptionId > 0) properties.property(PROPERTY.subscriptionId, subscriptionId);
+    if (this.#expirySeconds > 0) properties.property(PROPERTY.messageExpiry, this.#expirySeconds);
+    const shared = this.#meaning.properties;
+    properties.raw(shared.bytes.subarray(0, shared.length));
+    // What waits for the window may overtake nothing: an alias that isn't sent yet must not be used.
+    if (peer.topicAliasMaximum === 0 || qos > 0) return this.#topic;
+    peer.outgoingAliases ??= new Map();
+    const known = peer.outgoingAliases.get(this.#subject);
+    if (known !== undefined) {
+      properties.property(PROPERTY.topicAlias, known);
+      return NO_TOPIC;
+    }
+    const next = peer.outgoingAliases.size + 1;
+    if (next > Math.min(peer.topicAliasMaximum, OUTGOING_ALIAS_MAX) || peer.clientMaxPacketBytes > 0)
+      return this.#topic;
+    peer.outgoingAliases.set(this.#subject, next);
+    properties.property(PROPERTY.topicAlias, next);
+    return this.#topic;
+  }
+
+  /** Gives the packet an identifier, or has it wait for room in the window. @returns false when it waits */
+  #number16(peer: MqttPeer, qos: number, head: ByteWriter, packetIdAt: number): boolean {
+    peer.inflight ??= new Map();
+    if (peer.inflight.size < peer.sendWindow && (peer.waiting?.length ?? 0) === 0) {
+      setPacketId(head.bytes, packetIdAt, takePacketId(peer, qos));
+      return true;
+    }
+    const packet = new Uint8Array(head.length + this.#end - this.#start);
+    packet.set(head.bytes.subarray(0, head.length));
+    packet.set(this.#source.subarray(this.#start, this.#end), head.length);
+    peer.waiting ??= [];
+    peer.waiting.push({ qos, packet, packetIdAt });
+    peer.waitingBytes += packet.length;
+    if (peer.waitingBytes > WAITING_MAX_BYTES) peer.host.overflow();
+    return false;
+  }
+
+  #append(peer: MqttPeer, head: ByteWriter): void {
+    const { outbox } = peer.host;
+    outbox.append(head.bytes, 0, head.length);
+    outbox.append(this.#source, this.#start, this.#end);
+  }
+}
+
+function setPacketId(bytes: Uint8Array, at: number, packetId: number): void {
+  bytes[at] = packetId >> 8;
+  bytes[at + 1] = packetId & 0xff;
+}
+
+/** The next identifier that no PUBLISH under way has; there is one, since the window is smaller than their number. */
+function takePacketId(peer: MqttPeer, qos: number): number {
+  const inflight = peer.inflight!;
+  let packetId = peer.nextPacketId;
+  const first = peer.firstPacketId;
+  while (inflight.has(packetId)) packetId = packetId === PACKET_ID_MAX ? first : packetId + 1;
+  peer.nextPacketId = packetId === PACKET_ID_MAX ? first : packetId + 1;
+  inflight.set(packetId, { qos, released: false });
+  return packetId;
+}
+
+/** A PUBLISH was acknowledged: those that wait get its place. */
+export function releaseWaiting(peer: MqttPeer): void {
+  const { waiting, inflight } = peer;
+  if (waiting === null || inflight === null) return;
+  let sent = 0;
+  while (sent < waiting.length && inflight.size < peer.sendWindow) {
+    const { qos, packet, packetIdAt }: WaitingPublish = waiting[sent++]!;
+    setPacketId(packet, packetIdAt, takePacketId(peer, qos));
+    peer.waitingBytes -= packet.length;
+    peer.host.outbox.append(packet, 0, packet.length);
+  }
+  if (sent === waiting.length) peer.waiting = null;
+  else if (sent > 0) peer.waiting = waiting.slice(sent);
+}

@@ -1,0 +1,331 @@
+import { MessageDraft, type Store, StoredMessage, type StreamStore } from '../jetstream/store/contract.ts';
+import type { Clock } from '../jetstream/time.ts';
+import { Sublist } from '../subject/sublist.ts';
+import {
+  EngineFilter,
+  EngineSession,
+  QUEUED,
+  type QueueEntry,
+  RELEASED,
+  SessionHistory,
+} from './engine-session.ts';
+import { type MailMessage, MailReader, MailWriter } from './mail.ts';
+import type { FilterOptions } from './session-filter.ts';
+
+/**
+ * What one account has of MQTT, and its stream in the store.
+ *
+ * ```
+ *   s.<number>    a session (EngineSession.record); one message
+ *   m.<subject>   a message that sessions wait for: its recipients, then the message
+ *   r.<subject>   a retained message; one message
+ *   log <number>  what became of a session's messages (engine-session.ts)
+ * ```
+ *
+ * A message of `m.` goes when nobody waits for it any more; how many do is counted in memory and found again at
+ * recovery, by the recipients that are stored with it.
+ */
+
+/** Account the streams have in the store: not one of JetStream's. */
+export const STORE_ACCOUNT = '$MQTT';
+const SESSIONS = 's.';
+const MESSAGES = 'm.';
+const RETAINED = 'r.';
+
+export interface Recipient {
+  readonly session: EngineSession;
+  qos: number;
+  readonly subscriptionIds: number[];
+}
+
+export class EngineAccount {
+  readonly index: number;
+  readonly name: string;
+  readonly sessions = new Map<string, EngineSession>();
+  readonly filters = new Sublist<EngineFilter>();
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #byNumber = new Map<number, EngineSession>();
+  /** Sessions that wait for a message, by sequence. */
+  readonly #references = new Map<number, number>();
+  readonly #draft = new MessageDraft();
+  readonly #loaded = new StoredMessage();
+  #stream: StreamStore | null = null;
+
+  constructor(index: number, name: string, store: Store, clock: Clock) {
+    this.index = index;
+    this.name = name;
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  /** The account's stream, made when it isn't there; null when the store refuses. */
+  get stream(): StreamStore | null {
+    if (this.#stream !== null) return this.#stream;
+    const found = this.#store.find(STORE_ACCOUNT, this.name);
+    const spec = { account: STORE_ACCOUNT, name: this.name, storage: 'file', compression: false } as const;
+    this.#stream = found ?? this.#store.createStream({ ...spec, firstSeq: 0, blockBytes: 0 });
+    this.#stream?.setSnapshotSource((key) => this.#byNumber.get(Number(key))?.snapshot() ?? null);
+    return this.#stream;
+  }
+
+  // Sessions
+
+  /** Stores a session's record in place of the one before. @returns false when the store refuses */
+  saveSession(session: EngineSession, disconnectedAtMs: number): boolean {
+    const { stream } = this;
+    if (stream === null) return false;
+    const number = session.number === 0 ? stream.lastSeq + 1 : session.number;
+    const seq = this.#append(`${SESSIONS}${number}`, session.record(disconnectedAtMs));
+    if (seq < 0) return false;
+    session.number = number;
+    this.#byNumber.set(number, session);
+    if (session.recordSeq > 0) stream.remove(session.recordSeq, false);
+    session.recordSeq = seq;
+    return true;
+  }
+
+  /** Ends a session: nothing of it stays. */
+  dropSession(session: EngineSession): void {
+    if (this.sessions.get(session.clientId) === session) this.sessions.delete(session.clientId);
+    for (const filter of [...session.filters.keys()]) this.removeFilter(session, filter);
+    for (const { seq } of session.queue.values()) this.#dereference(seq);
+    session.queue.clear();
+    if (session.number === 0) return;
+    this.#byNumber.delete(session.number);
+    this.stream?.remove(session.recordSeq, false);
+    this.stream?.dropConsumer(session.logKey);
+    session.number = 0;
+  }
+
+  log(session: EngineSession, operation: number, value: number): void {
+    if (session.number > 0)
+      this.stream?.logConsumer(session.logKey, EngineSession.logRecord(operation, value));
+  }
+
+  setFilter(session: EngineSession, options: FilterOptions): void {
+    this.removeFilter(session, options.filter);
+    const subjects =
+      options.parentSubject === null ? [options.subject] : [options.subject, options.parentSubject];
+    // Of QoS 0 nothing is kept, and shared subscriptions have no session to keep it for: shards deliver those.
+    const entries =
+      options.qos === 0 || options.share !== null
+        ? []
+        : subjects.map((subject) => new EngineFilter(session, subject, options));
+    for (const entry of entries) this.filters.insert(entry);
+    if (isSharedDelivery(options)) session.sharedFilters++;
+    session.filters.set(options.filter, { options, entries });
+  }
+
+  removeFilter(session: EngineSession, filter: string): void {
+    const known = session.filters.get(filter);
+    if (known === undefined) return;
+    for (const entry of known.entries) this.filters.remove(entry);
+    if (isSharedDelivery(known.options)) session.sharedFilters--;
+    session.filters.delete(filter);
+  }
+
+  // Messages
+
+  /** Sessions that are to get a message, each once: the highest QoS and all identifiers of what matches. */
+  recipients(subject: string, qos: number, publisher: EngineSession | null): Recipient[] {
+    const found = new Map<EngineSession, Recipient>();
+    const isDollar = subject.startsWith('$');
+    for (const { session, options } of this.filters.match(subject).plain) {
+      if ((isDollar && options.skipsDollar) || (options.noLocal && session === publisher)) continue;
+      let recipient = found.get(session);
+      if (recipient === undefined) {
+        recipient = { session, qos: 0, subscriptionIds: [] };
+        found.set(session, recipient);
+      }
+      recipient.qos = Math.max(recipient.qos, Math.min(qos, options.qos));
+      if (options.subscriptionId > 0 && !recipient.subscriptionIds.includes(options.subscriptionId))
+        recipient.subscriptionIds.push(options.subscriptionId);
+    }
+    return [...found.values()];
+  }
+
+  /** Stores a message for its recipients and queues it with them. @returns false when the store refuses */
+  enqueue(message: MailMessage, recipients: readonly Recipient[], retain: boolean): boolean {
+    const writer = new MailWriter().begin(retain ? 1 : 0, recipients.length);
+    for (const { session, qos, subscriptionIds } of recipients) {
+      writer.f64(session.number).f64(session.nextOrdinal).u8(qos).u32(subscriptionIds.length);
+      for (const id of subscriptionIds) writer.u32(id);
+    }
+    const seq = this.#append(`${MESSAGES}${message.subject}`, writer.message(message).take());
+    if (seq < 0) return false;
+    for (const { session, qos, subscriptionIds } of recipients) {
+      const ordinal = session.nextOrdinal++;
+      session.queue.set(ordinal, {
+        seq,
+        ordinal,
+        qos,
+        retain,
+        subscriptionIds,
+        state: QUEUED,
+        repeated: false,
+      });
+    }
+    this.#references.set(seq, recipients.length);
+    return true;
+  }
+
+  /** The message of a queue entry, or null when it is damaged. Views, good until the next call. */
+  load(seq: number): MailMessage | null {
+    if (this.stream?.load(seq, this.#loaded) !== true) return null;
+    const reader = new MailReader(this.#loaded.payload());
+    skipRecipients(reader);
+    return reader.message();
+  }
+
+  /** A session has done with a message. */
+  finish(session: EngineSession, entry: QueueEntry): void {
+    if (!session.queue.delete(entry.ordinal)) return;
+    if (entry.state !== QUEUED) session.inflight--;
+    this.#dereference(entry.seq);
+  }
+
+  #dereference(seq: number): void {
+    const left = (this.#references.get(seq) ?? 1) - 1;
+    if (left > 0) {
+      this.#references.set(seq, left);
+      return;
+    }
+    this.#references.delete(seq);
+    this.stream?.remove(seq, false);
+  }
+
+  #append(subject: string, payload: Uint8Array): number {
+    const { stream } = this;
+    if (stream === null) return -1;
+    const draft = this.#draft;
+    draft.setSubject(subject);
+    draft.setPayload(payload);
+    draft.timestampMs = this.#clock.ms;
+    draft.timestampNanos = this.#clock.nanos;
+    return stream.append(draft);
+  }
+
+  // Retained messages
+
+  /** Stores the retained message of a subject; one without payload removes it. [MQTT-3.3.1-5] to [MQTT-3.3.1-7] */
+  retain(message: MailMessage, qos: number): boolean {
+    const subject = `${RETAINED}${message.subject}`;
+    const { stream } = this;
+    if (stream === null) return false;
+    const previous = stream.subjectState(subject)?.lastSeq ?? 0;
+    if (message.payload.length > 0) {
+      const payload = new MailWriter().begin(qos, 0).message(message).take();
+      if (this.#append(subject, payload) < 0) return false;
+    }
+    if (previous > 0) stream.remove(previous, false);
+    return true;
+  }
+
+  /** Visits the retained messages that a filter matches. Views, good during the call. */
+  visitRetained(options: FilterOptions, visit: (message: MailMessage, qos: number) => void): void {
+    const { stream } = this;
+    if (stream === null) return;
+    const { subject, parentSubject } = options;
+    const patterns = parentSubject === null ? [subject] : [subject, parentSubject];
+    const filter = stream.filter(patterns.map((pattern) => `${RETAINED}${pattern}`));
+    const loaded = new StoredMessage();
+    for (let from = 1; stream.next(filter, from, loaded); from = loaded.sequence + 1) {
+      const reader = new MailReader(loaded.payload());
+      const qos = reader.u8();
+      reader.f64();
+      const message = reader.message();
+      if (options.skipsDollar && message.subject.startsWith('$')) continue;
+      visit(message, qos);
+    }
+  }
+
+  // Recovery
+
+  /** Takes up what the store has from before. @param nowMs when sessions that were connected count as left */
+  recover(nowMs: number): void {
+    const { stream } = this;
+    if (stream === null) return;
+    const histories = new Map<number, SessionHistory>();
+    const loaded = new StoredMessage();
+    const sessions = stream.filter([`${SESSIONS}>`]);
+    for (let from = 1; stream.next(sessions, from, loaded); from = loaded.sequence + 1) {
+      const number = Number(loaded.subject().slice(SESSIONS.length));
+      const session = this.#recoverSession(number, loaded, nowMs);
+      const log = stream.takeConsumerLog(session.logKey);
+      const history = new SessionHistory(log?.snapshot ?? null, log?.records ?? []);
+      session.nextOrdinal = history.nextOrdinal;
+      for (const packetId of history.received) session.received.add(packetId);
+      histories.set(number, history);
+    }
+    for (const key of stream.consumerLogKeys()) stream.dropConsumer(key);
+    const messages = stream.filter([`${MESSAGES}>`]);
+    const unwanted: number[] = [];
+    for (let from = 1; stream.next(messages, from, loaded); from = loaded.sequence + 1) {
+      const waiting = this.#recoverMessage(loaded, histories);
+      if (waiting > 0) this.#references.set(loaded.sequence, waiting);
+      else unwanted.push(loaded.sequence);
+    }
+    for (const seq of unwanted) stream.remove(seq, false);
+  }
+
+  #recoverSession(number: number, stored: StoredMessage, nowMs: number): EngineSession {
+    const reader = new MailReader(stored.payload());
+    reader.u8();
+    const disconnectedAtMs = reader.f64();
+    const expirySeconds = reader.u32();
+    const session = new EngineSession(this, reader.text());
+    session.number = number;
+    session.recordSeq = stored.sequence;
+    session.expirySeconds = expirySeconds;
+    session.kept = true;
+    session.expiresAtMs = expiryMs(disconnectedAtMs === 0 ? nowMs : disconnectedAtMs, expirySeconds);
+    this.sessions.set(session.clientId, session);
+    this.#byNumber.set(number, session);
+    while (reader.hasMore) this.setFilter(session, reader.filter());
+    return session;
+  }
+
+  /** @returns how many sessions still wait for it */
+  #recoverMessage(stored: StoredMessage, histories: ReadonlyMap<number, SessionHistory>): number {
+    const reader = new MailReader(stored.payload());
+    const retain = reader.u8() === 1;
+    let waiting = 0;
+    for (let count = reader.f64(); count > 0; count--) {
+      const [number, ordinal, qos] = [reader.f64(), reader.f64(), reader.u8()];
+      const subscriptionIds: number[] = [];
+      for (let ids = reader.u32(); ids > 0; ids--) subscriptionIds.push(reader.u32());
+      const session = this.#byNumber.get(number);
+      if (session === undefined) continue;
+      session.nextOrdinal = Math.max(session.nextOrdinal, ordinal + 1);
+      const history = histories.get(number)!;
+      if (history.isDone(ordinal)) continue;
+      const isReleased = history.released.has(ordinal);
+      const state = isReleased ? RELEASED : QUEUED;
+      const seq = stored.sequence;
+      session.restore({ seq, ordinal, qos, retain, subscriptionIds, state, repeated: true });
+      if (isReleased) session.inflight++;
+      waiting++;
+    }
+    return waiting;
+  }
+}
+
+function isSharedDelivery({ share, qos }: FilterOptions): boolean {
+  return share !== null && qos > 0;
+}
+
+/** When a session without connection ends. */
+export function expiryMs(disconnectedAtMs: number, expirySeconds: number): number {
+  return expirySeconds === 0xffff_ffff ? Infinity : disconnectedAtMs + expirySeconds * 1000;
+}
+
+function skipRecipients(reader: MailReader): void {
+  reader.u8();
+  for (let count = reader.f64(); count > 0; count--) {
+    reader.f64();
+    reader.f64();
+    reader.u8();
+    for (let ids = reader.u32(); ids > 0; ids--) reader.u32();
+  }
+}

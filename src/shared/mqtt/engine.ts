@@ -1,0 +1,442 @@
+import { MQTT_INTERNAL_ACCOUNT } from '../base/options.ts';
+import { type Effects, EMPTY_BYTES, NO_TICKET } from '../jetstream/effects.ts';
+import type { Store } from '../jetstream/store/contract.ts';
+import type { Clock } from '../jetstream/time.ts';
+import { PUBACK, PUBCOMP, PUBREC, PUBREL } from '../protocol/mqtt/packet-types.ts';
+import { REASON } from '../protocol/mqtt/reason-codes.ts';
+import { EngineAccount, expiryMs, type Recipient, STORE_ACCOUNT } from './engine-account.ts';
+import {
+  EngineSession,
+  LOG_COMPLETED,
+  LOG_DONE,
+  LOG_RECEIVED,
+  LOG_RELEASED,
+  PACKET_IDS,
+  QUEUED,
+  type QueueEntry,
+  RELEASED,
+  SENT,
+} from './engine-session.ts';
+import {
+  MAIL_ACKNOWLEDGE,
+  MAIL_ANSWER,
+  MAIL_CLOSE,
+  MAIL_CONNECT,
+  MAIL_CONNECTED,
+  MAIL_DELIVER,
+  MAIL_PUBLISH,
+  MAIL_RETAINED,
+  MAIL_SUBSCRIBE,
+  MAIL_SUBSCRIBED,
+  MAIL_TAKEOVER,
+  MAIL_UNSUBSCRIBE,
+  MAIL_UNSUBSCRIBED,
+  type MailMessage,
+  MailReader,
+  MailWriter,
+  shardSubject,
+} from './mail.ts';
+import type { FilterOptions } from './session-filter.ts';
+
+/**
+ * MQTT on the persistence thread: which connection has which client id, and everything that has to survive it.
+ *
+ * ```
+ *   shard ── CONNECT, CLOSE, SUBSCRIBE, PUBLISH, ACKNOWLEDGE ──► engine ── append, remove, log ──► store
+ *   shard ◄── CONNECTED, TAKEOVER, ANSWER, DELIVER, RETAINED ─── engine
+ * ```
+ *
+ * It is like the JetStream engine beside it: a step is synchronous, and what promises something carries the store's ticket, so
+ * PUBACK and its like leave after the commit that many of them share. Messages leave in the order they were given, so
+ * nothing overtakes an answer. A session costs what it has: its subscriptions and the entries of its queue. There
+ * are no consumers, and a message that nobody waits for is not stored.
+ *
+ * QoS 2 from a client is method B of OASIS 4.3.3: the packet identifier is kept until PUBREL. QoS 2 to a client:
+ * PUBREL leaves after the disk knows that PUBREC came, or a crash could make the client see the message twice.
+ */
+
+/** Messages that may wait for one session. */
+const QUEUE_MAX_MSGS = 1_000_000;
+/** A record of retained messages is sent when it is this long. */
+const RETAINED_RECORD_BYTES = 16 * 1024;
+
+export interface MqttEngineHost {
+  readonly store: Store;
+  readonly effects: Pick<Effects, 'send'>;
+  readonly clock: Clock;
+}
+
+export class MqttEngine {
+  readonly #host: MqttEngineHost;
+  readonly #accounts = new Map<number, EngineAccount>();
+  #names: ReadonlyMap<number, string> = new Map();
+  readonly #byCid = new Map<number, EngineSession>();
+  /** Sessions without connection that end some time, or whose will is due. */
+  readonly #timed = new Set<EngineSession>();
+  #dueMs = Infinity;
+  readonly #record = new MailWriter();
+
+  constructor(host: MqttEngineHost) {
+    this.#host = host;
+  }
+
+  /** Accounts by index, as all threads number them; those of the store are taken up. */
+  setAccounts(indexes: Readonly<Record<string, number>>): void {
+    this.#names = new Map(Object.entries(indexes).map(([name, index]) => [index, name]));
+    const stored = new Set(
+      this.#host.store
+        .streams()
+        .filter(({ account }) => account === STORE_ACCOUNT)
+        .map(({ name }) => name),
+    );
+    for (const [index, name] of this.#names) if (stored.has(name)) this.#account(index);
+  }
+
+  #account(index: number): EngineAccount {
+    let account = this.#accounts.get(index);
+    if (account === undefined) {
+      const { store, clock } = this.#host;
+      account = new EngineAccount(index, this.#names.get(index) ?? '', store, clock);
+      this.#accounts.set(index, account);
+      if (store.find(STORE_ACCOUNT, account.name) !== null) account.recover(clock.ms);
+      for (const session of account.sessions.values()) this.#time(session);
+    }
+    return account;
+  }
+
+  /** Takes in a record of a shard. */
+  receive(bytes: Uint8Array): void {
+    const record = new MailReader(bytes);
+    const kind = record.u8();
+    const cid = record.f64();
+    if (kind === MAIL_CONNECT) {
+      this.#connect(cid, record);
+      return;
+    }
+    if (kind === MAIL_PUBLISH) {
+      this.#publish(cid, record);
+      return;
+    }
+    const session = this.#byCid.get(cid);
+    if (session === undefined) return;
+    if (kind === MAIL_CLOSE) this.#close(session, record);
+    else if (kind === MAIL_SUBSCRIBE) this.#subscribe(session, record);
+    else if (kind === MAIL_UNSUBSCRIBE) this.#unsubscribe(session, record);
+    else if (kind === MAIL_ACKNOWLEDGE) this.#acknowledge(session, record.u8(), record.u32(), record.u8());
+  }
+
+  /** A thread died, and its connections with it. */
+  threadLost(thread: number): void {
+    for (const session of [...this.#byCid.values()]) if (session.thread === thread) this.#detach(session);
+  }
+
+  // Connections
+
+  #connect(cid: number, record: MailReader): void {
+    const thread = record.u32();
+    const account = this.#account(record.u32());
+    const clientId = record.text();
+    const cleanStart = record.u8() === 1;
+    const expirySeconds = record.u32();
+    const window = record.u32();
+    const kept = record.u8() === 1;
+    let session = account.sessions.get(clientId);
+    if (session !== undefined && session.cid >= 0) this.#takeOver(session, cleanStart);
+    // What ended with its connection can't be resumed.
+    const ends = session !== undefined && (cleanStart || session.expirySeconds === 0);
+    if (session !== undefined && ends) this.#end(session);
+    const isPresent = session !== undefined && !ends;
+    if (session === undefined || ends) {
+      session = new EngineSession(account, clientId);
+      account.sessions.set(clientId, session);
+    }
+    session.cid = cid;
+    session.thread = thread;
+    session.window = window;
+    session.will = null;
+    session.expiresAtMs = Infinity;
+    session.expirySeconds = expirySeconds;
+    session.kept = kept;
+    this.#timed.delete(session);
+    this.#byCid.set(cid, session);
+    const isStored = !session.kept || account.saveSession(session, 0);
+    this.#record.begin(MAIL_CONNECTED, cid).u8(isStored ? REASON.success : REASON.serverUnavailable);
+    this.#record.u8(isPresent ? 1 : 0).u32(session.received.size);
+    for (const packetId of session.received) this.#record.u32(packetId);
+    for (const { options } of session.filters.values()) this.#record.filter(options);
+    this.#send(session, this.#host.store.ticket);
+    this.#resume(session);
+  }
+
+  /** Another connection has the client id now; the one before is told. */
+  #takeOver(session: EngineSession, cleanStart: boolean): void {
+    const sessionEnds = cleanStart || session.expirySeconds === 0;
+    this.#record.begin(MAIL_TAKEOVER, session.cid).u8(sessionEnds ? 1 : 0);
+    this.#send(session, NO_TICKET);
+    this.#byCid.delete(session.cid);
+    session.cid = -1;
+  }
+
+  #close(session: EngineSession, record: MailReader): void {
+    session.expirySeconds = record.u32();
+    if (record.u8() === 1) {
+      const delaySeconds = record.u32();
+      const [qos, retain] = [record.u8(), record.u8() === 1];
+      const { subject, reply, headers, payload } = record.message();
+      const message = { subject, reply, headers: headers.slice(), payload: payload.slice() };
+      session.will = { dueMs: this.#host.clock.ms + delaySeconds * 1000, message, qos, retain };
+    }
+    this.#detach(session);
+  }
+
+  #detach(session: EngineSession): void {
+    this.#byCid.delete(session.cid);
+    session.cid = -1;
+    session.thread = -1;
+    if (session.expirySeconds === 0) {
+      this.#end(session);
+      return;
+    }
+    const { ms } = this.#host.clock;
+    session.expiresAtMs = expiryMs(ms, session.expirySeconds);
+    session.account.saveSession(session, ms);
+    this.#time(session);
+  }
+
+  /** The session is over: its will is due, whatever its delay. [MQTT-3.1.3-9] */
+  #end(session: EngineSession): void {
+    this.#timed.delete(session);
+    this.#publishWill(session);
+    session.account.dropSession(session);
+  }
+
+  #publishWill(session: EngineSession): void {
+    const { will, account } = session;
+    session.will = null;
+    if (will === null) return;
+    const { subject, reply, headers, payload } = will.message;
+    if (will.retain) account.retain(will.message, will.qos);
+    if (will.qos > 0) this.#distribute(account, will.message, will.qos, session);
+    this.#host.effects.send(account.name, subject, reply, headers, payload, NO_TICKET);
+  }
+
+  // Time
+
+  #time(session: EngineSession): void {
+    const dueMs = Math.min(session.expiresAtMs, session.will?.dueMs ?? Infinity);
+    if (dueMs === Infinity) return;
+    this.#timed.add(session);
+    this.#dueMs = Math.min(this.#dueMs, dueMs);
+  }
+
+  /** When `tick` is to be called next. Unix milliseconds. */
+  nextDueMs(): number {
+    return this.#dueMs;
+  }
+
+  /** Ends sessions whose time is over, and publishes wills that are due. */
+  tick(): void {
+    const { ms } = this.#host.clock;
+    if (ms < this.#dueMs) return;
+    this.#dueMs = Infinity;
+    for (const session of [...this.#timed]) {
+      if (session.expiresAtMs <= ms) {
+        this.#end(session);
+        continue;
+      }
+      if ((session.will?.dueMs ?? Infinity) <= ms) this.#publishWill(session);
+      this.#timed.delete(session);
+      this.#time(session);
+    }
+  }
+
+  // Subscriptions
+
+  #subscribe(session: EngineSession, record: MailReader): void {
+    const packetId = record.u32();
+    const codes = record.bytes();
+    const requests: { options: FilterOptions; wantsRetained: boolean }[] = [];
+    while (record.hasMore) {
+      const wantsRetained = record.u8() === 1;
+      const options = record.filter();
+      session.account.setFilter(session, options);
+      requests.push({ options, wantsRetained });
+    }
+    if (session.kept) session.account.saveSession(session, 0);
+    this.#record.begin(MAIL_SUBSCRIBED, session.cid).u32(packetId).bytes(codes);
+    this.#send(session, session.kept ? this.#host.store.ticket : NO_TICKET);
+    for (const { options, wantsRetained } of requests)
+      if (wantsRetained) this.#sendRetained(session, options);
+  }
+
+  #unsubscribe(session: EngineSession, record: MailReader): void {
+    const packetId = record.u32();
+    const codes = record.bytes();
+    while (record.hasMore) session.account.removeFilter(session, record.text());
+    if (session.kept) session.account.saveSession(session, 0);
+    // The server itself ended them: there is nothing to answer.
+    if (packetId === 0) return;
+    this.#record.begin(MAIL_UNSUBSCRIBED, session.cid).u32(packetId).bytes(codes);
+    this.#send(session, session.kept ? this.#host.store.ticket : NO_TICKET);
+  }
+
+  #sendRetained(session: EngineSession, options: FilterOptions): void {
+    const { account } = session;
+    const kept: { message: MailMessage; qos: number }[] = [];
+    const begin = () =>
+      this.#record.begin(MAIL_RETAINED, session.cid).u8(options.qos).u32(options.subscriptionId);
+    const emptyBytes = begin().length;
+    account.visitRetained(options, (message, retainedQos) => {
+      const qos = Math.min(retainedQos, options.qos);
+      if (qos > 0 && session.kept) {
+        const { subject, reply, headers, payload } = message;
+        kept.push({ message: { subject, reply, headers: headers.slice(), payload: payload.slice() }, qos });
+        return;
+      }
+      this.#record.u8(qos).message(message);
+      if (this.#record.length < RETAINED_RECORD_BYTES) return;
+      this.#send(session, NO_TICKET);
+      begin();
+    });
+    if (this.#record.length > emptyBytes) this.#send(session, NO_TICKET);
+    const subscriptionIds = options.subscriptionId === 0 ? [] : [options.subscriptionId];
+    for (const { message, qos } of kept) account.enqueue(message, [{ session, qos, subscriptionIds }], true);
+    this.#pump(session);
+  }
+
+  // Messages
+
+  #publish(cid: number, record: MailReader): void {
+    const account = this.#account(record.u32());
+    const qos = record.u8();
+    const retain = record.u8() === 1;
+    const packetId = record.u32();
+    const message = record.message();
+    const publisher = this.#byCid.get(cid) ?? null;
+    const { store } = this.#host;
+    const before = store.ticket;
+    let isKept = !retain || account.retain(message, qos);
+    if (qos > 0 && isKept) isKept = this.#distribute(account, message, qos, publisher);
+    if (publisher === null || packetId === 0) return;
+    if (qos === 2 && isKept && publisher.kept) {
+      publisher.received.add(packetId);
+      account.log(publisher, LOG_RECEIVED, packetId);
+    }
+    const reason = isKept ? REASON.success : REASON.quotaExceeded;
+    // Nothing was stored: there is nothing to wait for.
+    const ticket = store.ticket === before ? NO_TICKET : store.ticket;
+    this.#answer(publisher, qos === 1 ? PUBACK : PUBREC, packetId, reason, ticket);
+  }
+
+  /** Queues a message with the sessions that are to have it. @returns false when the store refuses */
+  #distribute(
+    account: EngineAccount,
+    message: MailMessage,
+    qos: number,
+    publisher: EngineSession | null,
+  ): boolean {
+    const recipients = account
+      .recipients(message.subject, qos, publisher)
+      .filter((recipient) => isOpen(recipient));
+    if (recipients.length === 0) return true;
+    if (!account.enqueue(message, recipients, false)) return false;
+    for (const { session } of recipients) if (session.cid >= 0) this.#pump(session);
+    return true;
+  }
+
+  /** A client is back: PUBRELs go again, then everything that isn't acknowledged, in order. [MQTT-4.4.0-1], [MQTT-4.6.0-1] */
+  #resume(session: EngineSession): void {
+    session.nextToSend = session.firstOrdinal;
+    session.inflight = 0;
+    for (const entry of session.queue.values()) {
+      if (entry.state === RELEASED) {
+        session.inflight++;
+        this.#answer(session, PUBREL, packetIdOf(entry), REASON.success, this.#host.store.ticket);
+      } else if (entry.state === SENT) {
+        entry.state = QUEUED;
+        entry.repeated = true;
+      }
+    }
+    this.#pump(session);
+  }
+
+  /** Sends what the window has room for. */
+  #pump(session: EngineSession): void {
+    const first = session.firstOrdinal;
+    const window = session.ownWindow;
+    while (session.inflight < window && session.nextToSend < session.nextOrdinal) {
+      if (session.nextToSend - first >= PACKET_IDS) return;
+      const entry = session.queue.get(session.nextToSend++);
+      if (entry === undefined || entry.state !== QUEUED) continue;
+      const message = session.account.load(entry.seq);
+      if (message === null) {
+        this.#finish(session, entry);
+        continue;
+      }
+      entry.state = SENT;
+      session.inflight++;
+      const flags = (entry.retain ? 1 : 0) | (entry.repeated ? 2 : 0);
+      this.#record.begin(MAIL_DELIVER, session.cid).u32(packetIdOf(entry)).u8(entry.qos).u8(flags);
+      this.#record.u32(entry.subscriptionIds.length);
+      for (const id of entry.subscriptionIds) this.#record.u32(id);
+      this.#record.message(message);
+      this.#send(session, this.#host.store.ticket);
+    }
+  }
+
+  #finish(session: EngineSession, entry: QueueEntry): void {
+    session.account.log(session, LOG_DONE, entry.ordinal);
+    session.account.finish(session, entry);
+  }
+
+  #acknowledge(session: EngineSession, type: number, packetId: number, reason: number): void {
+    const { store } = this.#host;
+    if (type === PUBREL) {
+      const isKnown = session.received.delete(packetId);
+      if (isKnown) session.account.log(session, LOG_COMPLETED, packetId);
+      const code = isKnown ? REASON.success : REASON.packetIdentifierNotFound;
+      this.#answer(session, PUBCOMP, packetId, code, store.ticket);
+      return;
+    }
+    const entry = session.entryOf(packetId);
+    const isUnderWay = entry !== undefined && entry.state !== QUEUED;
+    if (type === PUBREC && reason < REASON.unspecifiedError) {
+      if (isUnderWay && entry.qos === 2 && entry.state === SENT) {
+        entry.state = RELEASED;
+        session.account.log(session, LOG_RELEASED, entry.ordinal);
+      }
+      const code = isUnderWay ? REASON.success : REASON.packetIdentifierNotFound;
+      this.#answer(session, PUBREL, packetId, code, store.ticket);
+      return;
+    }
+    if (!isUnderWay) return;
+    // A PUBACK that is a refusal ends any exchange: the shard says so of what it couldn't send.
+    const ends = reason >= REASON.unspecifiedError || (entry.qos === 1 ? type === PUBACK : type === PUBCOMP);
+    if (!ends) return;
+    this.#finish(session, entry);
+    this.#pump(session);
+  }
+
+  // Mail
+
+  #answer(session: EngineSession, type: number, packetId: number, reason: number, ticket: number): void {
+    this.#record.begin(MAIL_ANSWER, session.cid).u8(type).u32(packetId).u8(reason);
+    this.#send(session, ticket);
+  }
+
+  /** Sends what was recorded to the shard of a session's connection. */
+  #send(session: EngineSession, ticket: number): void {
+    if (session.cid < 0) return;
+    const subject = shardSubject(session.thread);
+    this.#host.effects.send(MQTT_INTERNAL_ACCOUNT, subject, '', EMPTY_BYTES, this.#record.take(), ticket);
+  }
+}
+
+function packetIdOf({ ordinal }: QueueEntry): number {
+  return (ordinal % PACKET_IDS) + 1;
+}
+
+/** Whether a session takes another message: one too many is lost for it. */
+function isOpen({ session }: Recipient): boolean {
+  return session.kept && session.queue.size < QUEUE_MAX_MSGS;
+}

@@ -1,0 +1,193 @@
+import type { FilterOptions } from './session-filter.ts';
+
+/**
+ * What shards and the engine of the persistence thread say to each other about MQTT.
+ *
+ * Records travel as payloads of NATS messages in an account that nobody can log in to (`MQTT_INTERNAL_ACCOUNT`), over the
+ * rings that carry everything else: so they keep their order with publishes, and back-pressure is what it is for clients.
+ * The engine listens on `engine`, shard n on `shard.n`.
+ *
+ * ```
+ *   kind u8 │ cid f64 │ fields by kind; texts and byte strings with their length (u32) in front │ little-endian
+ * ```
+ *
+ * Subjects and client ids are texts of the wire: one character a byte (client ids: the UTF-8 bytes).
+ */
+
+export const ENGINE_SUBJECT = 'engine';
+
+/** Subject a shard listens on. */
+export function shardSubject(thread: number): string {
+  return `shard.${thread}`;
+}
+
+// shard → engine
+export const MAIL_CONNECT = 1;
+export const MAIL_CLOSE = 2;
+export const MAIL_SUBSCRIBE = 3;
+export const MAIL_UNSUBSCRIBE = 4;
+export const MAIL_PUBLISH = 5;
+export const MAIL_ACKNOWLEDGE = 6;
+// engine → shard
+export const MAIL_CONNECTED = 33;
+export const MAIL_TAKEOVER = 34;
+export const MAIL_SUBSCRIBED = 35;
+export const MAIL_UNSUBSCRIBED = 36;
+export const MAIL_ANSWER = 37;
+export const MAIL_DELIVER = 38;
+export const MAIL_RETAINED = 39;
+
+/** A message as it travels and is stored. */
+export interface MailMessage {
+  readonly subject: string;
+  readonly reply: string;
+  /** Whole header block. */
+  readonly headers: Uint8Array;
+  readonly payload: Uint8Array;
+}
+
+export class MailWriter {
+  #bytes = new Uint8Array(1024);
+  #view = new DataView(this.#bytes.buffer);
+  #length = 0;
+
+  /** Begins a record. */
+  begin(kind: number, cid: number): this {
+    this.#length = 0;
+    return this.u8(kind).f64(cid);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  #room(count: number): number {
+    const at = this.#length;
+    this.#length += count;
+    if (this.#length > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length));
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+      this.#view = new DataView(grown.buffer);
+    }
+    return at;
+  }
+
+  u8(value: number): this {
+    const at = this.#room(1);
+    this.#bytes[at] = value;
+    return this;
+  }
+
+  u32(value: number): this {
+    const at = this.#room(4);
+    this.#view.setUint32(at, value, true);
+    return this;
+  }
+
+  f64(value: number): this {
+    const at = this.#room(8);
+    this.#view.setFloat64(at, value, true);
+    return this;
+  }
+
+  bytes(source: Uint8Array): this {
+    this.u32(source.length);
+    const at = this.#room(source.length);
+    this.#bytes.set(source, at);
+    return this;
+  }
+
+  /** One character a byte. */
+  text(value: string): this {
+    this.u32(value.length);
+    const at = this.#room(value.length);
+    for (let i = 0; i < value.length; i++) this.#bytes[at + i] = value.charCodeAt(i);
+    return this;
+  }
+
+  message({ subject, reply, headers, payload }: MailMessage): this {
+    return this.text(subject).text(reply).bytes(headers).bytes(payload);
+  }
+
+  filter(options: FilterOptions): this {
+    const { filter, subject, parentSubject, qos, noLocal, retainAsPublished, subscriptionId } = options;
+    const flags = (noLocal ? 1 : 0) | (retainAsPublished ? 2 : 0) | (options.skipsDollar ? 4 : 0);
+    this.text(filter)
+      .text(subject)
+      .text(parentSubject ?? '')
+      .text(options.share ?? '');
+    return this.u8(qos).u8(flags).u32(subscriptionId);
+  }
+
+  /** A view of the record, good until the next `begin`. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  take(): Uint8Array {
+    return this.#bytes.slice(0, this.#length);
+  }
+}
+
+/** Reads a record; what wrote it is this server, so its form is right. */
+export class MailReader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get hasMore(): boolean {
+    return this.#at < this.#bytes.length;
+  }
+
+  u8(): number {
+    return this.#bytes[this.#at++]!;
+  }
+
+  u32(): number {
+    this.#at += 4;
+    return this.#view.getUint32(this.#at - 4, true);
+  }
+
+  f64(): number {
+    this.#at += 8;
+    return this.#view.getFloat64(this.#at - 8, true);
+  }
+
+  /** A view. */
+  bytes(): Uint8Array {
+    const length = this.u32();
+    this.#at += length;
+    return this.#bytes.subarray(this.#at - length, this.#at);
+  }
+
+  text(): string {
+    const bytes = this.bytes();
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+  }
+
+  message(): MailMessage {
+    return { subject: this.text(), reply: this.text(), headers: this.bytes(), payload: this.bytes() };
+  }
+
+  filter(): FilterOptions {
+    const [filter, subject, parent, share] = [this.text(), this.text(), this.text(), this.text()];
+    const [qos, flags, subscriptionId] = [this.u8(), this.u8(), this.u32()];
+    return {
+      filter,
+      subject,
+      parentSubject: parent === '' ? null : parent,
+      share: share === '' ? null : share,
+      qos,
+      noLocal: (flags & 1) !== 0,
+      retainAsPublished: (flags & 2) !== 0,
+      skipsDollar: (flags & 4) !== 0,
+      subscriptionId,
+    };
+  }
+}

@@ -1,0 +1,143 @@
+import { hashLatin1, latin1Bytes } from '../../../shared/base/latin1.ts';
+import { WORD_SLACK_BYTES } from '../../../shared/base/limits.ts';
+import { MessageFrame } from '../../../shared/base/message-frame.ts';
+import { MQTT_INTERNAL_ACCOUNT } from '../../../shared/base/options.ts';
+import { ChunkPool, Outbox } from '../../../shared/base/outbox.ts';
+import type { Route } from '../../../shared/broker/route.ts';
+import { BLOCKED } from '../../../shared/broker/router.ts';
+import { type DeliveryEncoder, type Subscriber, Subscription } from '../../../shared/broker/subscription.ts';
+import { ENGINE_SUBJECT, type MailWriter, shardSubject } from '../../../shared/mqtt/mail.ts';
+import type { Shard } from '../shard.ts';
+
+/**
+ * Records to and from the MQTT engine of the persistence thread (shared/mqtt/mail.ts).
+ *
+ * What arrives is kept until the rings are drained and handled then: what a record causes may look at the rings again.
+ * What finds no room waits here, and no client that would add to it is parsed further (`isBlocked`); what is added
+ * without a client, the ends of connections, is bounded by their number.
+ */
+const RETRY_MS = 5;
+const SIZE_DIGITS = 10;
+/** A payload's end as the protocol has it. */
+const TAIL_BYTES = 2;
+
+export class EngineMail implements DeliveryEncoder {
+  readonly #shard: Shard;
+  readonly #handle: (record: Uint8Array) => void;
+  readonly #frame = new MessageFrame();
+  readonly #subject = latin1Bytes(ENGINE_SUBJECT);
+  readonly #hash = hashLatin1(ENGINE_SUBJECT);
+  #scratch = new Uint8Array(4096);
+  #view = new DataView(this.#scratch.buffer);
+  #backlog: Uint8Array[] = [];
+  #arrived: Uint8Array[] = [];
+  #handling = false;
+  #retry: NodeJS.Timeout | null = null;
+
+  constructor(shard: Shard, handle: (record: Uint8Array) => void) {
+    this.#shard = shard;
+    this.#handle = handle;
+  }
+
+  /** Listens for records to this shard; the account must be there. */
+  listen(): void {
+    const account = this.#shard.accountsByName.get(MQTT_INTERNAL_ACCOUNT);
+    account?.subscribe(new Subscription(this.#subscriber(), shardSubject(this.#shard.thread), null, ''));
+  }
+
+  #subscriber(): Subscriber {
+    const owner = { outboxDirty: () => undefined, outboxFilled: () => undefined };
+    return {
+      outbox: new Outbox(new ChunkPool(), owner),
+      encoder: this,
+      headers: true,
+      echo: true,
+      outMsgs: 0,
+      outBytes: 0,
+      observesDeliveries: false,
+      deniesDelivery: () => false,
+    };
+  }
+
+  /** Whether records wait for room: what adds to them has to wait too. */
+  get isBlocked(): boolean {
+    return this.#backlog.length > 0 && !this.#flush();
+  }
+
+  /** Sends a record, now or as soon as there is room. */
+  send(record: MailWriter): void {
+    if (this.#backlog.length === 0 && this.#publish(record.view())) return;
+    this.#backlog.push(record.take());
+    this.#retry ??= setTimeout(this.#tryAgain, RETRY_MS);
+  }
+
+  readonly #tryAgain = (): void => {
+    this.#retry = null;
+    this.#shard.beginTurn();
+    if (!this.#flush()) this.#retry = setTimeout(this.#tryAgain, RETRY_MS);
+  };
+
+  #flush(): boolean {
+    let sent = 0;
+    while (sent < this.#backlog.length && this.#publish(this.#backlog[sent]!)) sent++;
+    if (sent > 0) this.#backlog = this.#backlog.slice(sent);
+    return this.#backlog.length === 0;
+  }
+
+  #publish(record: Uint8Array): boolean {
+    const account = this.#shard.accountsByName.get(MQTT_INTERNAL_ACCOUNT);
+    if (account === undefined) return true;
+    const subject = this.#subject;
+    const needed = subject.length + SIZE_DIGITS + record.length + 2 * TAIL_BYTES + WORD_SLACK_BYTES;
+    if (needed > this.#scratch.length) {
+      this.#scratch = new Uint8Array(needed * 2);
+      this.#view = new DataView(this.#scratch.buffer);
+    }
+    const bytes = this.#scratch;
+    const frame = this.#frame;
+    bytes.set(subject);
+    frame.bytes = bytes;
+    frame.view = this.#view;
+    frame.subjectStart = 0;
+    frame.subjectEnd = subject.length;
+    frame.subjectHash = this.#hash;
+    frame.tailStart = subject.length;
+    let at = subject.length;
+    const size = `${record.length}\r\n`;
+    for (let i = 0; i < size.length; i++) bytes[at++] = size.charCodeAt(i);
+    frame.replyBytes = 0;
+    frame.headerBytes = -1;
+    frame.payloadStart = at;
+    frame.payloadBytes = record.length;
+    bytes.set(record, at);
+    at += record.length;
+    bytes[at++] = 13;
+    bytes[at++] = 10;
+    frame.tailEnd = at;
+    frame.payloadOwner = null;
+    const route = account.route(this.#hash, bytes, 0, subject.length);
+    return this.#shard.router.publish(account, route, null, frame) !== BLOCKED;
+  }
+
+  /** A record arrived: rings are shared memory, so it is copied. */
+  deliver(_route: Route, _subscription: Subscription, frame: MessageFrame): void {
+    this.#arrived.push(frame.bytes.slice(frame.payloadStart, frame.payloadStart + frame.payloadBytes));
+  }
+
+  /** Handles what arrived. */
+  takeArrived(): void {
+    if (this.#handling || this.#arrived.length === 0) return;
+    this.#handling = true;
+    // What a record causes may bring further ones.
+    while (this.#arrived.length > 0) {
+      const records = this.#arrived;
+      this.#arrived = [];
+      for (const record of records) this.#handle(record);
+    }
+    this.#handling = false;
+  }
+
+  stop(): void {
+    if (this.#retry !== null) clearTimeout(this.#retry);
+  }
+}

@@ -1,0 +1,376 @@
+import { describe, expect, test } from 'vitest';
+import { Prng } from '../../../../src/shared/base/prng.ts';
+import type { Effects } from '../../../../src/shared/jetstream/effects.ts';
+import type { Store } from '../../../../src/shared/jetstream/store/contract.ts';
+import { MqttEngine } from '../../../../src/shared/mqtt/engine.ts';
+import { EngineSession, PACKET_IDS } from '../../../../src/shared/mqtt/engine-session.ts';
+import * as mail from '../../../../src/shared/mqtt/mail.ts';
+import type { FilterOptions } from '../../../../src/shared/mqtt/session-filter.ts';
+import { PUBACK, PUBCOMP, PUBREC, PUBREL } from '../../../../src/shared/protocol/mqtt/packet-types.ts';
+import { parseFilter } from '../../../../src/shared/protocol/mqtt/topic-filter.ts';
+import { SimulatedDisk } from '../../../simulation/disk.ts';
+import { open, settle } from '../jetstream/store/harness.ts';
+
+const FOREVER = 0xffffffff;
+const NO_HEADERS = new Uint8Array(0);
+
+/** What the engine said to a connection. */
+interface Said {
+  kind: number;
+  cid: number;
+  /** The record's numbers and texts in order, as far as the tests look at them. */
+  fields: unknown[];
+}
+
+/** An engine on a disk that can crash; what it sends is seen once the store has kept what it promises. */
+class Rig implements Pick<Effects, 'send'> {
+  disk: SimulatedDisk;
+  store: Store;
+  engine: MqttEngine;
+  readonly clock = { ms: 1_800_000_000_000, nanos: 0 };
+  readonly published: { subject: string; payload: string }[] = [];
+  #outgoing: { ticket: number; said: Said }[] = [];
+  #said: Said[] = [];
+  #cids = 100;
+
+  constructor() {
+    this.disk = new SimulatedDisk();
+    this.store = open(this.disk);
+    this.engine = this.#boot();
+  }
+
+  #boot(): MqttEngine {
+    const engine = new MqttEngine({ store: this.store, effects: this, clock: this.clock });
+    engine.setAccounts({ $G: 0, $MQTT: 1 });
+    return engine;
+  }
+
+  send(
+    account: string,
+    subject: string,
+    _reply: string,
+    _headers: Uint8Array,
+    payload: Uint8Array,
+    ticket: number,
+  ): void {
+    if (account === '$G') {
+      this.published.push({ subject, payload: Buffer.from(payload).toString() });
+      return;
+    }
+    expect(subject).toBe('shard.0');
+    this.#outgoing.push({ ticket, said: decode(payload) });
+  }
+
+  /** Commits and hands out what may leave. */
+  commit(): Said[] {
+    expect(this.store.commit(true)).toBeNull();
+    for (const { ticket, said } of this.#outgoing) {
+      expect(ticket).toBeLessThanOrEqual(this.store.syncedTicket);
+      this.#said.push(said);
+    }
+    this.#outgoing = [];
+    return this.#said.splice(0);
+  }
+
+  /** The machine crashes: what wasn't synced is lost or torn. */
+  crash(seed: number): void {
+    this.disk = this.disk.crashed(new Prng(seed));
+    this.#outgoing = [];
+    this.#said = [];
+    this.store = open(this.disk);
+    this.engine = this.#boot();
+  }
+
+  connect(clientId: string, { clean = false, expiry = FOREVER, window = 10 } = {}): number {
+    const cid = this.#cids++;
+    const record = new mail.MailWriter().begin(mail.MAIL_CONNECT, cid).u32(0).u32(0).text(clientId);
+    record
+      .u8(clean ? 1 : 0)
+      .u32(expiry)
+      .u32(window)
+      .u8(!clean || expiry > 0 ? 1 : 0);
+    this.engine.receive(record.take());
+    return cid;
+  }
+
+  close(cid: number, expiry = FOREVER): void {
+    this.engine.receive(new mail.MailWriter().begin(mail.MAIL_CLOSE, cid).u32(expiry).u8(0).take());
+  }
+
+  subscribeTo(cid: number, filter: string, qos: number, subscriptionId = 0): void {
+    const options: FilterOptions = {
+      ...parseFilter(Buffer.from(filter), true)!,
+      filter,
+      qos,
+      noLocal: false,
+      retainAsPublished: false,
+      subscriptionId,
+    };
+    const record = new mail.MailWriter().begin(mail.MAIL_SUBSCRIBE, cid).u32(1).bytes(Uint8Array.of(qos));
+    this.engine.receive(record.u8(1).filter(options).take());
+  }
+
+  publish(
+    cid: number,
+    subject: string,
+    payload: string,
+    qos: number,
+    packetId: number,
+    retain = false,
+  ): void {
+    const record = new mail.MailWriter()
+      .begin(mail.MAIL_PUBLISH, cid)
+      .u32(0)
+      .u8(qos)
+      .u8(retain ? 1 : 0)
+      .u32(packetId);
+    const message = { subject, reply: '', headers: NO_HEADERS, payload: Buffer.from(payload) };
+    this.engine.receive(record.message(message).take());
+  }
+
+  acknowledge(cid: number, type: number, packetId: number): void {
+    this.engine.receive(
+      new mail.MailWriter().begin(mail.MAIL_ACKNOWLEDGE, cid).u8(type).u32(packetId).u8(0).take(),
+    );
+  }
+}
+
+function decode(payload: Uint8Array): Said {
+  const reader = new mail.MailReader(payload);
+  const [kind, cid] = [reader.u8(), reader.f64()];
+  const fields: unknown[] = [];
+  if (kind === mail.MAIL_CONNECTED) {
+    fields.push(reader.u8(), reader.u8());
+    for (let count = reader.u32(); count > 0; count--) fields.push(reader.u32());
+    while (reader.hasMore) fields.push(reader.filter().filter);
+  } else if (kind === mail.MAIL_ANSWER) fields.push(reader.u8(), reader.u32(), reader.u8());
+  else if (kind === mail.MAIL_DELIVER) {
+    const [packetId, qos, flags] = [reader.u32(), reader.u8(), reader.u8()];
+    for (let count = reader.u32(); count > 0; count--) reader.u32();
+    fields.push(packetId, qos, flags, Buffer.from(reader.message().payload).toString());
+  } else if (kind === mail.MAIL_RETAINED) {
+    reader.u8();
+    reader.u32();
+    while (reader.hasMore) fields.push(reader.u8(), Buffer.from(reader.message().payload).toString());
+  } else if (kind === mail.MAIL_TAKEOVER) fields.push(reader.u8());
+  return { kind, cid, fields };
+}
+
+const only = (said: Said[], kind: number, cid?: number): unknown[][] =>
+  said
+    .filter((one) => one.kind === kind && (cid === undefined || one.cid === cid))
+    .map(({ fields }) => fields);
+
+test('a message nobody waits for is acknowledged and not stored', () => {
+  const rig = new Rig();
+  const publisher = rig.connect('p', { clean: true, expiry: 0 });
+  rig.publish(publisher, 'a.b', 'x', 1, 7);
+  expect(only(rig.commit(), mail.MAIL_ANSWER)).toEqual([[PUBACK, 7, 0]]);
+  expect(rig.store.streams()).toEqual([]);
+});
+
+test('a message goes when the last session has acknowledged it', () => {
+  const rig = new Rig();
+  const sessions = ['a', 'b'].map((id) => rig.connect(id));
+  for (const cid of sessions) rig.subscribeTo(cid, 'x/#', 1);
+  const publisher = rig.connect('p', { clean: true, expiry: 0 });
+  rig.commit();
+  const stream = rig.store.streams()[0]!;
+  const before = stream.messages;
+  rig.publish(publisher, 'x', 'm', 1, 1);
+  expect(only(rig.commit(), mail.MAIL_DELIVER)).toEqual([
+    [1, 1, 0, 'm'],
+    [1, 1, 0, 'm'],
+  ]);
+  rig.acknowledge(sessions[0]!, PUBACK, 1);
+  expect(stream.messages).toBe(before + 1);
+  rig.acknowledge(sessions[1]!, PUBACK, 1);
+  expect(stream.messages).toBe(before);
+});
+
+test('overlapping filters: one copy, of the highest QoS', () => {
+  const rig = new Rig();
+  const cid = rig.connect('a');
+  rig.subscribeTo(cid, 'x/+', 1, 1);
+  rig.subscribeTo(cid, 'x/#', 2, 2);
+  rig.publish(rig.connect('p'), 'x.y', 'm', 2, 1);
+  expect(only(rig.commit(), mail.MAIL_DELIVER)).toEqual([[1, 2, 0, 'm']]);
+});
+
+test('the window bounds what is under way', () => {
+  const rig = new Rig();
+  const cid = rig.connect('a', { window: 3 });
+  rig.subscribeTo(cid, 'x', 1);
+  const publisher = rig.connect('p', { clean: true, expiry: 0 });
+  for (let i = 0; i < 100; i++) rig.publish(publisher, 'x', String(i), 1, 1);
+  expect(only(rig.commit(), mail.MAIL_DELIVER).length).toBe(3);
+  for (let i = 0; i < 97; i++) rig.acknowledge(cid, PUBACK, i + 1);
+  const delivered = only(rig.commit(), mail.MAIL_DELIVER);
+  expect(delivered.map(([id, , , payload]) => [id, payload])).toEqual(
+    Array.from({ length: 97 }, (_, i) => [i + 4, String(i + 3)]),
+  );
+});
+
+test('packet identifiers go round, and stand for the message under way', () => {
+  const session = new EngineSession(null as never, 'a');
+  const entry = (ordinal: number) => {
+    const rest = { seq: ordinal, qos: 1, retain: false, subscriptionIds: [], state: 1, repeated: false };
+    session.restore({ ordinal, ...rest });
+    session.nextOrdinal = ordinal + 1;
+  };
+  for (const ordinal of [PACKET_IDS - 2, PACKET_IDS - 1, PACKET_IDS, PACKET_IDS + 1]) entry(ordinal);
+  const found = [PACKET_IDS - 1, PACKET_IDS, 1, 2, 3].map((packetId) => session.entryOf(packetId)?.ordinal);
+  expect(found).toEqual([PACKET_IDS - 2, PACKET_IDS - 1, PACKET_IDS, PACKET_IDS + 1, undefined]);
+  session.queue.delete(PACKET_IDS - 2);
+  expect(session.firstOrdinal).toBe(PACKET_IDS - 1);
+});
+
+test('taking over: the connection before is told, its close is nobody’s any more', () => {
+  const rig = new Rig();
+  const first = rig.connect('a');
+  rig.subscribeTo(first, 'x', 1);
+  rig.commit();
+  const second = rig.connect('a');
+  const said = rig.commit();
+  expect(only(said, mail.MAIL_TAKEOVER, first)).toEqual([[0]]);
+  expect(only(said, mail.MAIL_CONNECTED, second)).toEqual([[0, 1, 'x']]);
+  rig.close(first);
+  rig.publish(rig.connect('p'), 'x', 'm', 1, 1);
+  expect(only(rig.commit(), mail.MAIL_DELIVER, second)).toEqual([[1, 1, 0, 'm']]);
+});
+
+test('a thread that died: its clients may come back', () => {
+  const rig = new Rig();
+  rig.subscribeTo(rig.connect('a'), 'x', 1);
+  const publisher = rig.connect('p', { clean: true, expiry: 0 });
+  rig.engine.threadLost(0);
+  rig.publish(publisher, 'x', 'm', 1, 0);
+  rig.commit();
+  const back = rig.connect('a');
+  expect(only(rig.commit(), mail.MAIL_DELIVER, back)).toEqual([[1, 1, 0, 'm']]);
+});
+
+test('sessions end when their time is over, and only then', () => {
+  const rig = new Rig();
+  rig.close(rig.connect('a', { expiry: 10 }), 10);
+  rig.clock.ms += 9_000;
+  rig.engine.tick();
+  rig.commit();
+  rig.close(rig.connect('a', { expiry: 10 }), 10);
+  expect(only(rig.commit(), mail.MAIL_CONNECTED)).toEqual([[0, 1]]);
+  rig.clock.ms += 10_000;
+  expect(rig.engine.nextDueMs()).toBeLessThanOrEqual(rig.clock.ms);
+  rig.engine.tick();
+  expect(rig.store.streams()[0]!.messages).toBe(0);
+  rig.connect('a');
+  expect(only(rig.commit(), mail.MAIL_CONNECTED)).toEqual([[0, 0]]);
+});
+
+describe('after a crash', () => {
+  test('what was acknowledged is there, whatever the crash tears', () => {
+    for (let seed = 1; seed <= 60; seed++) survives(seed);
+  });
+
+  /** Random work, a crash between two commits, and a look at what came back. */
+  function survives(seed: number): void {
+    const rig = new Rig();
+    const random = new Prng(seed);
+    let cid = rig.connect('a', { window: 5 });
+    rig.subscribeTo(cid, 'x/#', 2);
+    const publisher = rig.connect('p');
+    // Somebody who is away keeps every message alive: what the other one has done must be known all the same.
+    const away = rig.connect('b');
+    rig.subscribeTo(away, 'x/#', 1);
+    rig.close(away);
+    rig.commit();
+    const accepted: string[] = [];
+    const finished = new Set<string>();
+    const underWay = new Map<number, { payload: string; released: boolean; qos: number }>();
+    let sent = 0;
+    for (let round = 0; round < 40; round++) {
+      const batch: string[] = [];
+      // Enough for checkpoints in between.
+      rig.publish(publisher, 'filler', 'f'.repeat(2000), 1, 1, true);
+      for (let i = random.below(4); i > 0; i--) {
+        batch.push(String(sent));
+        rig.publish(publisher, 'x.y', String(sent++), 1 + random.below(2), (sent % 60_000) + 1);
+      }
+      const acknowledged: { packetId: number; done: boolean }[] = [];
+      for (const [packetId, { qos, released }] of underWay) {
+        if (random.below(2) === 0) continue;
+        rig.acknowledge(cid, qos === 1 ? PUBACK : released ? PUBCOMP : PUBREC, packetId);
+        acknowledged.push({ packetId, done: qos === 1 || released });
+      }
+      if (round === 25) {
+        rig.crash(seed * 31);
+        break;
+      }
+      const said = rig.commit();
+      if (random.below(3) === 0) settle(rig.store, rig.clock.ms);
+      accepted.push(...batch);
+      for (const { packetId, done } of acknowledged) {
+        const entry = underWay.get(packetId)!;
+        if (done) {
+          finished.add(entry.payload);
+          underWay.delete(packetId);
+        } else entry.released = true;
+      }
+      for (const [packetId, qos, , payload] of only(said, mail.MAIL_DELIVER, cid))
+        underWay.set(packetId as number, { payload: payload as string, released: false, qos: qos as number });
+    }
+    cid = rig.connect('a', { window: 1000 });
+    const back = rig.commit();
+    const delivered = only(back, mail.MAIL_DELIVER, cid);
+    const payloads = delivered.map(([, , , payload]) => payload as string);
+    // PUBREC of QoS 2 was promised to the client: never a PUBLISH again, but a PUBREL.
+    const released = [...underWay].filter(([, entry]) => entry.released);
+    const promised = only(back, mail.MAIL_ANSWER, cid).map(([, packetId]) => packetId);
+    for (const [packetId, entry] of released) {
+      expect(payloads, `seed ${seed}`).not.toContain(entry.payload);
+      if (!promised.includes(packetId)) finished.add(entry.payload);
+    }
+    const waiting = accepted.filter((payload) => !finished.has(payload));
+    const unreleased = waiting.filter((payload) => !released.some(([, entry]) => entry.payload === payload));
+    // What was acknowledged to the publisher and not by the subscriber comes again; the acknowledgements of the last
+    // moment may or may not have been kept.
+    const lastMoment = new Set([...underWay.values()].map(({ payload }) => payload));
+    for (const payload of unreleased) {
+      if (!lastMoment.has(payload)) expect(payloads, `seed ${seed}`).toContain(payload);
+    }
+    for (const payload of finished) expect(payloads, `seed ${seed}`).not.toContain(payload);
+    expect(
+      [...payloads].sort((a, b) => Number(a) - Number(b)),
+      `seed ${seed}`,
+    ).toEqual(payloads);
+    // [MQTT-4.4.0-1]: the identifiers the client knows.
+    for (const [packetId, entry] of underWay) {
+      const again = delivered.find(([, , , payload]) => payload === entry.payload);
+      if (again !== undefined) expect(again[0], `seed ${seed}`).toBe(packetId);
+    }
+  }
+
+  test('received QoS 2 identifiers, retained messages and subscriptions', () => {
+    const rig = new Rig();
+    const publisher = rig.connect('p');
+    rig.subscribeTo(publisher, 'own/#', 1);
+    rig.publish(publisher, 'r.a', 'old', 0, 0, true);
+    rig.publish(publisher, 'r.a', 'kept', 2, 5, true);
+    rig.publish(publisher, 'r.b', 'gone', 1, 6, true);
+    rig.publish(publisher, 'r.b', '', 1, 7, true);
+    rig.publish(publisher, 'x', 'done', 2, 8);
+    rig.acknowledge(publisher, PUBREL, 8);
+    expect(only(rig.commit(), mail.MAIL_ANSWER)).toEqual([
+      [PUBREC, 5, 0],
+      [PUBACK, 6, 0],
+      [PUBACK, 7, 0],
+      [PUBREC, 8, 0],
+      [PUBCOMP, 8, 0],
+    ]);
+    rig.crash(1);
+    const back = rig.connect('p');
+    rig.subscribeTo(back, 'r/#', 0);
+    const said = rig.commit();
+    expect(only(said, mail.MAIL_CONNECTED)).toEqual([[0, 1, 5, 'own/#']]);
+    expect(only(said, mail.MAIL_RETAINED)).toEqual([[0, 'kept']]);
+  });
+});
