@@ -83,7 +83,9 @@ function wasRolledUp(
 ): boolean {
   const rollup = headerOf(message, 'Nats-Rollup');
   if (rollup === null) return false;
-  const doomed = model.matching(rollup === 'all' ? null : [message.subject]).filter((each) => each < sequence);
+  const doomed = model
+    .matching(rollup === 'all' ? null : [message.subject])
+    .filter((each) => each < sequence);
   return doomed.length > 0 && doomed.every((each) => loadMessage(store, each) === null);
 }
 
