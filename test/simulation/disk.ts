@@ -49,7 +49,7 @@ export class SimulatedDisk implements Disk {
   crashAfter = -1;
   /** Bytes all files together may have. */
   capacityBytes = Number.POSITIVE_INFINITY;
-  /** Syncs of paths that match fail. */
+  /** Syncs of paths that match fail, those of directories too. */
   failSync: RegExp | null = null;
   /** Reads of paths that match fail. */
   failRead: RegExp | null = null;
@@ -127,6 +127,7 @@ export class SimulatedDisk implements Disk {
   syncDirectory(path: string): void {
     this.#step();
     if (this.names.get(path) !== 'directory') throw new DiskError('not_found', `sync ${path}: not found`);
+    if (this.failSync?.test(path)) throw new DiskError('io', `sync ${path}: input/output error`);
     for (const change of this.#changes) change.apply(this.#durableNames);
     this.#changes = [];
   }
