@@ -34,7 +34,7 @@ import type {
   ToPersistence,
 } from './contract.ts';
 import { EngineEffects } from './engine-effects.ts';
-import { type EngineListener, memberGroup } from './engine-listener.ts';
+import { EngineListener, memberGroup } from './engine-listener.ts';
 import type { EngineSettings } from './engine-settings.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { InboundCopy } from './inbound-copy.ts';
