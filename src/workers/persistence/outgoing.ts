@@ -32,7 +32,8 @@ const REPLY_BYTES = 4;
 const HEADER_BYTES = 5;
 const PAYLOAD_BYTES = 6;
 const TAIL_BYTES = 7;
-const ENTRY_INTS = 8;
+const TARGET = 8;
+const ENTRY_INTS = 9;
 
 const SPACE = 32;
 const CR = 13;
@@ -57,7 +58,9 @@ export class Outgoing {
   #end = 0;
   #entries = new Int32Array(FIRST_ENTRIES * ENTRY_INTS);
   #tickets = new Float64Array(FIRST_ENTRIES);
-  #targets: (OutgoingTarget | null)[] = [];
+  /** Targets of the entries; messages in a row to the same one share it. */
+  #targets: OutgoingTarget[] = [];
+  #lastTarget: OutgoingTarget | null = null;
   #head = 0;
   #tail = 0;
 
@@ -210,11 +213,10 @@ export class Outgoing {
     while (this.#head < this.#tail) {
       const at = this.#head;
       if (this.#tickets[at]! > ticket) break;
-      if (!send(this.#targets[at]!, this.#frameOf(at))) {
+      if (!send(this.#targetOf(at), this.#frameOf(at))) {
         this.#compact();
         return false;
       }
-      this.#targets[at] = null;
       this.#head++;
     }
     this.#compact();
@@ -230,9 +232,12 @@ export class Outgoing {
       kept++;
     }
     const dropped = this.#tail - kept;
-    this.#targets.length = kept;
     this.#tail = kept;
     return dropped;
+  }
+
+  #targetOf(index: number): OutgoingTarget {
+    return this.#targets[this.#entries[index * ENTRY_INTS + TARGET]!]!;
   }
 
   #frameOf(index: number): MessageFrame {
@@ -259,8 +264,12 @@ export class Outgoing {
   #add(target: OutgoingTarget, ticket: number): number {
     if (this.#tail === this.#tickets.length) this.#growEntries();
     const index = this.#tail++;
-    this.#targets[index] = target;
+    if (target !== this.#lastTarget) {
+      this.#lastTarget = target;
+      this.#targets.push(target);
+    }
     this.#tickets[index] = ticket;
+    this.#entries[index * ENTRY_INTS + TARGET] = this.#targets.length - 1;
     return index * ENTRY_INTS;
   }
 
@@ -289,7 +298,6 @@ export class Outgoing {
     if (from === to) return;
     this.#entries.copyWithin(to * ENTRY_INTS, from * ENTRY_INTS, (from + 1) * ENTRY_INTS);
     this.#tickets[to] = this.#tickets[from]!;
-    this.#targets[to] = this.#targets[from]!;
   }
 
   #reserve(bytes: number): void {
@@ -319,6 +327,7 @@ export class Outgoing {
     if (this.#head === 0) return;
     if (this.#head === this.#tail) {
       this.#targets.length = 0;
+      this.#lastTarget = null;
       this.#head = 0;
       this.#tail = 0;
       this.#end = 0;
@@ -327,16 +336,18 @@ export class Outgoing {
     }
     if (this.#head * 2 < this.#tail) return;
     const first = this.#entries[this.#head * ENTRY_INTS + START]!;
+    const firstTarget = this.#entries[this.#head * ENTRY_INTS + TARGET]!;
     this.#bytes.copyWithin(0, first, this.#end);
     this.#end -= first;
     for (let at = this.#head; at < this.#tail; at++) {
       const to = at - this.#head;
       this.#moveEntry(at, to);
       this.#entries[to * ENTRY_INTS + START]! -= first;
+      this.#entries[to * ENTRY_INTS + TARGET]! -= firstTarget;
     }
+    this.#targets.splice(0, firstTarget);
     this.#tail -= this.#head;
     this.#head = 0;
-    this.#targets.length = this.#tail;
   }
 
   #writeLatin1(start: number, text: string): number {
