@@ -206,7 +206,8 @@ const manyConsumers = {
   ],
   jetstream: { referenceSyncs: false },
   async sample({ target, scale }) {
-    await createStreams(target, [STREAM]);
+    // Of a stream that names no limit nats-server 2.15.1 lets 1,000 consumers exist.
+    await createStreams(target, [{ ...STREAM, max_consumers: 10 * CONSUMERS }]);
     const count = Math.ceil(CONSUMERS * scale);
     const config = { durable_name: 'c{100000}', ack_policy: 'explicit' };
     const created = await runDriver(target, 'request', {
