@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { ServerOptions } from '../shared/base/options.ts';
 import type { FromShard, ServerIdentity, ToShard } from '../workers/shard/contract.ts';
-import { ClientGate } from './listen/client-gate.ts';
+import { ClientGate, type ClientListener } from './listen/client-gate.ts';
 import { createHandOff, type HandOffMethod } from './listen/hand-off.ts';
 import type { Logger, LogLevel } from './log/logger.ts';
 import { ClosedConnections } from './monitor/closed-connections.ts';
@@ -82,7 +82,12 @@ export class Daemon {
 
   /** Port of the client listener. */
   get port(): number {
-    return this.#gate?.listener?.port ?? 0;
+    return this.#gate?.listener('client')?.port ?? 0;
+  }
+
+  /** Port of the WebSocket listener; 0 without one. */
+  get websocketPort(): number {
+    return this.#gate?.listener('websocket')?.port ?? 0;
   }
 
   get monitor(): Monitor | null {
@@ -115,15 +120,21 @@ export class Daemon {
       FIRST_CID,
     );
     if (options.monitor.httpPort !== 0 || options.monitor.httpsPort !== 0) await this.#startMonitor();
-    try {
-      await gate.open();
-    } catch (error) {
-      throw new StartError(listenError(options.host, options.port, error as NodeJS.ErrnoException));
-    }
+    const { websocket } = options;
+    if (websocket !== null) await this.#listen(gate, 'websocket', websocket.host, websocket.port);
+    await this.#listen(gate, 'client', options.host, options.port);
     this.#gate = gate;
-    this.identity = announce(this.identity, options, this.port);
+    this.identity = announce(this.identity, options, this.port, this.websocketPort);
     topology.updateIdentity(this.identity);
     await started;
+  }
+
+  async #listen(gate: ClientGate, kind: ClientListener, host: string, port: number): Promise<void> {
+    try {
+      await gate.open(kind, host, port);
+    } catch (error) {
+      throw new StartError(listenError(kind, host, port, error as NodeJS.ErrnoException));
+    }
   }
 
   async #untilRecovered(started: Promise<void>, storeDir: string): Promise<void> {
@@ -155,7 +166,7 @@ export class Daemon {
 
   /** URLs of all listeners, for the ports file. */
   ports(): Ports {
-    const { host, tls } = this.options;
+    const { host, tls, websocket } = this.options;
     const monitor = this.#monitor;
     const monitoring =
       monitor === null
@@ -170,7 +181,10 @@ export class Daemon {
       monitoring,
       cluster: [],
       profile: [],
-      websocket: [],
+      websocket:
+        websocket === null
+          ? []
+          : listenerUrls(websocket.tls === null ? 'ws' : 'wss', websocket.host, this.websocketPort),
     };
   }
 
@@ -181,7 +195,7 @@ export class Daemon {
   async reconfigure(options: ServerOptions): Promise<void> {
     this.options = options;
     this.configLoadedAtMs = Date.now();
-    this.identity = announce(this.identity, options, this.port);
+    this.identity = announce(this.identity, options, this.port, this.websocketPort);
     this.logger.setLevels(options.log);
     this.#gate?.reconfigure(options);
     if (options.tls !== null) this.#monitor?.setTls(options.tls);
@@ -313,10 +327,11 @@ export class Daemon {
   }
 }
 
-function listenError(host: string, port: number, error: NodeJS.ErrnoException): string {
+function listenError(kind: ClientListener, host: string, port: number, error: NodeJS.ErrnoException): string {
   const reason =
     error.code === 'EADDRINUSE'
       ? `listen tcp ${host}:${port}: bind: address already in use`
       : `listen tcp ${host}:${port}: ${error.message}`;
+  if (kind === 'websocket') return `Unable to listen for websocket connections: ${reason}`;
   return `Error listening on port: ${host}:${port}, "${reason}"`;
 }

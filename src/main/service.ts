@@ -1,5 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
-import type { ServerOptions } from '../shared/base/options.ts';
+import type { ServerOptions, WebsocketOptions } from '../shared/base/options.ts';
 import { COMPATIBLE_VERSION, NATSD_VERSION } from '../shared/base/version.ts';
 import type { CommandFlags } from './config/command-line.ts';
 import { formatDurationMs } from './config/duration.ts';
@@ -116,8 +116,9 @@ class Service {
   }
 
   #logListening(): void {
-    const { host, tls, allowNonTls } = this.#options;
-    const address = host.includes(':') ? `[${host}]` : host;
+    const { host, tls, allowNonTls, websocket } = this.#options;
+    if (websocket !== null) this.#logWebsocket(websocket);
+    const address = bracketed(host);
     this.#logger.notice(`Listening for client connections on ${address}:${this.#daemon.port}`);
     if (tls !== null) {
       const isOptional = allowNonTls && tls.handshakeFirstMs !== 0;
@@ -127,6 +128,14 @@ class Service {
     }
     this.#logger.debug(`Server id is ${this.#daemon.identity.serverId}`);
     this.#logger.notice('Server is ready');
+  }
+
+  #logWebsocket({ host, tls }: WebsocketOptions): void {
+    const scheme = tls === null ? 'ws' : 'wss';
+    this.#logger.notice(
+      `Listening for websocket clients on ${scheme}://${bracketed(host)}:${this.#daemon.websocketPort}`,
+    );
+    if (tls === null) this.#logger.warn('Websocket not configured with TLS. DO NOT USE IN PRODUCTION!');
   }
 
   #writePidFile(path: string): void {
@@ -219,6 +228,10 @@ class Service {
     if (before.portsFileDir !== '') this.#removePortsFile(before.portsFileDir);
     if (now.portsFileDir !== '') this.#writePortsFile(now.portsFileDir);
   }
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 const LOG_ENVIRONMENT = { pid: process.pid, tag: 'nats-server' };

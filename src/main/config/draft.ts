@@ -4,6 +4,7 @@ import type {
   MappingOptions,
   TlsOptions,
   UserOptions,
+  WebsocketOptions,
 } from '../../shared/base/options.ts';
 import type { Position } from './conf-value.ts';
 import { emptyJetStreamDraft, type JetStreamDraft } from './jetstream-block.ts';
@@ -30,11 +31,12 @@ export interface ConfigDraft {
   mappings: MappingOptions[];
   tls: TlsOptions | null;
   jetStream: JetStreamDraft;
+  /** A block without a port opens no listener. */
+  websocket: WebsocketOptions | null;
   /** Said about blocks natsd doesn't act on, as far as start-up checks need it. */
   gateway: GatewayFacts | null;
   clusterName: string;
   hasLeafnodeListener: boolean;
-  websocket: { port: number; hasTls: boolean; noTls: boolean } | null;
   compressionModes: string[];
   /** Where each top-level option stands, for messages of later checks. */
   positions: Map<string, Position>;

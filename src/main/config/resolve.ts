@@ -73,6 +73,7 @@ export function resolveOptions(context: ResolveContext, draft: ConfigDraft): Ser
     accounts: accountList(draft, systemAccount, jetStream !== null),
     tls,
     jetStream,
+    websocket: draft.websocket === null || draft.websocket.port === 0 ? null : draft.websocket,
     log: logOptions(scalars),
     monitor: {
       host: draft.monitorHost === null || draft.monitorHost === '' ? scalars.host : draft.monitorHost,
@@ -100,6 +101,7 @@ type PlainOptions = Omit<
   | 'accounts'
   | 'tls'
   | 'jetStream'
+  | 'websocket'
   | 'log'
   | 'monitor'
 >;

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { PermissionSet } from '../../shared/auth/permissions.ts';
 import type { ResponseTracker } from '../../shared/auth/response-tracker.ts';
+import type { ConnectionType } from '../../shared/base/options.ts';
 import { Outbox, type OutputPart } from '../../shared/base/outbox.ts';
 import type { Account } from '../../shared/broker/account.ts';
 import type { Subscriber, Subscription } from '../../shared/broker/subscription.ts';
@@ -11,6 +12,7 @@ import type { LineMemo } from '../../shared/protocol/nats/line-memo.ts';
 import type { ParserClient } from '../../shared/protocol/nats/parser.ts';
 import type { PayloadBuffer } from './payload-buffers.ts';
 import type { Shard } from './shard.ts';
+import type { WebsocketState } from './websocket/websocket-state.ts';
 
 /** How far the connection has come. Bytes mean something else in each stage. */
 export const STAGE_PROXY = 0;
@@ -40,6 +42,10 @@ export class ClientConnection implements Subscriber, ParserClient {
   stream: Socket | TLSSocket;
   readonly outbox: Outbox;
   stage = STAGE_PROTOCOL;
+  /** How it came in, for `allowed_connection_types` and whatever else differs. */
+  type: ConnectionType = 'STANDARD';
+  /** `null`: the stream's bytes are the protocol's. */
+  websocket: WebsocketState | null = null;
   // Parser
   memo: LineMemo | null = null;
   lastSubjectHash = 0;
@@ -47,7 +53,8 @@ export class ClientConnection implements Subscriber, ParserClient {
   maxPayloadBytes: number;
   maxControlLineBytes: number;
   skippingOp = 0;
-  gated: boolean;
+  /** Nothing but CONNECT is taken: it has to authenticate first. */
+  gated = true;
   closed = false;
   /** Only here to be told that there is no room: it counts as accepted, but never as open. */
   refused = false;
@@ -134,7 +141,6 @@ export class ClientConnection implements Subscriber, ParserClient {
     this.outbox = new Outbox(shard.chunks, this);
     this.maxPayloadBytes = shard.options.maxPayloadBytes;
     this.maxControlLineBytes = shard.options.maxControlLineBytes;
-    this.gated = shard.authRequired;
   }
 
   /** The client sent a message, SUB or UNSUB. */
@@ -177,7 +183,12 @@ export class ClientConnection implements Subscriber, ParserClient {
   /** Identity in log lines (client-protocol.md §18). */
   get label(): string {
     const { lang, version, name } = this.connect;
-    const id = `${this.remoteAddress.includes(':') ? `[${this.remoteAddress}]` : this.remoteAddress}:${this.remotePort} - cid:${this.cid}`;
+    const address = this.remoteAddress.includes(':') ? `[${this.remoteAddress}]` : this.remoteAddress;
+    const { websocket } = this;
+    const id =
+      websocket === null
+        ? `${address}:${this.remotePort} - cid:${this.cid}`
+        : `${websocket.via}${address}:${this.remotePort} - wid:${this.cid}`;
     if (!this.connectReceived || (lang === '' && version === '' && name === '')) return id;
     const who = `${id} - "v${version}:${lang}:${name}"`;
     return this.userLabel === '' ? who : `${who} - "${this.account.name}/${this.userLabel}"`;

@@ -22,6 +22,10 @@ export interface ServerIdentity {
   infoHost: string;
   infoPort: number;
   connectUrls: string[];
+  /** The same of the WebSocket listener. */
+  websocketHost: string;
+  websocketPort: number;
+  websocketConnectUrls: string[];
   startedAtMs: number;
 }
 
@@ -50,6 +54,8 @@ export interface ShardStart {
 
 /** An accepted connection on its way to a shard. */
 export interface HandedConnection {
+  /** Which listener accepted it. */
+  listener: 'client' | 'websocket';
   cid: number;
   /** A duplicated file descriptor that now belongs to the shard; -1 when the socket itself is transferred. */
   fd: number;

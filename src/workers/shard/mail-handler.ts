@@ -7,7 +7,10 @@ export function handleMail(shard: Shard, message: ToShard): void {
   shard.beginTurn();
   switch (message.kind) {
     case 'connections':
-      for (const handed of message.list) shard.admission.accept(handed);
+      for (const handed of message.list) {
+        if (handed.listener === 'websocket') shard.websocket.accept(handed);
+        else shard.admission.accept(handed);
+      }
       return;
     case 'options':
       shard.reload(message.options, message.identity, message.accountIndexes);

@@ -1,7 +1,7 @@
 import { receiveMessageOnPort } from 'node:worker_threads';
 import { PermissionSet } from '../../shared/auth/permissions.ts';
 import type { MessageFrame } from '../../shared/base/message-frame.ts';
-import type { ServerOptions } from '../../shared/base/options.ts';
+import type { ServerOptions, TlsOptions } from '../../shared/base/options.ts';
 import { GLOBAL_ACCOUNT } from '../../shared/base/options.ts';
 import { ChunkPool } from '../../shared/base/outbox.ts';
 import { Prng } from '../../shared/base/prng.ts';
@@ -30,6 +30,7 @@ import {
 import { Input } from './input.ts';
 import { Output } from './output.ts';
 import { snapshotConnection } from './snapshots.ts';
+import { WebsocketServer } from './websocket/websocket-server.ts';
 
 /**
  * One shard: the connections it owns for life, its part of every account, and its links to the other threads.
@@ -52,6 +53,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   readonly input: Input;
   readonly session: ClientSession;
   readonly admission: Admission;
+  readonly websocket: WebsocketServer;
   readonly router: Router;
   readonly random: Prng;
   readonly connections = new Map<number, ClientConnection>();
@@ -59,7 +61,6 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   readonly accountsByName = new Map<string, Account>();
   parsingConnection: ClientConnection | null = null;
   nowMs = Date.now();
-  authRequired = false;
   readonly counters: Float64Array;
   readonly accountConnections: Int32Array;
   readonly ownAccountConnections: Int32Array;
@@ -94,6 +95,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.admission = new Admission(this);
     this.output = new Output(this);
     this.input = new Input(this, new ClientParser<ClientConnection>(this.session));
+    this.websocket = new WebsocketServer(this);
     this.applyOptions(start.options, start.identity, start.accountIndexes);
     if (this.#links !== null) this.#sleep();
   }
@@ -146,19 +148,24 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     }
     this.session.login.applyOptions();
     this.admission.applyOptions();
+    this.websocket.applyOptions();
   }
 
   /** A reload: options are taken over, and every connection is looked at again in their light. */
   reload(options: ServerOptions, identity: ServerIdentity, accountIndexes: Record<string, number>): void {
-    const pinned = this.options.tls?.pinnedCerts.join() ?? '';
+    const before = this.options;
     this.applyOptions(options, identity, accountIndexes);
-    if (options.tls !== null && options.tls.pinnedCerts.join() !== pinned) {
-      this.admission.dropUnpinned(options.tls.pinnedCerts);
-    }
+    this.#dropUnpinned(before.tls, options.tls, false);
+    this.#dropUnpinned(before.websocket?.tls ?? null, options.websocket?.tls ?? null, true);
     for (const connection of [...this.connections.values()]) {
       this.session.login.reauthenticate(connection);
       if (!connection.closed) this.session.login.refresh(connection);
     }
+  }
+
+  #dropUnpinned(before: TlsOptions | null, now: TlsOptions | null, isWebsocket: boolean): void {
+    if (now === null || now.pinnedCerts.join() === (before?.pinnedCerts.join() ?? '')) return;
+    this.admission.dropUnpinned(now.pinnedCerts, isWebsocket);
   }
 
   /** The end of a reload, when all threads have let go those who had to leave: accounts may still be too full. */
@@ -440,6 +447,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   /** Closes everything and reports when it is done. */
   shutdown(): void {
     this.#stopping = true;
+    this.websocket.abandonPending();
     for (const connection of [...this.connections.values()])
       this.close(connection, CLOSE_REASON.serverShutdown);
     if (this.connections.size === 0) this.post({ kind: 'stopped' });

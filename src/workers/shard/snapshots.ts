@@ -30,7 +30,7 @@ export function snapshotConnection(
   return {
     cid: connection.cid,
     kind: 'Client',
-    transport: 'nats',
+    transport: connection.websocket === null ? 'nats' : 'websocket',
     remoteAddress: connection.remoteAddress,
     remotePort: connection.remotePort,
     startMs: connection.startedAtMs,

@@ -72,6 +72,7 @@ export function sampleOptions(changes: Partial<ServerOptions> = {}): ServerOptio
     accounts: [],
     tls: null,
     jetStream: null,
+    websocket: null,
     log: {
       file: '',
       debug: false,
@@ -210,6 +211,7 @@ export class SampleSource implements MonitorSource {
       port: 14811,
       isAuthRequired: false,
       connectUrls: [],
+      webSocketPort: 0,
       webSocketConnectUrls: [],
       ...this.identityChanges,
     };
