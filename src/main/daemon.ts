@@ -1,8 +1,10 @@
 import { availableParallelism } from 'node:os';
-import type { ServerOptions } from '../shared/base/options.ts';
+import type { ServerOptions, WebsocketOptions } from '../shared/base/options.ts';
 import type { FromShard, ServerIdentity, ToShard } from '../workers/shard/contract.ts';
 import { ClientGate, type ClientListener } from './listen/client-gate.ts';
 import { createHandOff, type HandOffMethod } from './listen/hand-off.ts';
+import type { Listener } from './listen/listener.ts';
+import { chooseTransport, SharedListener } from './listen/websocket-listener.ts';
 import type { Logger, LogLevel } from './log/logger.ts';
 import { ClosedConnections } from './monitor/closed-connections.ts';
 import type { Monitor } from './monitor/http-server.ts';
@@ -19,8 +21,6 @@ import { Topology } from './supervise/topology.ts';
  * The daemon owns no message. It accepts, supervises, answers monitoring, and ends things in the right order.
  */
 
-/** nats-server numbers its internal clients too; the first real client is not 1. */
-const FIRST_CID = 5;
 /** A shard that doesn't close its connections in time is ended anyway: a stop is done within two seconds. */
 const CLOSE_TIMEOUT_MS = 1000;
 /** A thread that hasn't shown a sign of life for so long is stuck. */
@@ -87,8 +87,17 @@ export class Daemon {
 
   /** Port of the WebSocket listener; 0 without one. */
   get websocketPort(): number {
-    return this.#gate?.listener('websocket')?.port ?? 0;
+    return this.websocketListener?.port ?? 0;
   }
+
+  /** The WebSocket listener, whoever has it. */
+  get websocketListener(): Pick<Listener, 'port' | 'listening' | 'error'> | null {
+    return this.#sharedListener ?? this.#gate?.listener('websocket') ?? null;
+  }
+
+  /** Which WebSocket implementation runs, as the log says it; '' without a listener. */
+  websocketTransport = '';
+  #sharedListener: SharedListener | null = null;
 
   get monitor(): Monitor | null {
     return this.#monitor;
@@ -105,6 +114,7 @@ export class Daemon {
     const topology = new Topology(shards, options, this.identity, this.logger, {
       message: (shard, message, reply) => this.#fromShard(shard, message, reply),
       lost: (shard) => this.#shardsStopped.delete(shard),
+      restarted: (shard) => this.#shardRestarted(shard),
       persistenceLost: (error) => this.#persistenceLost(error),
     });
     this.#topology = topology;
@@ -112,18 +122,14 @@ export class Daemon {
     started.catch(() => undefined);
     // Nobody may connect before the streams are there: a publish would go nowhere.
     if (options.jetStream !== null) await this.#untilRecovered(started, options.jetStream.storeDir);
-    const gate = new ClientGate(
-      topology,
-      await createHandOff(this.#handOffMethod),
-      options,
-      this.logger,
-      FIRST_CID,
-    );
+    const gate = new ClientGate(topology, await createHandOff(this.#handOffMethod), options, this.logger);
     if (options.monitor.httpPort !== 0 || options.monitor.httpsPort !== 0) await this.#startMonitor();
     const { websocket } = options;
-    if (websocket !== null) await this.#listen(gate, 'websocket', websocket.host, websocket.port);
+    const transport = websocket === null ? null : this.#chooseTransport(websocket);
+    if (transport === 'ws') await this.#listen(gate, 'websocket', websocket!.host, websocket!.port);
     await this.#listen(gate, 'client', options.host, options.port);
     this.#gate = gate;
+    if (transport === 'uws') await this.#listenInShards(websocket!, started);
     this.identity = announce(this.identity, options, this.port, this.websocketPort);
     topology.updateIdentity(this.identity);
     await started;
@@ -135,6 +141,33 @@ export class Daemon {
     } catch (error) {
       throw new StartError(listenError(kind, host, port, error as NodeJS.ErrnoException));
     }
+  }
+
+  #chooseTransport(websocket: WebsocketOptions): 'ws' | 'uws' {
+    try {
+      const { transport, description } = chooseTransport(websocket);
+      this.websocketTransport = description;
+      return transport;
+    } catch (error) {
+      throw new StartError((error as Error).message);
+    }
+  }
+
+  async #listenInShards({ host, port }: WebsocketOptions, started: Promise<void>): Promise<void> {
+    await started;
+    const listener = new SharedListener(this.topology, host);
+    try {
+      await listener.open(port);
+    } catch (error) {
+      throw new StartError(listenError('websocket', host, port, error as NodeJS.ErrnoException));
+    }
+    this.#sharedListener = listener;
+  }
+
+  #shardRestarted(shard: number): void {
+    this.#sharedListener?.listenIn(shard).catch((error: Error) => {
+      this.logger.error(`Shard ${shard} can't listen for websocket connections: ${error.message}`);
+    });
   }
 
   async #untilRecovered(started: Promise<void>, storeDir: string): Promise<void> {
@@ -227,6 +260,7 @@ export class Daemon {
     this.lameDuck = true;
     this.logger.notice('Entering lame duck mode, stop accepting new clients');
     this.#gate?.close();
+    this.#sharedListener?.close();
     if (this.#openConnections() === 0) {
       void this.stop();
       return;
@@ -280,10 +314,12 @@ export class Daemon {
     if (this.#lameDuckTimer !== null) clearTimeout(this.#lameDuckTimer);
     this.logger.notice('Initiating Shutdown...');
     this.#gate?.close();
+    this.#sharedListener?.close();
     if (this.#topology !== null) {
       await this.#closeConnections(this.#topology);
       await this.#topology.stop();
     }
+    this.#sharedListener?.ended();
     await this.passwords.close();
     await this.#monitor?.close();
     this.logger.notice('Server Exiting..');

@@ -135,6 +135,7 @@ class Service {
     this.#logger.notice(
       `Listening for websocket clients on ${scheme}://${bracketed(host)}:${this.#daemon.websocketPort}`,
     );
+    this.#logger.notice(this.#daemon.websocketTransport);
     if (tls === null) this.#logger.warn('Websocket not configured with TLS. DO NOT USE IN PRODUCTION!');
   }
 

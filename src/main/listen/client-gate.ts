@@ -22,23 +22,15 @@ export class ClientGate {
   readonly #logger: Logger;
   #options: ServerOptions;
   readonly #listeners = new Map<ClientListener, Listener>();
-  #nextCid: number;
   #batch: HandedConnection[][] = [];
   #batched = 0;
   readonly #rates = { client: new RateWindow(), websocket: new RateWindow() };
 
-  constructor(
-    topology: Topology,
-    handOff: HandOff,
-    options: ServerOptions,
-    logger: Logger,
-    firstCid: number,
-  ) {
+  constructor(topology: Topology, handOff: HandOff, options: ServerOptions, logger: Logger) {
     this.#topology = topology;
     this.#handOff = handOff;
     this.#options = options;
     this.#logger = logger;
-    this.#nextCid = firstCid;
     for (let shard = 0; shard < topology.shardCount; shard++) this.#batch.push([]);
   }
 
@@ -92,7 +84,7 @@ export class ClientGate {
     if (refusal === '') this.#topology.expect(shard);
     this.#batch[shard]!.push({
       listener: kind,
-      cid: this.#nextCid++,
+      cid: this.#topology.nextCid(),
       fd: detached.fd,
       socket: detached.socket,
       remoteAddress: plainAddress(remoteAddress),

@@ -129,7 +129,7 @@ export class MonitorView implements MonitorSource {
     ] as const;
     return wanted.flatMap(([kind, name]) => {
       if (kind === 'websocket' && options.websocket === null) return [];
-      const listener = gate?.listener(kind) ?? null;
+      const listener = kind === 'websocket' ? this.#daemon.websocketListener : (gate?.listener(kind) ?? null);
       if (listener === null || lameDuck || !listener.listening) return [name];
       return listener.error === null ? [] : [`${name}(${listener.error.message})`];
     });

@@ -79,7 +79,7 @@ export class Admission {
   lost(handed: HandedConnection, error: Error): void {
     const { counters } = this.#shard;
     counters[COUNTERS.totalConnections]!++;
-    if (handed.refusal === '') counters[COUNTERS.ended]!++;
+    if (handed.refusal === '') this.#shard.countEnded();
     this.#shard.log('error', `Error accepting client connection: ${error.message}`);
     if (handed.fd >= 0) closeSync(handed.fd);
   }

@@ -12,6 +12,7 @@ import type { LineMemo } from '../../shared/protocol/nats/line-memo.ts';
 import type { ParserClient } from '../../shared/protocol/nats/parser.ts';
 import type { PayloadBuffer } from './payload-buffers.ts';
 import type { Shard } from './shard.ts';
+import type { UwsStream } from './websocket/uws-stream.ts';
 import type { WebsocketState } from './websocket/websocket-state.ts';
 
 /** How far the connection has come. Bytes mean something else in each stage. */
@@ -39,13 +40,15 @@ export class ClientConnection implements Subscriber, ParserClient {
   readonly startedAtMs: number;
   remoteAddress: string;
   remotePort: number;
-  stream: Socket | TLSSocket;
+  stream: Socket | TLSSocket | UwsStream;
   readonly outbox: Outbox;
   stage = STAGE_PROTOCOL;
   /** How it came in, for `allowed_connection_types` and whatever else differs. */
   type: ConnectionType = 'STANDARD';
   /** `null`: the stream's bytes are the protocol's. */
   websocket: WebsocketState | null = null;
+  /** The same, where frames are made here and not by the transport. */
+  framing: WebsocketState | null = null;
   // Parser
   memo: LineMemo | null = null;
   lastSubjectHash = 0;
@@ -129,7 +132,7 @@ export class ClientConnection implements Subscriber, ParserClient {
   reportedOutMsgs = 0;
   reportedOutBytes = 0;
 
-  constructor(shard: Shard, cid: number, stream: Socket, account: Account, nowMs: number) {
+  constructor(shard: Shard, cid: number, stream: Socket | UwsStream, account: Account, nowMs: number) {
     this.shard = shard;
     this.cid = cid;
     this.stream = stream;

@@ -29,6 +29,14 @@ export function handleMail(shard: Shard, message: ToShard): void {
     case 'close-clients':
       shard.closeSome(message.count, message.reason);
       return;
+    case 'websocket-listen':
+      void shard.websocket.native
+        .listen(message.host, message.port)
+        .then((result) => shard.post({ kind: 'reply', request: message.request, result }));
+      return;
+    case 'websocket-abandon':
+      shard.websocket.native.abandon(new Int32Array(message.done));
+      return;
     case 'shutdown':
       shard.shutdown();
       return;

@@ -57,8 +57,8 @@ export class Output {
       outbox.dirty = false;
       return;
     }
-    if (connection.websocket?.needsEncoding === true) {
-      this.#writeEncoded(connection, connection.websocket);
+    if (connection.framing?.needsEncoding === true) {
+      this.#writeEncoded(connection, connection.framing);
       return;
     }
     const length = outbox.position;
@@ -82,7 +82,7 @@ export class Output {
         `${connection.label} - Slow Consumer Recovered: Flush took ${seconds}s with ${chunks} chunks of ${bytes} total bytes.`,
       );
     }
-    if (connection.outbox.pendingBytes > 0 || connection.websocket?.hasPongs === true) this.flush(connection);
+    if (connection.outbox.pendingBytes > 0 || connection.framing?.hasPongs === true) this.flush(connection);
     if (connection.pendingBytes > this.#shard.options.maxPendingBytes * STALL_SHARE) return;
     connection.outbox.refusing = false;
     this.#shard.releaseStalled();
@@ -96,17 +96,17 @@ export class Output {
 
   /** The last words of a connection that has ended: what is queued, and the close frame of a WebSocket. */
   writeLast(connection: ClientConnection): void {
-    const { stream, outbox, websocket } = connection;
+    const { stream, outbox, framing } = connection;
     const parts = outbox.takeParts();
-    if (websocket === null) for (const part of parts) stream.write(part.bytes);
-    else stream.write(websocket.encodeLast(parts, connection.closeReason));
+    if (framing === null) for (const part of parts) stream.write(part.bytes);
+    else stream.write(framing.encodeLast(parts, connection.closeReason));
     stream.once('close', () => outbox.recycle(parts));
   }
 
   #writeChunk(connection: ClientConnection, chunk: OutputChunk, length: number): void {
     const { stream } = connection;
     const bytes =
-      connection.websocket === null ? chunk.bytes.subarray(0, length) : framedChunk(chunk, length, length);
+      connection.framing === null ? chunk.bytes.subarray(0, length) : framedChunk(chunk, length, length);
     if (connection.encrypted) stream.write(bytes, () => this.completed(connection));
     else stream.write(bytes);
     if (stream.writableLength === 0) {
@@ -147,7 +147,7 @@ export class Output {
     const bytes = parts.reduce((sum, part) => sum + part.bytes.length, 0);
     const { stream } = connection;
     stream.cork();
-    if (connection.websocket === null) for (const part of parts) stream.write(part.bytes);
+    if (connection.framing === null) for (const part of parts) stream.write(part.bytes);
     else writeFramed(stream, parts, bytes);
     if (connection.encrypted) stream.write(NO_BYTES, () => this.completed(connection));
     stream.uncork();

@@ -20,6 +20,7 @@ import { Admission } from './admission.ts';
 import { ClientSession } from './client-session.ts';
 import type { ClientConnection } from './connection.ts';
 import {
+  ADMISSION,
   COUNTERS,
   type FromShard,
   type ServerIdentity,
@@ -64,6 +65,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   readonly counters: Float64Array;
   readonly accountConnections: Int32Array;
   readonly ownAccountConnections: Int32Array;
+  readonly #admission: Int32Array;
   readonly #earlyInterest = new EarlyInterest();
   readonly #links: ThreadLinks | null;
   readonly #doorbell: Doorbell;
@@ -85,6 +87,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.counters = new Float64Array(start.counters);
     this.accountConnections = new Int32Array(start.accountConnections);
     this.ownAccountConnections = new Int32Array(start.ownAccountConnections);
+    this.#admission = new Int32Array(start.admission);
     this.random = new Prng(start.seed);
     this.#doorbell = new Doorbell(start.doorbells, start.thread);
     this.#links =
@@ -407,13 +410,39 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.connections.delete(connection.cid);
     if (!connection.refused) {
       this.counters[COUNTERS.connections]!--;
-      this.counters[COUNTERS.ended]!++;
+      this.countEnded();
     }
     this.log('debug', `${connection.label} - Client connection closed: ${reason}`);
     this.post({ kind: 'closed', snapshot: snapshotConnection(connection, this.nowMs, true) });
     connection.subscriptions = null;
     this.admission.finish(connection, flushesOnClose(reason));
-    if (this.#stopping && this.connections.size === 0) this.post({ kind: 'stopped' });
+    if (this.#stopping && this.connections.size === 0) this.#stopped();
+  }
+
+  /** All connections are closed. Sockets of the native transport have to be gone before the thread may end. */
+  #stopped(): void {
+    if (this.websocket.native.isOpen) this.websocket.native.close(() => this.post({ kind: 'stopped' }));
+    else this.post({ kind: 'stopped' });
+  }
+
+  /** A connection that counted as open is over. */
+  countEnded(): void {
+    this.counters[COUNTERS.ended]!++;
+    Atomics.sub(this.#admission, ADMISSION.open, 1);
+  }
+
+  /** Counts a connection that this shard accepted by itself. @returns false when the server has no room for it */
+  admitOwn(): boolean {
+    if (Atomics.add(this.#admission, ADMISSION.open, 1) >= this.options.maxConnections) {
+      Atomics.sub(this.#admission, ADMISSION.open, 1);
+      return false;
+    }
+    this.counters[COUNTERS.acceptedHere]!++;
+    return true;
+  }
+
+  nextCid(): number {
+    return Atomics.add(this.#admission, ADMISSION.nextCid, 1);
   }
 
   register(connection: ClientConnection): void {
@@ -424,6 +453,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   /** Lame duck: clients are told, so that they move on by themselves. */
   enterLameDuck(): void {
+    this.websocket.native.stopListening();
     for (const connection of this.connections.values()) this.session.login.sendAsyncInfo(connection, true);
   }
 
@@ -446,11 +476,13 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   /** Closes everything and reports when it is done. */
   shutdown(): void {
-    this.#stopping = true;
+    if (this.#stopping) return;
+    this.websocket.native.stopListening();
     this.websocket.abandonPending();
     for (const connection of [...this.connections.values()])
       this.close(connection, CLOSE_REASON.serverShutdown);
-    if (this.connections.size === 0) this.post({ kind: 'stopped' });
+    this.#stopping = true;
+    if (this.connections.size === 0) this.#stopped();
   }
 
   countSubscriptions(change: number): void {

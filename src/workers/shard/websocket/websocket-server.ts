@@ -10,6 +10,7 @@ import { COUNTERS, type HandedConnection } from '../contract.ts';
 import type { Shard } from '../shard.ts';
 import { PendingUpgrade, type UpgradeHost } from './pending-upgrade.ts';
 import type { StreamEngine } from './stream-engine.ts';
+import { UwsServer } from './uws-server.ts';
 import { WebsocketInput } from './websocket-input.ts';
 import { cookieCredentials, WebsocketState } from './websocket-state.ts';
 
@@ -32,6 +33,8 @@ export class WebsocketServer implements UpgradeHost {
   /** Protocols by path. */
   readonly engines = new Map<WebsocketProtocol, StreamEngine>();
   readonly input: WebsocketInput;
+  /** The listener of uWebSockets.js, when that is what runs. */
+  readonly native: UwsServer;
   readonly #shard: Shard;
   /** Of connections that aren't upgraded yet. */
   readonly #slots = new Map<PendingUpgrade, ReadSlot>();
@@ -39,6 +42,7 @@ export class WebsocketServer implements UpgradeHost {
   constructor(shard: Shard) {
     this.#shard = shard;
     this.input = new WebsocketInput(shard);
+    this.native = new UwsServer(shard);
     this.engines.set('nats', {
       begin: (connection) => this.#beginNats(connection),
       received: (connection, bytes, view, start, end) =>
@@ -99,7 +103,7 @@ export class WebsocketServer implements UpgradeHost {
   gone(pending: PendingUpgrade): void {
     const slot = this.#slots.get(pending);
     this.#slots.delete(pending);
-    if (slot?.handed.refusal === '') this.#shard.counters[COUNTERS.ended]!++;
+    if (slot?.handed.refusal === '') this.#shard.countEnded();
   }
 
   upgraded(pending: PendingUpgrade, upgrade: Upgrade): void {
@@ -116,7 +120,7 @@ export class WebsocketServer implements UpgradeHost {
     const connection = this.#connect(slot.handed, pending, upgrade, engine);
     slot.connection = connection;
     this.#shard.log('debug', `${connection.label} - Client connection created`);
-    if (connection.encrypted) this.#readChunks(connection);
+    if (connection.encrypted) this.#readChunks(connection, pending.stream);
     const { refusal } = slot.handed;
     this.#shard.beginTurn();
     if (refusal === '') engine.begin(connection);
@@ -141,6 +145,7 @@ export class WebsocketServer implements UpgradeHost {
       engine,
       cookieCredentials(upgrade.cookies, shard.options.websocket!),
     );
+    connection.framing = connection.websocket;
     connection.stream = stream;
     connection.encrypted = stream !== socket;
     connection.gated = shard.session.login.requiresAuth(connection);
@@ -151,8 +156,7 @@ export class WebsocketServer implements UpgradeHost {
     return connection;
   }
 
-  #readChunks(connection: ClientConnection): void {
-    const { stream } = connection;
+  #readChunks(connection: ClientConnection, stream: PendingUpgrade['stream']): void {
     stream.on('data', (chunk: Buffer) => {
       if (!this.input.receivedChunk(connection, chunk)) stream.pause();
     });
@@ -161,6 +165,7 @@ export class WebsocketServer implements UpgradeHost {
   /** The reason to stop reading is gone: frames that were put aside come first. @returns false when it must stop again */
   resume(connection: ClientConnection): boolean {
     const state = connection.websocket!;
+    if (connection.framing === null) return this.native.resume(connection);
     const { held } = state;
     state.held = null;
     return held === null || this.input.receivedChunk(connection, held);

@@ -22,7 +22,8 @@ const BROWSER_FRAME_BYTES = 4096;
 /** Up to here a flush isn't compressed. */
 const COMPRESS_OVER_BYTES = 64;
 
-const NO_PONGS: Uint8Array[] = [];
+/** Shared by all that have none, and never added to. */
+const NONE: Uint8Array[] = [];
 
 /** Credentials that cookies carried, by the options that name them; '' where there was none. */
 export interface CookieCredentials {
@@ -50,7 +51,10 @@ export class WebsocketState {
   collectedBytes = 0;
   /** The close frame that answers the client; without one the reason of the close makes it. */
   closeFrame: Uint8Array | null = null;
-  #pongs = NO_PONGS;
+  #pongs = NONE;
+  /** Messages that wait, where the transport can't stop reading. */
+  #waiting = NONE;
+  #waitingBytes = 0;
 
   constructor(upgrade: Upgrade, engine: StreamEngine, cookies: CookieCredentials | null) {
     this.frames = new FrameState(upgrade.compression, upgrade.noMasking);
@@ -60,6 +64,28 @@ export class WebsocketState {
     this.compresses = upgrade.compression;
     this.#cuts = upgrade.isBrowser;
     this.#cutsCompressed = upgrade.isBrowser && !upgrade.isSafari;
+  }
+
+  /** Keeps a copy of a message for later. @returns bytes that wait now */
+  holdMessage(bytes: Uint8Array): number {
+    if (this.#waiting.length === 0) this.#waiting = [];
+    this.#waiting.push(bytes.slice());
+    this.#waitingBytes += bytes.length;
+    return this.#waitingBytes;
+  }
+
+  /** The message that has waited longest, or `null`. */
+  takeMessage(): Uint8Array | null {
+    const next = this.#waiting.shift() ?? null;
+    if (next !== null) this.#waitingBytes -= next.length;
+    return next;
+  }
+
+  /** What is left of the message taken last. */
+  putBack(rest: Uint8Array): void {
+    if (this.#waiting.length === 0) this.#waiting = [];
+    this.#waiting.unshift(rest);
+    this.#waitingBytes += rest.length;
   }
 
   get hasPongs(): boolean {
@@ -81,7 +107,7 @@ export class WebsocketState {
   /** Everything that is to be written now, in frames: pongs first. */
   encode(parts: readonly OutputPart[]): Uint8Array {
     const pongs = this.#pongs;
-    this.#pongs = NO_PONGS;
+    this.#pongs = NONE;
     const payload = joined(parts.map(({ bytes }) => bytes));
     return joined(payload.length === 0 ? pongs : [...pongs, ...this.#frames(payload)]);
   }
