@@ -83,7 +83,7 @@ async function sample(what, product, settings) {
   const login = settings.bare ? { user: null, password: null } : BENCH_USER;
   try {
     return await what.sample({
-      target: { binary: settings.binary, port: server.port, pid: server.pid, ...login },
+      target: { binary: settings.binary, port: server.port, websocketPort: server.websocketPort, pid: server.pid, ...login },
       startMs: server.startMs,
       seconds: settings.seconds,
       warmupSeconds: Math.min(0.6, settings.seconds),

@@ -19,7 +19,7 @@ export const BENCH_USER = { user: 'bench', password: 'bench-password' };
 
 /**
  * @typedef {{ name: string, command: string[], version: string }} Product
- * @typedef {{ name: string, pid: number, port: number, startMs: number, log: string, stop: () => Promise<void> }} Server
+ * @typedef {{ name: string, pid: number, port: number, websocketPort: number, startMs: number, log: string, stop: () => Promise<void> }} Server
  */
 
 /** @type {Set<import('node:child_process').ChildProcess>} */
@@ -115,6 +115,7 @@ function greets(port) {
  */
 export async function startServer(what, { bare, directory }) {
   const port = await freePort();
+  const websocketPort = bare ? 0 : await freePort();
   const [file, ...rest] = what.command;
   const config = bare ? [] : ['-c', BENCH_CONFIG];
   const log = join(directory, `${what.name}-${port}.log`);
@@ -122,6 +123,7 @@ export async function startServer(what, { bare, directory }) {
   const begin = performance.now();
   const child = spawn(file, [...rest, ...config, '-a', HOST, '-p', String(port)], {
     cwd: directory,
+    env: { ...process.env, NATSD_BENCH_WEBSOCKET: `${HOST}:${websocketPort}` },
     stdio: ['ignore', output, output],
   });
   closeSync(output);
@@ -139,7 +141,7 @@ export async function startServer(what, { bare, directory }) {
   }
   const startMs = performance.now() - begin;
   const pid = /** @type {number} */ (child.pid);
-  return { name: what.name, pid, port, startMs, log, stop: () => stop(child, exited, what.name) };
+  return { name: what.name, pid, port, websocketPort, startMs, log, stop: () => stop(child, exited, what.name) };
 }
 
 /** @param {import('node:child_process').ChildProcess} child @param {Promise<unknown>} exited @param {string} name */
