@@ -76,6 +76,11 @@ export class Daemon {
     return this.#topology;
   }
 
+  /** The server is going down, or has. */
+  get isStopping(): boolean {
+    return this.#stopped !== null;
+  }
+
   get gate(): ClientGate | null {
     return this.#gate;
   }
@@ -129,10 +134,13 @@ export class Daemon {
     if (transport === 'ws') await this.#listen(gate, 'websocket', websocket!.host, websocket!.port);
     await this.#listen(gate, 'client', options.host, options.port);
     this.#gate = gate;
-    if (transport === 'uws') await this.#listenInShards(websocket!, started);
+    const stopped = this.stopped();
+    if (transport === 'uws') await Promise.race([this.#listenInShards(websocket!, started), stopped]);
     this.identity = announce(this.identity, options, this.port, this.websocketPort);
     topology.updateIdentity(this.identity);
-    await started;
+    // A signal may have ended everything meanwhile, and threads that are gone answer nothing.
+    await Promise.race([started, stopped]);
+    if (this.isStopping) gate.close();
   }
 
   async #listen(gate: ClientGate, kind: ClientListener, host: string, port: number): Promise<void> {

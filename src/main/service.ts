@@ -55,11 +55,7 @@ class Service {
       this.#fatal(error);
     }
     limitYoungGeneration();
-    this.#logJetStream();
-    this.#logListening();
-    if (portsFileDir !== '') this.#writePortsFile(portsFileDir);
-    this.#notifier.ready(`Serving clients on port ${this.#daemon.port}`);
-    this.#notifier.startWatchdog(() => this.#daemon.isAlive());
+    if (!this.#daemon.isStopping) this.#announceReady(portsFileDir);
     await this.#daemon.stopped();
     this.#notifier.stopping('Stopped');
     // A reload may have moved it.
@@ -68,6 +64,14 @@ class Service {
     this.#logger.flushSync();
     await this.#logger.close();
     process.exit(this.#daemon.failure === null ? 0 : 1);
+  }
+
+  #announceReady(portsFileDir: string): void {
+    this.#logJetStream();
+    this.#logListening();
+    if (portsFileDir !== '') this.#writePortsFile(portsFileDir);
+    this.#notifier.ready(`Serving clients on port ${this.#daemon.port}`);
+    this.#notifier.startWatchdog(() => this.#daemon.isAlive());
   }
 
   #banner(notices: readonly string[]): void {

@@ -3,6 +3,12 @@ import { closeStatus } from './close-status.ts';
 import type { UwsSocket } from './uws-module.ts';
 
 /**
+ * Longer messages are sent in pieces, each a message: beyond the 16 KB of its cork buffer the build that the registry has
+ * (@rjweb/uws 1.5.0) leaves out frame headers when the peer reads slowly.
+ */
+const MESSAGE_MAX_BYTES = 16_000;
+
+/**
  * A socket of uWebSockets.js in the place of a TCP socket: each write is a message, and the end is a close frame.
  *
  * It can't stop reading; whoever asks for that keeps what comes (`UwsServer`).
@@ -22,8 +28,10 @@ export class UwsStream {
     return this.destroyed ? 0 : this.#socket.getBufferedAmount();
   }
 
-  write(bytes: Uint8Array, _written?: () => void): boolean {
-    return !this.destroyed && this.#socket.send(bytes, true) === 1;
+  write(bytes: Uint8Array, _written?: () => void): void {
+    for (let at = 0; at < bytes.length && !this.destroyed; at += MESSAGE_MAX_BYTES) {
+      this.#socket.send(bytes.subarray(at, at + MESSAGE_MAX_BYTES), true);
+    }
   }
 
   /** Says why and closes. */
