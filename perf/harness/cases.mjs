@@ -12,7 +12,8 @@ import { settledBytes } from './server.mjs';
  * @typedef {{ metric: string, label: string, unit: 'rate' | 'us' | 'ms' | 'bytes' | 'ns', goal: Goal | null }} Row
  * @typedef {{ target: import('./driver.mjs').Target, startMs: number, seconds: number, warmupSeconds: number,
  *   connections: number }} Context
- * @typedef {{ id: string, title: string, rows: Row[], sample: (context: Context) => Promise<Record<string, number>> }} Case
+ * @typedef {{ id: string, title: string, rows: Row[], websocket?: boolean,
+ *   sample: (context: Context) => Promise<Record<string, number>> }} Case `websocket`: it wants such a listener
  * @typedef {{ id: string, title: string, own: true, rows: Row[], sample: () => Promise<Record<string, number>> }} OwnCase
  *   one that concerns natsd alone and starts no server
  */
@@ -126,7 +127,7 @@ const start = {
 };
 
 /**
- * The same over WebSocket; `bench.conf` has the listener.
+ * The same over WebSocket.
  *
  * @param {string} id
  * @param {string} title
@@ -136,18 +137,22 @@ const start = {
 function websocketThroughput(id, title, subscribers) {
   const load = { size: 128, subscribers, websocket: 1 };
   const { sample, ...rest } = throughput(id, title, { required: 1.2, aim: 2, load });
-  return { ...rest, sample: (context) => sample({ ...context, target: overWebsocket(context.target) }) };
+  return {
+    ...rest,
+    websocket: true,
+    sample: (context) => sample({ ...context, target: overWebsocket(context.target) }),
+  };
 }
 
 /** @param {import('./driver.mjs').Target} target */
 function overWebsocket(target) {
-  if (target.websocketPort === 0) throw new Error('the server has no WebSocket listener: not with --bare');
   return { ...target, port: target.websocketPort };
 }
 
 /** @type {Case} */
 const websocketConnections = {
   id: 'websocket/idle',
+  websocket: true,
   title: 'WebSocket: memory per idle connection with one subscription',
   rows: [
     {

@@ -30,7 +30,7 @@ export function chooseTransport(options: WebsocketOptions, canLoad = isInstalled
   const problem = lacks === '' ? canLoad() : `it has no ${lacks}`;
   if (problem === '') return { transport: 'uws', description: `WebSocket transport: ${PACKAGE}` };
   if (options.transport === 'uws') throw new Error(`websocket transport uws can't be used: ${problem}`);
-  return own(lacks === '' ? '' : ` (${PACKAGE} ${problem.replace('it has', 'has')})`);
+  return own(lacks === '' ? ` (${PACKAGE} can't be used: ${problem})` : ` (${PACKAGE} has no ${lacks})`);
 }
 
 /** What the configuration wants and natsd doesn't do with uWebSockets.js. */

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import WebSocket from 'ws';
+import * as ws from 'ws';
 import {
   BINARY_FRAME,
   COMPRESSED_FRAME,
@@ -16,7 +16,7 @@ import {
 import { clientFrame, type FrameOptions, ServerFrameReader } from '../../../../support/websocket-frames.ts';
 
 /** Its types leave it out. */
-const { Receiver } = WebSocket as unknown as { Receiver: new (options: { isServer: boolean }) => Writable };
+const { Receiver } = ws as unknown as { Receiver: new (options: { isServer: boolean }) => Writable };
 
 /** Collects what comes out of the reader. */
 class Recorder implements FrameSink<null> {
