@@ -141,7 +141,7 @@ describe('responses', () => {
       'HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nSec-Websocket-Version: 13\r\nX-Content-Type-Options: nosniff\r\nDate: DATE\r\nContent-Length: 10\r\n\r\nForbidden\n',
     );
     expect(malformedResponse(400, 'missing required Host header')).toMatch(
-      /^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\n400 Bad Request: missing required Host header$/,
+      /^HTTP\/1\.1 400 Bad Request\r\n[\s\S]*\r\n\r\n400 Bad Request: missing required Host header$/,
     );
   });
 });
