@@ -123,7 +123,7 @@ describe.each(TRANSPORTS)('NATS over %s', (transport) => {
   test.each([
     [1000, 'bye'],
     [1001, ''],
-    [3000, 'x'.repeat(100)],
+    [4001, 'x'.repeat(100)],
     [4999, 'y'],
   ])('a close frame %i is echoed', async (status, text) => {
     const client = await connected(daemon);
@@ -305,6 +305,14 @@ describe('framing of the built-in transport', () => {
     expect(writer.closeFrame).toEqual({ status: 0, text: '' });
     expect(await reader.expect(/MSG last 1 2\r\nhi/)).toBeTruthy();
     reader.destroy();
+  });
+
+  test.each([3000, 1014])('status %i comes back with its text', async (status) => {
+    const client = await connected(daemon);
+    const text = 'x'.repeat(123);
+    client.send(Buffer.concat([Buffer.from([status >> 8, status & 255]), Buffer.from(text)]), { opcode: 8 });
+    await client.untilClosed();
+    expect(client.closeFrame).toEqual({ status, text });
   });
 
   test('unmasked frames, when that was agreed on', async () => {
