@@ -79,11 +79,22 @@ function progress(text) {
  * @param {Settings & { binary: string, directory: string }} settings
  */
 async function sample(what, product, settings) {
-  const server = await startServer(product, { bare: settings.bare, directory: settings.directory });
-  const login = settings.bare ? { user: null, password: null } : BENCH_USER;
+  const websocket = what.websocket === true;
+  const server = await startServer(product, {
+    bare: settings.bare,
+    directory: settings.directory,
+    websocket,
+  });
+  const login = settings.bare && !websocket ? { user: null, password: null } : BENCH_USER;
   try {
     return await what.sample({
-      target: { binary: settings.binary, port: server.port, pid: server.pid, ...login },
+      target: {
+        binary: settings.binary,
+        port: server.port,
+        websocketPort: server.websocketPort,
+        pid: server.pid,
+        ...login,
+      },
       startMs: server.startMs,
       seconds: settings.seconds,
       warmupSeconds: Math.min(0.6, settings.seconds),

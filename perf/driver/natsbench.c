@@ -19,11 +19,12 @@ static const char usage[] =
     "  --server-pid PID             report the CPU time of that process per message\n"
     "  --subject NAME (bench.load)  --subjects N (1): NAME.0000000 and up at random   --wildcard PATTERN   --queue GROUP\n"
     "  --publishers N (1)  --subscribers N (0)  --receivers THREADS (half the cores)  --size BYTES (16)  --seconds S (1)\n"
-    "  --connections N (1000)  --parallel N (32)\n";
+    "  --connections N (1000)  --parallel N (32)\n"
+    "  --websocket 1                NATS inside of WebSocket frames (not with latency, --subjects)\n";
 
 enum option_id {
   HOST = 1, PORT, USER, PASSWORD, TIMEOUT, SERVER_PID, SUBJECT, SUBJECTS, WILDCARD, QUEUE,
-  PUBLISHERS, SUBSCRIBERS, RECEIVERS, SIZE, SECONDS, CONNECTIONS, PARALLEL,
+  PUBLISHERS, SUBSCRIBERS, RECEIVERS, SIZE, SECONDS, CONNECTIONS, PARALLEL, WEBSOCKET,
 };
 
 static const struct option names[] = {
@@ -32,7 +33,7 @@ static const struct option names[] = {
     {"subjects", 1, NULL, SUBJECTS}, {"wildcard", 1, NULL, WILDCARD}, {"queue", 1, NULL, QUEUE},
     {"publishers", 1, NULL, PUBLISHERS}, {"subscribers", 1, NULL, SUBSCRIBERS}, {"receivers", 1, NULL, RECEIVERS},
     {"size", 1, NULL, SIZE}, {"seconds", 1, NULL, SECONDS}, {"connections", 1, NULL, CONNECTIONS},
-    {"parallel", 1, NULL, PARALLEL}, {NULL, 0, NULL, 0},
+    {"parallel", 1, NULL, PARALLEL}, {"websocket", 1, NULL, WEBSOCKET}, {NULL, 0, NULL, 0},
 };
 
 static int whole_number(const char *text, long least, long most) {
@@ -69,6 +70,7 @@ static bool set_option(struct options *options, int id, const char *text) {
     case SECONDS: options->seconds = positive(text); return true;
     case CONNECTIONS: options->connections = whole_number(text, 1, 1 << 20); return true;
     case PARALLEL: options->parallel = whole_number(text, 1, 4096); return true;
+    case WEBSOCKET: options->websocket = whole_number(text, 0, 1); return true;
     default: return false;
   }
 }

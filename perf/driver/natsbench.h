@@ -46,6 +46,7 @@ struct options {
   double seconds;    /* how long to publish, or to request */
   int connections;
   int parallel; /* handshakes under way at a time */
+  bool websocket; /* NATS inside of WebSocket frames */
   pid_t server_pid; /* 0: no CPU figure */
   double timeout_s;
 };
@@ -57,6 +58,7 @@ double process_cpu_s(pid_t pid);
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void fail_errno(const char *what);
 void send_all(int fd, const char *bytes, size_t length);
+void send_bytes(int fd, const char *bytes, size_t length);
 size_t connect_line(const struct options *options, char *out, size_t capacity);
 int open_socket(const struct options *options);
 int dial(const struct options *options);
@@ -64,6 +66,13 @@ void round_trip(int fd);
 void subscribe(int fd, const char *subject, const char *queue, int sid);
 int digits(long value);
 void *allocate(size_t bytes);
+
+/* websocket.c */
+#define FRAME_HEADER_BYTES 14
+bool is_websocket(int fd);
+void upgrade(int fd, const struct options *options);
+size_t put_frame(unsigned char *out, const char *payload, size_t length);
+size_t unframe(int fd, char *bytes, size_t length);
 
 /* One mode each; they print one line of JSON and return an exit status. */
 int run_throughput(const struct options *options);

@@ -14,12 +14,14 @@ const STOP_TIMEOUT_MS = 10_000;
 const RETRY_MS = 1;
 
 export const BENCH_CONFIG = join(perfDirectory, 'conf', 'bench.conf');
+/** The same with a WebSocket listener. */
+const WEBSOCKET_CONFIG = join(perfDirectory, 'conf', 'bench-websocket.conf');
 /** The user bench.conf declares. */
 export const BENCH_USER = { user: 'bench', password: 'bench-password' };
 
 /**
  * @typedef {{ name: string, command: string[], version: string }} Product
- * @typedef {{ name: string, pid: number, port: number, startMs: number, log: string, stop: () => Promise<void> }} Server
+ * @typedef {{ name: string, pid: number, port: number, websocketPort: number, startMs: number, log: string, stop: () => Promise<void> }} Server
  */
 
 /** @type {Set<import('node:child_process').ChildProcess>} */
@@ -109,19 +111,21 @@ function greets(port) {
  * Starts a server and waits for its first INFO.
  *
  * @param {Product} what
- * @param {{ bare: boolean, directory: string }} options `bare`:
+ * @param {{ bare: boolean, directory: string, websocket?: boolean }} options `websocket`: with such a listener; `bare`:
  *   without bench.conf; `directory` receives the log
  * @returns {Promise<Server>} `startMs` runs from the spawn to the first byte of INFO
  */
-export async function startServer(what, { bare, directory }) {
+export async function startServer(what, { bare, directory, websocket = false }) {
   const port = await freePort();
+  const websocketPort = websocket ? await freePort() : 0;
   const [file, ...rest] = what.command;
-  const config = bare ? [] : ['-c', BENCH_CONFIG];
+  const config = websocket ? ['-c', WEBSOCKET_CONFIG] : bare ? [] : ['-c', BENCH_CONFIG];
   const log = join(directory, `${what.name}-${port}.log`);
   const output = openSync(log, 'a');
   const begin = performance.now();
   const child = spawn(file, [...rest, ...config, '-a', HOST, '-p', String(port)], {
     cwd: directory,
+    env: { ...process.env, NATSD_BENCH_WEBSOCKET: `${HOST}:${websocketPort}` },
     stdio: ['ignore', output, output],
   });
   closeSync(output);
@@ -139,7 +143,15 @@ export async function startServer(what, { bare, directory }) {
   }
   const startMs = performance.now() - begin;
   const pid = /** @type {number} */ (child.pid);
-  return { name: what.name, pid, port, startMs, log, stop: () => stop(child, exited, what.name) };
+  return {
+    name: what.name,
+    pid,
+    port,
+    websocketPort,
+    startMs,
+    log,
+    stop: () => stop(child, exited, what.name),
+  };
 }
 
 /** @param {import('node:child_process').ChildProcess} child @param {Promise<unknown>} exited @param {string} name */
