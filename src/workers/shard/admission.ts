@@ -72,8 +72,10 @@ export class Admission {
     connection.remoteAddress = handed.remoteAddress;
     connection.remotePort = handed.remotePort;
     connection.refused = handed.refusal !== '';
-    if (isMqtt) shard.mqtt!.begin(connection);
-    else connection.gated = shard.session.login.requiresAuth(connection);
+    if (isMqtt) {
+      connection.type = 'MQTT';
+      shard.mqtt!.begin(connection);
+    } else connection.gated = shard.session.login.requiresAuth(connection);
     shard.register(connection);
     this.listen(connection, socket);
     shard.log('debug', `${connection.label} - Client connection created`);
@@ -326,13 +328,12 @@ export class Admission {
   }
 
   /** The list of pinned certificates of a listener changed: its connections without one of them end, those without TLS too. */
-  dropUnpinned(pinnedCerts: readonly string[], isWebsocket: boolean): void {
+  dropUnpinned(pinnedCerts: readonly string[], listener: HandedConnection['listener']): void {
     if (pinnedCerts.length === 0) return;
     let dropped = 0;
     for (const connection of [...this.#shard.connections.values()]) {
-      if (connection.mqtt !== null) continue;
       const { stream, stage } = connection;
-      if ((connection.websocket !== null) !== isWebsocket) continue;
+      if (connection.listener !== listener) continue;
       // A handshake under way ends with the check anyway.
       if (stage === STAGE_TLS_HANDSHAKE) continue;
       const certificate = stream instanceof tls.TLSSocket ? stream.getPeerX509Certificate() : undefined;

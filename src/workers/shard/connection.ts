@@ -6,11 +6,13 @@ import type { ConnectionType } from '../../shared/base/options.ts';
 import { Outbox, type OutputPart } from '../../shared/base/outbox.ts';
 import type { Account } from '../../shared/broker/account.ts';
 import type { DeliveryEncoder, Subscriber, Subscription } from '../../shared/broker/subscription.ts';
+import type { ConnectionTransport } from '../../shared/mail/monitor.ts';
 import type { MqttPeer } from '../../shared/mqtt/peer.ts';
 import { type ConnectOptions, DEFAULT_CONNECT_OPTIONS } from '../../shared/protocol/nats/connect-options.ts';
 import type { CloseReason } from '../../shared/protocol/nats/errors.ts';
 import type { LineMemo } from '../../shared/protocol/nats/line-memo.ts';
 import type { ParserClient } from '../../shared/protocol/nats/parser.ts';
+import type { HandedConnection } from './contract.ts';
 import type { PayloadBuffer } from './payload-buffers.ts';
 import type { Shard } from './shard.ts';
 import type { UwsStream } from './websocket/uws-stream.ts';
@@ -21,6 +23,17 @@ export const STAGE_PROXY = 0;
 export const STAGE_TLS_PEEK = 1;
 export const STAGE_TLS_HANDSHAKE = 2;
 export const STAGE_PROTOCOL = 3;
+
+/** What log lines call the number of a connection. */
+const CID_NAMES: Readonly<Record<ConnectionType, string>> = {
+  STANDARD: 'cid',
+  IN_PROCESS: 'cid',
+  WEBSOCKET: 'wid',
+  MQTT: 'mid',
+  MQTT_WS: 'mid_ws',
+  LEAFNODE: 'lid',
+  LEAFNODE_WS: 'lid_ws',
+};
 
 /** Bytes that wait for the parser: an unfinished operation, or everything behind one that was put off. */
 export interface HeldBytes {
@@ -187,13 +200,24 @@ export class ClientConnection implements Subscriber, ParserClient {
     return this.subscriptions?.size ?? 0;
   }
 
+  /** Which listener it came to. */
+  get listener(): HandedConnection['listener'] {
+    if (this.websocket !== null) return 'websocket';
+    return this.mqtt === null ? 'client' : 'mqtt';
+  }
+
+  /** What it speaks, as monitoring calls it: MQTT is that in a WebSocket too. */
+  get transport(): ConnectionTransport {
+    if (this.mqtt !== null) return 'mqtt';
+    return this.websocket === null ? 'nats' : 'websocket';
+  }
+
   /** Identity in log lines (client-protocol.md §18). */
   get label(): string {
     const { lang, version, name } = this.connect;
     const address = this.remoteAddress.includes(':') ? `[${this.remoteAddress}]` : this.remoteAddress;
     const { websocket, mqtt } = this;
-    const kind = mqtt === null ? (websocket === null ? 'cid' : 'wid') : 'mid';
-    const id = `${websocket?.via ?? ''}${address}:${this.remotePort} - ${kind}:${this.cid}`;
+    const id = `${websocket?.via ?? ''}${address}:${this.remotePort} - ${CID_NAMES[this.type]}:${this.cid}`;
     if (mqtt !== null) return mqtt.clientId === '' ? id : `${id} - ${JSON.stringify(mqtt.clientId)}`;
     if (!this.connectReceived || (lang === '' && version === '' && name === '')) return id;
     const who = `${id} - "v${version}:${lang}:${name}"`;

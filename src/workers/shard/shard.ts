@@ -24,6 +24,7 @@ import {
   ADMISSION,
   COUNTERS,
   type FromShard,
+  type HandedConnection,
   type ServerIdentity,
   type ShardLogLevel,
   type ShardStart,
@@ -166,17 +167,22 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   reload(options: ServerOptions, identity: ServerIdentity, accountIndexes: Record<string, number>): void {
     const before = this.options;
     this.applyOptions(options, identity, accountIndexes);
-    this.#dropUnpinned(before.tls, options.tls, false);
-    this.#dropUnpinned(before.websocket?.tls ?? null, options.websocket?.tls ?? null, true);
+    this.#dropUnpinned(before.tls, options.tls, 'client');
+    this.#dropUnpinned(before.websocket?.tls, options.websocket?.tls, 'websocket');
+    this.#dropUnpinned(before.mqtt?.tls, options.mqtt?.tls, 'mqtt');
     for (const connection of [...this.connections.values()]) {
       this.session.login.reauthenticate(connection);
       if (!connection.closed) this.session.login.refresh(connection);
     }
   }
 
-  #dropUnpinned(before: TlsOptions | null, now: TlsOptions | null, isWebsocket: boolean): void {
-    if (now === null || now.pinnedCerts.join() === (before?.pinnedCerts.join() ?? '')) return;
-    this.admission.dropUnpinned(now.pinnedCerts, isWebsocket);
+  #dropUnpinned(
+    before: TlsOptions | null | undefined,
+    now: TlsOptions | null | undefined,
+    listener: HandedConnection['listener'],
+  ): void {
+    if (now == null || now.pinnedCerts.join() === (before?.pinnedCerts.join() ?? '')) return;
+    this.admission.dropUnpinned(now.pinnedCerts, listener);
   }
 
   /** The end of a reload, when all threads have let go those who had to leave: accounts may still be too full. */

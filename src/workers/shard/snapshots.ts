@@ -7,7 +7,6 @@ import type {
   ConnectionAnswer,
   ConnectionQuery,
   ConnectionSnapshot,
-  ConnectionTransport,
   SublistStats,
   SubscriptionAnswer,
   SubscriptionQuery,
@@ -20,11 +19,6 @@ import type { Shard } from './shard.ts';
 
 /** What a shard tells about its connections and subscriptions (/connz, /subsz, closed connections). */
 
-function transportOf({ mqtt, websocket }: ClientConnection): ConnectionTransport {
-  if (mqtt !== null) return 'mqtt';
-  return websocket === null ? 'nats' : 'websocket';
-}
-
 /** @param closed the report of a connection that has just ended: with its reason and its subscriptions */
 export function snapshotConnection(
   connection: ClientConnection,
@@ -36,7 +30,7 @@ export function snapshotConnection(
   return {
     cid: connection.cid,
     kind: 'Client',
-    transport: transportOf(connection),
+    transport: connection.transport,
     remoteAddress: connection.remoteAddress,
     remotePort: connection.remotePort,
     startMs: connection.startedAtMs,

@@ -154,7 +154,8 @@ export class UwsServer {
     };
     response.writeStatus('101 Switching Protocols');
     for (const [name, value] of this.#shard.websocket.headers) response.writeHeader(name, value);
-    response.upgrade(data, result.key, '', '', context);
+    const subprotocol = result.protocol === 'mqtt' ? 'mqtt' : '';
+    response.upgrade(data, result.key, subprotocol, '', context);
   }
 
   #refuse(response: UwsResponse, { status, reason }: { status: number; reason: string }): void {
@@ -186,11 +187,11 @@ export class UwsServer {
     stream.connection = connection;
     connection.remoteAddress = address;
     connection.refused = !isAdmitted;
-    connection.type = 'WEBSOCKET';
+    connection.type = engine.connectionType;
     connection.copies = true;
     const cookies = cookieCredentials(upgrade.cookies, shard.options.websocket!);
     connection.websocket = new WebsocketState(upgrade, engine, cookies);
-    connection.gated = shard.session.login.requiresAuth(connection);
+    engine.attach(connection);
     shard.beginTurn();
     shard.register(connection);
     shard.log('debug', `${connection.label} - Client connection created`);

@@ -43,10 +43,23 @@ export class WebsocketServer implements UpgradeHost {
     this.#shard = shard;
     this.input = new WebsocketInput(shard);
     this.native = new UwsServer(shard);
+    const received: StreamEngine['received'] = (connection, bytes, view, start, end) =>
+      shard.input.receivedInside(connection, bytes, view, start, end);
     this.engines.set('nats', {
+      connectionType: 'WEBSOCKET',
+      attach: (connection) => {
+        connection.gated = shard.session.login.requiresAuth(connection);
+      },
       begin: (connection) => this.#beginNats(connection),
-      received: (connection, bytes, view, start, end) =>
-        shard.input.receivedInside(connection, bytes, view, start, end),
+      received,
+    });
+    const { mqtt } = shard;
+    if (mqtt === null) return;
+    this.engines.set('mqtt', {
+      connectionType: 'MQTT_WS',
+      attach: (connection) => mqtt.begin(connection),
+      begin: (connection) => mqtt.login.awaitConnect(connection),
+      received,
     });
   }
 
@@ -139,7 +152,7 @@ export class WebsocketServer implements UpgradeHost {
     connection.remoteAddress = handed.remoteAddress;
     connection.remotePort = handed.remotePort;
     connection.refused = handed.refusal !== '';
-    connection.type = 'WEBSOCKET';
+    connection.type = engine.connectionType;
     connection.websocket = new WebsocketState(
       upgrade,
       engine,
@@ -148,7 +161,7 @@ export class WebsocketServer implements UpgradeHost {
     connection.framing = connection.websocket;
     connection.stream = stream;
     connection.encrypted = stream !== socket;
-    connection.gated = shard.session.login.requiresAuth(connection);
+    engine.attach(connection);
     shard.register(connection);
     shard.admission.listen(connection, socket);
     if (connection.encrypted) shard.admission.listen(connection, stream);
