@@ -26,12 +26,13 @@ static const char usage[] =
     "  --connections N (1000)  --parallel N (32)\n"
     "  --window N (1)  --messages N  --body TEXT     {N} in a request's subject and body stands for its number modulo N;\n"
     "                                                 the next {N} for what is left after a division by it\n"
-    "  --stream NAME  --consumer JSON_MEMBERS  --batch N (0: push)  --acknowledge 0|1  --gapless 0|1\n";
+    "  --stream NAME  --consumer JSON_MEMBERS  --batch N (0: push)  --acknowledge 0|1  --gapless 0|1\n"
+    "  --websocket 1                NATS inside of WebSocket frames (not with latency, --subjects)\n";
 
 enum option_id {
   HOST = 1, PORT, USER, PASSWORD, TIMEOUT, SERVER_PID, SUBJECT, SUBJECTS, WILDCARD, QUEUE,
   PUBLISHERS, SUBSCRIBERS, RECEIVERS, SIZE, SECONDS, CONNECTIONS, PARALLEL,
-  WINDOW, MESSAGES, BODY, STREAM, CONSUMER, BATCH, ACKNOWLEDGE, GAPLESS,
+  WINDOW, MESSAGES, BODY, STREAM, CONSUMER, BATCH, ACKNOWLEDGE, GAPLESS, WEBSOCKET,
 };
 
 static const struct option names[] = {
@@ -42,7 +43,8 @@ static const struct option names[] = {
     {"size", 1, NULL, SIZE}, {"seconds", 1, NULL, SECONDS}, {"connections", 1, NULL, CONNECTIONS},
     {"parallel", 1, NULL, PARALLEL}, {"window", 1, NULL, WINDOW}, {"messages", 1, NULL, MESSAGES},
     {"body", 1, NULL, BODY}, {"stream", 1, NULL, STREAM}, {"consumer", 1, NULL, CONSUMER}, {"batch", 1, NULL, BATCH},
-    {"acknowledge", 1, NULL, ACKNOWLEDGE}, {"gapless", 1, NULL, GAPLESS}, {NULL, 0, NULL, 0},
+    {"acknowledge", 1, NULL, ACKNOWLEDGE}, {"gapless", 1, NULL, GAPLESS},
+    {"websocket", 1, NULL, WEBSOCKET}, {NULL, 0, NULL, 0},
 };
 
 static int whole_number(const char *text, long least, long most) {
@@ -87,6 +89,7 @@ static bool set_option(struct options *options, int id, const char *text) {
     case BATCH: options->batch = whole_number(text, 0, 1 << 20); return true;
     case ACKNOWLEDGE: options->acknowledge = whole_number(text, 0, 1); return true;
     case GAPLESS: options->gapless = whole_number(text, 0, 1); return true;
+    case WEBSOCKET: options->websocket = whole_number(text, 0, 1); return true;
     default: return false;
   }
 }

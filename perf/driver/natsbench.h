@@ -54,6 +54,7 @@ struct options {
   int batch;            /* messages asked for at a time; 0: the consumer pushes */
   bool acknowledge;     /* every message, explicitly */
   bool gapless;         /* stream sequences have to follow one another */
+  bool websocket; /* NATS inside of WebSocket frames */
   pid_t server_pid; /* 0: no CPU figure */
   double timeout_s;
 };
@@ -65,6 +66,7 @@ double process_cpu_s(pid_t pid);
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void fail_errno(const char *what);
 void send_all(int fd, const char *bytes, size_t length);
+void send_bytes(int fd, const char *bytes, size_t length);
 size_t connect_line(const struct options *options, char *out, size_t capacity);
 int open_socket(const struct options *options);
 int dial(const struct options *options);
@@ -119,6 +121,12 @@ void delete_consumer(struct consumer *self);
 void request_batch(struct consumer *self);
 /* Counts a message and checks its sequences; false: a status, which has been dealt with, or of an earlier round. */
 bool consume_message(struct consumer *self, const struct message *message);
+/* websocket.c */
+#define FRAME_HEADER_BYTES 14
+bool is_websocket(int fd);
+void upgrade(int fd, const struct options *options);
+size_t put_frame(unsigned char *out, const char *payload, size_t length);
+size_t unframe(int fd, char *bytes, size_t length);
 
 /* One mode each; they print one line of JSON and return an exit status. */
 int run_throughput(const struct options *options);

@@ -107,6 +107,56 @@ const start = {
   },
 };
 
+/**
+ * The same over WebSocket.
+ *
+ * @param {string} id
+ * @param {string} title
+ * @param {number} subscribers
+ * @returns {import('./goals.mjs').Case}
+ */
+function websocketThroughput(id, title, subscribers) {
+  const load = { size: 128, subscribers, websocket: 1 };
+  const { sample, ...rest } = throughput(id, title, { required: 1.2, aim: 2, load });
+  return {
+    ...rest,
+    websocket: true,
+    sample: (context) => sample({ ...context, target: overWebsocket(context.target) }),
+  };
+}
+
+/** @param {import('./driver.mjs').Target} target */
+function overWebsocket(target) {
+  return { ...target, port: target.websocketPort };
+}
+
+/** @type {import('./goals.mjs').Case} */
+const websocketConnections = {
+  id: 'websocket/idle',
+  websocket: true,
+  title: 'WebSocket: memory per idle connection with one subscription',
+  rows: [
+    {
+      metric: 'bytesEach',
+      label: 'idle WebSocket connection, memory each (5,000)',
+      unit: 'bytes',
+      goal: ratio('less', 1, 0.5),
+    },
+  ],
+  async sample({ target, connections }) {
+    const count = Math.min(5000, connections);
+    const load = { subject: 'bench.idle', websocket: 1 };
+    const web = overWebsocket(target);
+    const first = await holdConnections(web, { ...load, connections: Math.min(500, count) });
+    await first.release();
+    const before = await settledBytes(target.pid, 5);
+    const held = await holdConnections(web, { ...load, connections: count });
+    const after = await settledBytes(target.pid, 10);
+    await held.release();
+    return { bytesEach: (after - before) / count };
+  },
+};
+
 /** @type {import('./goals.mjs').OwnCase} */
 const ring = {
   id: 'ring/pair-128B',
@@ -162,6 +212,9 @@ export const cases = [
   requestReply,
   idleConnections,
   connectRate,
+  websocketThroughput('websocket/1-1-128B', 'WebSocket: 128 B 1:1', 1),
+  websocketThroughput('websocket/fanout-100-128B', 'WebSocket: 128 B 1:100 fan-out', 100),
+  websocketConnections,
   start,
   ring,
   ...consumerCases,

@@ -40,7 +40,8 @@ export function compileDriver() {
 }
 
 /**
- * @typedef {{ binary: string, port: number, pid: number, user: string | null, password: string | null }} Target
+ * @typedef {{ binary: string, port: number, websocketPort: number, pid: number, user: string | null,
+ *   password: string | null }} Target
  * @typedef {Record<string, string | number>} DriverOptions long options of natsbench, without the dashes
  */
 

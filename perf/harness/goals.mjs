@@ -12,8 +12,8 @@
  * @typedef {{ referenceSyncs: boolean, fill?: (context: Context) => Promise<void> }} JetStream
  *   `referenceSyncs`: nats-server syncs every write as well, which natsd does by default; `fill`: makes the store once
  *   for all samples of a server, which leave it as they found it
- * @typedef {{ id: string, title: string, rows: Row[], jetstream?: JetStream,
- *   sample: (context: Context) => Promise<Record<string, number>> }} Case
+ * @typedef {{ id: string, title: string, rows: Row[], jetstream?: JetStream, websocket?: boolean,
+ *   sample: (context: Context) => Promise<Record<string, number>> }} Case `websocket`: it wants such a listener
  * @typedef {{ id: string, title: string, own: true, rows: Row[], sample: () => Promise<Record<string, number>> }} OwnCase
  *   one that concerns natsd alone and starts no server
  */

@@ -15,15 +15,19 @@ import { BENCH_USER, logTail, startServer } from './server.mjs';
  * @template T
  * @param {import('./server.mjs').Product} product
  * @param {Settings} settings
- * @param {import('./server.mjs').Store | undefined} store
+ * @param {{ store?: import('./server.mjs').Store, websocket?: boolean }} wants
  * @param {(context: import('./goals.mjs').Context) => Promise<T>} action
  * @returns {Promise<T>}
  */
-async function onServer(product, settings, store, action) {
-  const options = { bare: settings.bare, directory: settings.directory, store };
-  const login = settings.bare ? { user: null, password: null } : BENCH_USER;
+async function onServer(product, settings, wants, action) {
+  const options = { bare: settings.bare, directory: settings.directory, ...wants };
+  // The configuration with a WebSocket listener always has users.
+  const login = settings.bare && !wants.websocket ? { user: null, password: null } : BENCH_USER;
   let server = await startServer(product, options);
-  const targetOf = () => ({ binary: settings.binary, port: server.port, pid: server.pid, ...login });
+  const targetOf = () => {
+    const { port, websocketPort, pid } = server;
+    return { binary: settings.binary, port, websocketPort, pid, ...login };
+  };
   const context = {
     target: targetOf(),
     server,
@@ -83,15 +87,15 @@ export class Sampler {
       this.pid = context.server.pid;
       return what.sample(context);
     };
-    if (!what.jetstream) return onServer(product, settings, undefined, measure);
+    if (!what.jetstream) return onServer(product, settings, { websocket: what.websocket === true }, measure);
     const { fill } = what.jetstream;
     if (fill && this.#filled === null) {
       this.#filled = this.#newDirectory();
-      await onServer(product, settings, this.#store(this.#filled), fill);
+      await onServer(product, settings, { store: this.#store(this.#filled) }, fill);
     }
     const directory = this.#filled ?? this.#newDirectory();
     try {
-      return await onServer(product, settings, this.#store(directory), measure);
+      return await onServer(product, settings, { store: this.#store(directory) }, measure);
     } finally {
       if (directory !== this.#filled) rmSync(directory, { recursive: true, force: true });
     }

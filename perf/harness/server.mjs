@@ -17,12 +17,14 @@ const RETRY_MS = 1;
 
 export const BENCH_CONFIG = join(perfDirectory, 'conf', 'bench.conf');
 const JETSTREAM_CONFIG = join(perfDirectory, 'conf', 'jetstream.conf');
+/** The same with a WebSocket listener. */
+const WEBSOCKET_CONFIG = join(perfDirectory, 'conf', 'bench-websocket.conf');
 /** The user bench.conf and jetstream.conf declare. */
 export const BENCH_USER = { user: 'bench', password: 'bench-password' };
 
 /**
  * @typedef {{ name: string, command: string[], version: string }} Product
- * @typedef {{ name: string, pid: number, port: number, startMs: number, spawnedAtMs: number, log: string,
+ * @typedef {{ name: string, pid: number, port: number, websocketPort: number, startMs: number, spawnedAtMs: number, log: string,
  *   stop: () => Promise<void>, kill: () => Promise<void> }} Server
  * @typedef {{ directory: string, alwaysSync: boolean }} Store where a server with JetStream keeps its files; whether each
  *   write is synced even if the server does not do so by default
@@ -133,24 +135,34 @@ function writeJetStreamConfig(path, store, bare) {
  * Starts a server and waits for its first INFO.
  *
  * @param {Product} what
- * @param {{ bare: boolean, directory: string, store?: Store | undefined, startTimeoutMs?: number }} options `bare`:
- *   without users, permissions and limits; `directory` receives the log; `store`: with JetStream
+ * @param {{ bare: boolean, directory: string, websocket?: boolean, store?: Store | undefined, startTimeoutMs?: number }} options `bare`:
+ *   without users, permissions and limits; `directory` receives the log; `store`: with JetStream;
+ *   `websocket`: with such a listener
  * @returns {Promise<Server>} `startMs` runs from the spawn, at `spawnedAtMs`, to the first byte of INFO
  */
 export async function startServer(
   what,
-  { bare, directory, store, startTimeoutMs = store ? JETSTREAM_TIMEOUT_MS : START_TIMEOUT_MS },
+  {
+    bare,
+    directory,
+    websocket = false,
+    store,
+    startTimeoutMs = store ? JETSTREAM_TIMEOUT_MS : START_TIMEOUT_MS,
+  },
 ) {
   const port = await freePort();
+  const websocketPort = websocket ? await freePort() : 0;
   const [file, ...rest] = what.command;
   const ownConfig = join(directory, `${what.name}-${port}.conf`);
   if (store) writeJetStreamConfig(ownConfig, store, bare);
-  const config = store ? ['-c', ownConfig] : bare ? [] : ['-c', BENCH_CONFIG];
+  const plain = websocket ? ['-c', WEBSOCKET_CONFIG] : bare ? [] : ['-c', BENCH_CONFIG];
+  const config = store ? ['-c', ownConfig] : plain;
   const log = join(directory, `${what.name}-${port}.log`);
   const output = openSync(log, 'a');
   const begin = performance.now();
   const child = spawn(file, [...rest, ...config, '-a', HOST, '-p', String(port)], {
     cwd: directory,
+    env: { ...process.env, NATSD_BENCH_WEBSOCKET: `${HOST}:${websocketPort}` },
     stdio: ['ignore', output, output],
   });
   closeSync(output);
@@ -173,7 +185,7 @@ export async function startServer(
     child.kill('SIGKILL');
     await exited;
   };
-  const identity = { name: what.name, pid, port, log };
+  const identity = { name: what.name, pid, port, websocketPort, log };
   return {
     ...identity,
     startMs,
