@@ -85,6 +85,11 @@ export class RestoreSession implements EngineSubscription, TimedWork {
     this.#finish(apiErrorText(10062, 'stalled'));
   }
 
+  /** JetStream ends for the account. */
+  abandon(): void {
+    this.#finish(apiErrorText(10062, 'JetStream not enabled for account'));
+  }
+
   /** A chunk, or the end of them. */
   receive(message: InboundMessage): void {
     const { engine } = this.#owner;

@@ -194,6 +194,12 @@ export class Stream implements DueItem {
     this.settle();
   }
 
+  /** Leaves the states of consumers and origins with the store, for whoever takes the stream up next. */
+  handBack(): void {
+    this.consumers.log.flush();
+    this.store.setSnapshotSource(null);
+  }
+
   /** Stops listening; the store stays. */
   close(): void {
     this.#closed = true;
