@@ -137,9 +137,7 @@ export class RestoreSession implements EngineSubscription, TimedWork {
     draft.timestampMs = ms;
     draft.timestampNanos = nanos;
     draft.sequence = entry.sequence;
-    const ttl = this.#config.allowMsgTtl
-      ? readPublishHeaders(entry.headers, 0, entry.headers.length)['Nats-TTL']
-      : null;
+    const ttl = readPublishHeaders(entry.headers, 0, entry.headers.length)['Nats-TTL'];
     draft.ttlSeconds = ttl === null ? 0 : parseTtl(ttl);
     if (this.#store.append(draft) < 0) throw new ArchiveError(this.#store.failure?.message ?? 'store failed');
   }
