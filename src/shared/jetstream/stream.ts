@@ -110,7 +110,9 @@ export class Stream implements DueItem {
     this.view = new PublishView(this);
     this.consumers = new StreamConsumers(this);
     this.#compile();
-    store.setSnapshotSource((key) => this.origins.snapshot(key) ?? this.consumers.stateOf(key));
+    store.setSnapshotSource(
+      (key) => this.origins.snapshot(key) ?? this.schedules.snapshot(key) ?? this.consumers.stateOf(key),
+    );
   }
 
   get engine(): JetStream {
