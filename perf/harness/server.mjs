@@ -113,6 +113,19 @@ function greets(port) {
   });
 }
 
+/** Resolves with whether somebody listens. @param {number} port */
+function accepts(port) {
+  return new Promise((resolve) => {
+    const socket = connect(port, HOST);
+    const end = (/** @type {boolean} */ connected) => {
+      socket.destroy();
+      resolve(connected);
+    };
+    socket.once('connect', () => end(true));
+    socket.once('error', () => end(false));
+  });
+}
+
 /**
  * Writes the configuration of a server with JetStream: conf/jetstream.conf and where the store is.
  *
@@ -179,6 +192,7 @@ export async function startServer(
     await sleep(RETRY_MS);
   }
   const startMs = performance.now() - begin;
+  while (websocket && !(await accepts(websocketPort))) await sleep(RETRY_MS);
   const pid = /** @type {number} */ (child.pid);
   const stopTimeoutMs = store ? JETSTREAM_TIMEOUT_MS : STOP_TIMEOUT_MS;
   const kill = async () => {

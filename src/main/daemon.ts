@@ -137,8 +137,8 @@ export class Daemon {
     const { websocket, mqtt } = options;
     const transport = websocket === null ? null : this.#chooseTransport(websocket);
     if (transport === 'ws') await this.#listen(gate, 'websocket', websocket!.host, websocket!.port);
-    await this.#listen(gate, 'client', options.host, options.port);
     if (mqtt !== null) await this.#listen(gate, 'mqtt', mqtt.host, mqtt.port);
+    await this.#listen(gate, 'client', options.host, options.port);
     this.#gate = gate;
     const stopped = this.stopped();
     if (transport === 'uws') await Promise.race([this.#listenInShards(websocket!, started), stopped]);
