@@ -5,8 +5,8 @@ import type { ServerOptions, TlsOptions } from '../../shared/base/options.ts';
 import { GLOBAL_ACCOUNT } from '../../shared/base/options.ts';
 import { ChunkPool } from '../../shared/base/outbox.ts';
 import { Prng } from '../../shared/base/prng.ts';
-import { Account, type InterestAnnouncer } from '../../shared/broker/account.ts';
-import { EarlyInterest } from '../../shared/broker/early-interest.ts';
+import type { Account } from '../../shared/broker/account.ts';
+import { MeshAccounts } from '../../shared/broker/mesh-accounts.ts';
 import type { Route } from '../../shared/broker/route.ts';
 import { Router, type RouterHost } from '../../shared/broker/router.ts';
 import type { Subscription } from '../../shared/broker/subscription.ts';
@@ -15,7 +15,6 @@ import { MqttParser } from '../../shared/protocol/mqtt/parser.ts';
 import { CLOSE_REASON, type CloseReason, ERR, flushesOnClose } from '../../shared/protocol/nats/errors.ts';
 import { ClientParser } from '../../shared/protocol/nats/parser.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
-import { RingConsumer, RingProducer } from '../../shared/ring/ring.ts';
 import { MappingError, MappingSet } from '../../shared/subject/mapping.ts';
 import { Admission } from './admission.ts';
 import { ClientSession } from './client-session.ts';
@@ -48,7 +47,7 @@ const HEARTBEAT_MS = 1000;
 /** Connections with output that are written before the turn ends, so that a huge fan-out starts early. */
 const EARLY_FLUSH_CONNECTIONS = 4096;
 
-export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
+export class Shard implements RouterHost, ThreadLinkSink {
   readonly thread: number;
   options: ServerOptions;
   identity: ServerIdentity;
@@ -63,7 +62,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   readonly router: Router;
   readonly random: Prng;
   readonly connections = new Map<number, ClientConnection>();
-  readonly accounts: (Account | undefined)[] = [];
+  readonly accounts: MeshAccounts;
   readonly accountsByName = new Map<string, Account>();
   parsingConnection: ClientConnection | null = null;
   nowMs = Date.now();
@@ -71,7 +70,6 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   readonly accountConnections: Int32Array;
   readonly ownAccountConnections: Int32Array;
   readonly #admission: Int32Array;
-  readonly #earlyInterest = new EarlyInterest();
   readonly #links: ThreadLinks | null;
   readonly #doorbell: Doorbell;
   readonly #post: (message: FromShard) => void;
@@ -97,6 +95,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.#doorbell = new Doorbell(start.doorbells, start.thread);
     this.#links =
       start.threads > 1 ? new ThreadLinks(start.thread, start.threads, this.#doorbell, this) : null;
+    this.accounts = new MeshAccounts(this.#links);
     for (const link of start.links) this.connectThread(link);
     this.router = new Router(this, this.#links, this.random);
     this.session = new ClientSession(this);
@@ -143,13 +142,8 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     for (const { name, limits, mappings } of options.accounts) {
       let account = this.accountsByName.get(name);
       if (account === undefined) {
-        const announcer = this.#links === null ? null : this;
-        account = new Account(accountIndexes[name]!, name, limits, announcer, !options.disableSublistCache);
+        account = this.accounts.add(accountIndexes[name]!, name, limits, !options.disableSublistCache);
         this.accountsByName.set(name, account);
-        this.accounts[account.index] = account;
-        for (const { thread, subject, queue, weight, filter } of this.#earlyInterest.take(account.index)) {
-          account.setThreadInterest(thread, subject, queue, weight, filter);
-        }
       }
       account.limits = limits;
       const compiled = mappings.length === 0 ? null : MappingSet.compile(mappings, '');
@@ -329,40 +323,19 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   connectThread(memory: ThreadLinkMemory): void {
     const { port } = memory;
     port.unref();
-    this.#links!.setLink(memory.thread, {
-      producer: new RingProducer(memory.outRing),
-      consumer: new RingConsumer(memory.inRing),
-      largeSent: new Int32Array(memory.outLarge),
-      largeReceived: new Int32Array(memory.inLarge),
-      postLarge: (payload) => port.postMessage(payload),
-      takeLarge: () => (receiveMessageOnPort(port)?.message as SharedArrayBuffer | undefined) ?? null,
-    });
-    for (const account of this.accounts) {
-      account?.forEachLocalInterest((subject, queue, weight, filter) =>
-        this.#links!.sendInterest(memory.thread, account.index, subject, queue, weight, filter),
-      );
-    }
-    if (this.#turnOpen === false && this.accounts.length > 0) this.beginTurn();
+    this.accounts.connect(
+      memory,
+      () => (receiveMessageOnPort(port)?.message as SharedArrayBuffer | undefined) ?? null,
+    );
+    if (this.#turnOpen === false && !this.accounts.isEmpty) this.beginTurn();
   }
 
   /** A thread died: nothing is sent to it any more, and whoever waited for it goes on. */
   threadLost(thread: number): void {
-    this.#links?.setLink(thread, null);
-    for (const account of this.accounts) account?.dropThread(thread);
-    this.#earlyInterest.dropThread(thread);
+    this.accounts.dropThread(thread);
     // Nobody will ever say that its ring has room.
     this.#roomFreed = true;
     this.beginTurn();
-  }
-
-  announceInterest(
-    accountIndex: number,
-    subject: string,
-    queue: string | null,
-    weight: number,
-    filter: string,
-  ): void {
-    this.#links!.sendInterest(-1, accountIndex, subject, queue, weight, filter);
   }
 
   interestChanged(
@@ -373,10 +346,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     weight: number,
     filter: string,
   ): void {
-    const account = this.accounts[accountIndex];
-    if (account === undefined) {
-      this.#earlyInterest.hold(accountIndex, { thread, subject, queue, weight, filter });
-    } else account.setThreadInterest(thread, subject, queue, weight, filter);
+    this.accounts.interestChanged(thread, accountIndex, subject, queue, weight, filter);
   }
 
   messageArrived(
@@ -387,7 +357,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     queues: readonly Uint8Array[],
     hops: number,
   ): void {
-    const account = this.accounts[accountIndex];
+    const account = this.accounts.at(accountIndex);
     if (account === undefined) return;
     const route = account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd);
     this.router.deliverFromThread(account, route, frame, plain, queues, hops);

@@ -155,8 +155,8 @@ export function querySubscriptions(shard: Shard, query: SubscriptionQuery): Subs
   };
   const subscriptions: SubscriptionSnapshot[] = [];
   let total = 0;
-  for (const account of shard.accounts) {
-    if (account === undefined || (query.account !== '' && account.name !== query.account)) continue;
+  for (const account of shard.accountsByName.values()) {
+    if (query.account !== '' && account.name !== query.account) continue;
     addStats(stats, account);
     if (!query.wantsList) continue;
     account.sublist.forEach((interest) => {
