@@ -21,11 +21,16 @@ void open_consumer(struct consumer *self, const struct options *options) {
   *self = (struct consumer){.options = options, .in = open_reader(dial(options))};
 }
 
+/* Returns when the server has the subscription; what comes before that is of an earlier round. */
 static void listen_on(struct consumer *self) {
-  char line[128];
+  char line[160];
   int length = snprintf(line, sizeof line, "SUB %s %d\r\n", self->inbox, self->round);
   if (self->round > 1) length += snprintf(line + length, sizeof line - (size_t)length, "UNSUB %d\r\n", self->round - 1);
+  length += snprintf(line + length, sizeof line - (size_t)length, "PING\r\n");
   send_all(self->in.fd, line, (size_t)length);
+  struct message stale;
+  for (long before = self->in.pongs; self->in.pongs == before;)
+    if (!take_message(&self->in, &stale) && self->in.pongs == before) read_some(&self->in, WAIT_FOREVER);
 }
 
 void create_consumer(struct consumer *self) {

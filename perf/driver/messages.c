@@ -97,7 +97,8 @@ bool take_message(struct reader *in, struct message *out) {
       return true;
     }
     if (!memcmp(line, "PING", 4)) send_all(in->fd, "PONG\r\n", 6);
-    else if (memcmp(line, "INFO", 4) && memcmp(line, "PONG", 4) && memcmp(line, "+OK", 3))
+    else if (!memcmp(line, "PONG", 4)) in->pongs++;
+    else if (memcmp(line, "INFO", 4) && memcmp(line, "+OK", 3))
       fail("unexpected input: %.*s", (int)(line_bytes < 200 ? line_bytes : 200), line);
     in->start += line_bytes;
   }

@@ -80,6 +80,7 @@ struct reader {
   int fd;
   char *bytes;
   size_t start, end, capacity;
+  long pongs; /* seen so far */
 };
 
 /* A MSG or HMSG; everything points into the reader's buffer and is valid until the next read. */

@@ -11,7 +11,7 @@
  *   `scale` multiplies counts of messages, subjects and consumers; `restart`: the same server again, on the same store
  * @typedef {{ referenceSyncs: boolean, fill?: (context: Context) => Promise<void> }} JetStream
  *   `referenceSyncs`: nats-server syncs every write as well, which natsd does by default; `fill`: makes the store once
- *   for all samples of a server, which leave it as they found it
+ *   for all samples of a server, which add little to it
  * @typedef {{ id: string, title: string, rows: Row[], jetstream?: JetStream, websocket?: boolean,
  *   sample: (context: Context) => Promise<Record<string, number>> }} Case `websocket`: it wants such a listener
  * @typedef {{ id: string, title: string, own: true, rows: Row[], sample: () => Promise<Record<string, number>> }} OwnCase

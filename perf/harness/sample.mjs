@@ -56,7 +56,7 @@ async function onServer(product, settings, wants, action) {
 export class Sampler {
   /** @type {string | null} the filled store, if the case has one */
   #filled = null;
-  /** The server process of the last sample; 0 before. */
+  /** The server process the last sample ended with; 0 before. */
   pid = 0;
 
   /**
@@ -83,9 +83,11 @@ export class Sampler {
   /** @returns {Promise<Record<string, number>>} */
   async take() {
     const { what, product, settings } = this;
-    const measure = (/** @type {import('./goals.mjs').Context} */ context) => {
+    const measure = async (/** @type {import('./goals.mjs').Context} */ context) => {
+      const figures = await what.sample(context);
+      // A sample may have started the server anew.
       this.pid = context.server.pid;
-      return what.sample(context);
+      return figures;
     };
     if (!what.jetstream) return onServer(product, settings, { websocket: what.websocket === true }, measure);
     const { fill } = what.jetstream;

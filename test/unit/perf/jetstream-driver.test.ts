@@ -46,7 +46,7 @@ class Stream {
   flowControlAnswers = 0;
   private readonly faults: Misbehaviour;
   private readonly payloads: Buffer[] = [];
-  /** Sockets by subscription, a trailing `*` taken off. */
+  /** Sockets by subscription, exact or `x.*`. */
   private readonly interest = new Map<string, { socket: Socket; sid: string }>();
   private consumer = { name: '', next: 1, sent: 0, inbox: '', wanted: 0 };
 
@@ -71,7 +71,7 @@ class Stream {
         if (pending.length < end + 2 + size) return;
         const payload = pending.subarray(end + 2, end + size);
         if (verb === 'PING') socket.write('PONG\r\n');
-        if (verb === 'SUB') this.interest.set(subject.replace('*', ''), { socket, sid: rest.at(-1) ?? '' });
+        if (verb === 'SUB') this.interest.set(subject, { socket, sid: rest.at(-1) ?? '' });
         if (verb === 'PUB') this.take(subject, rest.length > 1 ? (rest[0] ?? '') : '', Buffer.from(payload));
         pending = pending.subarray(end + 2 + size);
       }
@@ -79,8 +79,9 @@ class Stream {
   }
 
   private send(subject: string, payload: Buffer | string, reply = '', inbox = subject): void {
-    for (const [prefix, { socket, sid }] of this.interest) {
-      if (!inbox.startsWith(prefix)) continue;
+    for (const [pattern, { socket, sid }] of this.interest) {
+      const matches = pattern.endsWith('*') ? inbox.startsWith(pattern.slice(0, -1)) : inbox === pattern;
+      if (!matches) continue;
       const head = `MSG ${subject} ${sid}${reply && ` ${reply}`} ${Buffer.byteLength(payload)}\r\n`;
       socket.write(Buffer.concat([Buffer.from(head), Buffer.from(payload), Buffer.from('\r\n')]));
     }
@@ -140,11 +141,10 @@ class Stream {
   /** Every ten messages a push consumer waits for the answer. */
   private askForFlow(): void {
     const headers = 'NATS/1.0 100 FlowControl Request\r\n\r\n';
-    for (const [prefix, { socket, sid }] of this.interest) {
-      if (!this.consumer.inbox.startsWith(prefix)) continue;
-      const size = headers.length;
-      socket.write(`HMSG ${this.consumer.inbox} ${sid} $JS.FC.BENCH.x ${size} ${size}\r\n${headers}\r\n`);
-    }
+    const { inbox } = this.consumer;
+    const subscription = this.interest.get(inbox);
+    const sizes = `${headers.length} ${headers.length}`;
+    subscription?.socket.write(`HMSG ${inbox} ${subscription.sid} $JS.FC.BENCH.x ${sizes}\r\n${headers}\r\n`);
   }
 }
 
