@@ -284,3 +284,27 @@ describe.each([1, 3])('consuming with %i shards', (shards) => {
     expect(await takeSome(await ranked.fetch({ ...wait, priority: 3 }), 1)).toEqual(['0']);
   });
 });
+
+test('a server that stops tells those who wait at pull consumers', async () => {
+  const server = await JetStreamServer.start(2);
+  try {
+    const { nc, jsm } = await server.client();
+    await jsm.streams.add({ name: 'S', subjects: ['s'] });
+    await jsm.consumers.add('S', { durable_name: 'c', ack_policy: AckPolicy.Explicit });
+    const statuses = nc.subscribe('inbox');
+    nc.publish('$JS.API.CONSUMER.MSG.NEXT.S.c', JSON.stringify({ batch: 5, max_bytes: 900 }), {
+      reply: 'inbox',
+    });
+    await until(
+      () => jsm.consumers.info('S', 'c'),
+      ({ num_waiting }) => num_waiting === 1,
+    );
+    server.daemon.kill('SIGTERM');
+    const { headers } = await nextMessage(statuses);
+    expect([headers?.code, headers?.description]).toEqual([409, 'Server Shutdown']);
+    expect(headers?.get('Nats-Pending-Messages')).toBe('5');
+    expect(headers?.get('Nats-Pending-Bytes')).toBe('900');
+  } finally {
+    await server.stop();
+  }
+});
