@@ -330,6 +330,7 @@ export class Daemon {
     this.#gate?.close();
     this.#sharedListener?.close();
     if (this.#topology !== null) {
+      await this.#topology.persistence?.announceStop();
       await this.#closeConnections(this.#topology);
       await this.#topology.stop();
     }

@@ -191,6 +191,13 @@ export class Persistence implements ThreadLinkSink {
       case 'thread-link':
         this.#connectThread(message.link);
         break;
+      case 'announce-stop':
+        this.#setClock();
+        this.#engine.shutDown();
+        // The reply says that the shards have it.
+        this.#turn();
+        this.#post({ kind: 'reply', request: message.request });
+        return;
       case 'stop':
         this.#stop();
         return;
