@@ -1,3 +1,4 @@
+import { decimalDigits, writeDecimal } from '../../shared/base/decimal.ts';
 import { hashLatin1 } from '../../shared/base/latin1.ts';
 import { WORD_SLACK_BYTES } from '../../shared/base/limits.ts';
 import { MessageFrame } from '../../shared/base/message-frame.ts';
@@ -38,14 +39,12 @@ const ENTRY_INTS = 9;
 const SPACE = 32;
 const CR = 13;
 const LF = 10;
-const ZERO = 48;
 /** Two sizes, spaces and line ends. */
 const SIZES_MAX_BYTES = 32;
 /** `"seq":` and the digits of a sequence, and the bracket. */
 const ACK_EXTRA_BYTES = 32;
 const SEQ_MEMBER = [34, 115, 101, 113, 34, 58];
 const CLOSING_BRACE = 125;
-const DIGITS_AT_ONCE = 1e9;
 
 /** Who gets a message: whoever listens in the account, or those at a destination. */
 export type OutgoingTarget = Account | EngineDestination;
@@ -141,12 +140,12 @@ export class Outgoing {
       target[at++] = byte;
     }
     const tail = at;
-    const payload = prefix.length + SEQ_MEMBER.length + digitsOf(sequence) + 1;
+    const payload = prefix.length + SEQ_MEMBER.length + decimalDigits(sequence) + 1;
     at = this.#writeSizes(at, 0, payload);
     for (let i = 0; i < prefix.length; i++) target[at + i] = prefix[i]!;
     at += prefix.length;
     for (let i = 0; i < SEQ_MEMBER.length; i++) target[at++] = SEQ_MEMBER[i]!;
-    at = this.#writeNumber(at, sequence);
+    at = writeDecimal(target, at, sequence);
     target[at++] = CLOSING_BRACE;
     at = this.#writeLineEnd(at);
     const entry = this.#add(account, ticket);
@@ -360,10 +359,10 @@ export class Outgoing {
   #writeSizes(start: number, headerBytes: number, totalBytes: number): number {
     let at = start;
     if (headerBytes > 0) {
-      at = this.#writeNumber(at, headerBytes);
+      at = writeDecimal(this.#bytes, at, headerBytes);
       this.#bytes[at++] = SPACE;
     }
-    return this.#writeLineEnd(this.#writeNumber(at, totalBytes));
+    return this.#writeLineEnd(writeDecimal(this.#bytes, at, totalBytes));
   }
 
   #writeLineEnd(at: number): number {
@@ -371,34 +370,4 @@ export class Outgoing {
     this.#bytes[at + 1] = LF;
     return at + 2;
   }
-
-  #writeNumber(start: number, value: number): number {
-    const end = start + digitsOf(value);
-    let at = end;
-    let high = value;
-    // Integer arithmetic is many times faster below 2^31.
-    while (high >= DIGITS_AT_ONCE) {
-      let low = (high % DIGITS_AT_ONCE) | 0;
-      high = Math.floor(high / DIGITS_AT_ONCE);
-      for (let i = 0; i < 9; i++) {
-        const tenth = (low / 10) | 0;
-        this.#bytes[--at] = ZERO + low - tenth * 10;
-        low = tenth;
-      }
-    }
-    let rest = high | 0;
-    do {
-      const tenth = (rest / 10) | 0;
-      this.#bytes[--at] = ZERO + rest - tenth * 10;
-      rest = tenth;
-    } while (at > start);
-    return end;
-  }
-}
-
-/** Decimal digits of a non-negative integer. */
-function digitsOf(value: number): number {
-  let digits = 1;
-  for (let bound = 10; value >= bound; bound *= 10) digits++;
-  return digits;
 }

@@ -1,7 +1,7 @@
 import { receiveMessageOnPort } from 'node:worker_threads';
 import { PermissionSet } from '../../shared/auth/permissions.ts';
 import type { MessageFrame } from '../../shared/base/message-frame.ts';
-import type { ServerOptions } from '../../shared/base/options.ts';
+import type { ServerOptions, TlsOptions } from '../../shared/base/options.ts';
 import { GLOBAL_ACCOUNT } from '../../shared/base/options.ts';
 import { ChunkPool } from '../../shared/base/outbox.ts';
 import { Prng } from '../../shared/base/prng.ts';
@@ -21,8 +21,10 @@ import { Admission } from './admission.ts';
 import { ClientSession } from './client-session.ts';
 import type { ClientConnection } from './connection.ts';
 import {
+  ADMISSION,
   COUNTERS,
   type FromShard,
+  type HandedConnection,
   type ServerIdentity,
   type ShardLogLevel,
   type ShardStart,
@@ -32,6 +34,7 @@ import { Input } from './input.ts';
 import { MqttSession } from './mqtt/mqtt-session.ts';
 import { Output } from './output.ts';
 import { snapshotConnection } from './snapshots.ts';
+import { WebsocketServer } from './websocket/websocket-server.ts';
 
 /**
  * One shard: the connections it owns for life, its part of every account, and its links to the other threads.
@@ -56,6 +59,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   /** Null without an MQTT listener. */
   readonly mqtt: MqttSession | null;
   readonly admission: Admission;
+  readonly websocket: WebsocketServer;
   readonly router: Router;
   readonly random: Prng;
   readonly connections = new Map<number, ClientConnection>();
@@ -63,10 +67,10 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   readonly accountsByName = new Map<string, Account>();
   parsingConnection: ClientConnection | null = null;
   nowMs = Date.now();
-  authRequired = false;
   readonly counters: Float64Array;
   readonly accountConnections: Int32Array;
   readonly ownAccountConnections: Int32Array;
+  readonly #admission: Int32Array;
   readonly #earlyInterest = new EarlyInterest();
   readonly #links: ThreadLinks | null;
   readonly #doorbell: Doorbell;
@@ -88,6 +92,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.counters = new Float64Array(start.counters);
     this.accountConnections = new Int32Array(start.accountConnections);
     this.ownAccountConnections = new Int32Array(start.ownAccountConnections);
+    this.#admission = new Int32Array(start.admission);
     this.random = new Prng(start.seed);
     this.#doorbell = new Doorbell(start.doorbells, start.thread);
     this.#links =
@@ -100,6 +105,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.mqtt = start.options.mqtt === null ? null : new MqttSession(this);
     const mqttParser = this.mqtt === null ? null : new MqttParser<ClientConnection>(this.mqtt);
     this.input = new Input(this, new ClientParser<ClientConnection>(this.session), mqttParser);
+    this.websocket = new WebsocketServer(this);
     this.applyOptions(start.options, start.identity, start.accountIndexes);
     this.mqtt?.mail.listen();
     if (this.#links !== null) this.#sleep();
@@ -154,19 +160,29 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.session.login.applyOptions();
     this.mqtt?.login.applyOptions();
     this.admission.applyOptions();
+    this.websocket.applyOptions();
   }
 
   /** A reload: options are taken over, and every connection is looked at again in their light. */
   reload(options: ServerOptions, identity: ServerIdentity, accountIndexes: Record<string, number>): void {
-    const pinned = this.options.tls?.pinnedCerts.join() ?? '';
+    const before = this.options;
     this.applyOptions(options, identity, accountIndexes);
-    if (options.tls !== null && options.tls.pinnedCerts.join() !== pinned) {
-      this.admission.dropUnpinned(options.tls.pinnedCerts);
-    }
+    this.#dropUnpinned(before.tls, options.tls, 'client');
+    this.#dropUnpinned(before.websocket?.tls, options.websocket?.tls, 'websocket');
+    this.#dropUnpinned(before.mqtt?.tls, options.mqtt?.tls, 'mqtt');
     for (const connection of [...this.connections.values()]) {
       this.session.login.reauthenticate(connection);
       if (!connection.closed) this.session.login.refresh(connection);
     }
+  }
+
+  #dropUnpinned(
+    before: TlsOptions | null | undefined,
+    now: TlsOptions | null | undefined,
+    listener: HandedConnection['listener'],
+  ): void {
+    if (now == null || now.pinnedCerts.join() === (before?.pinnedCerts.join() ?? '')) return;
+    this.admission.dropUnpinned(now.pinnedCerts, listener);
   }
 
   /** The end of a reload, when all threads have let go those who had to leave: accounts may still be too full. */
@@ -416,13 +432,39 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.connections.delete(connection.cid);
     if (!connection.refused) {
       this.counters[COUNTERS.connections]!--;
-      this.counters[COUNTERS.ended]!++;
+      this.countEnded();
     }
     this.log('debug', `${connection.label} - Client connection closed: ${reason}`);
     this.post({ kind: 'closed', snapshot: snapshotConnection(connection, this.nowMs, true) });
     connection.subscriptions = null;
     this.admission.finish(connection, flushesOnClose(reason));
-    if (this.#stopping && this.connections.size === 0) this.post({ kind: 'stopped' });
+    if (this.#stopping && this.connections.size === 0) this.#stopped();
+  }
+
+  /** All connections are closed. Sockets of the native transport have to be gone before the thread may end. */
+  #stopped(): void {
+    if (this.websocket.native.isOpen) this.websocket.native.close(() => this.post({ kind: 'stopped' }));
+    else this.post({ kind: 'stopped' });
+  }
+
+  /** A connection that counted as open is over. */
+  countEnded(): void {
+    this.counters[COUNTERS.ended]!++;
+    Atomics.sub(this.#admission, ADMISSION.open, 1);
+  }
+
+  /** Counts a connection that this shard accepted by itself. @returns false when the server has no room for it */
+  admitOwn(): boolean {
+    if (Atomics.add(this.#admission, ADMISSION.open, 1) >= this.options.maxConnections) {
+      Atomics.sub(this.#admission, ADMISSION.open, 1);
+      return false;
+    }
+    this.counters[COUNTERS.acceptedHere]!++;
+    return true;
+  }
+
+  nextCid(): number {
+    return Atomics.add(this.#admission, ADMISSION.nextCid, 1);
   }
 
   register(connection: ClientConnection): void {
@@ -433,6 +475,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   /** Lame duck: clients are told, so that they move on by themselves. */
   enterLameDuck(): void {
+    this.websocket.native.stopListening();
     for (const connection of this.connections.values()) this.session.login.sendAsyncInfo(connection, true);
   }
 
@@ -455,10 +498,13 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   /** Closes everything and reports when it is done. */
   shutdown(): void {
-    this.#stopping = true;
+    if (this.#stopping) return;
+    this.websocket.native.stopListening();
+    this.websocket.abandonPending();
     for (const connection of [...this.connections.values()])
       this.close(connection, CLOSE_REASON.serverShutdown);
-    if (this.connections.size === 0) this.post({ kind: 'stopped' });
+    this.#stopping = true;
+    if (this.connections.size === 0) this.#stopped();
   }
 
   countSubscriptions(change: number): void {

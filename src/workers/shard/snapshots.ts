@@ -30,7 +30,7 @@ export function snapshotConnection(
   return {
     cid: connection.cid,
     kind: 'Client',
-    transport: connection.mqtt === null ? 'nats' : 'mqtt',
+    transport: connection.transport,
     remoteAddress: connection.remoteAddress,
     remotePort: connection.remotePort,
     startMs: connection.startedAtMs,
