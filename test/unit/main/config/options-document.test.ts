@@ -40,7 +40,7 @@ test('deploy/jetstream-mqtt-websocket.conf loads, with every comment of an optio
   const load = (config: string) =>
     loadOptions({ ...noFlags(), configFile: 'x' }, env, () => Buffer.from(config));
   const options = { jetStream: { encryption: null }, mqtt: { port: 1883 } };
-  expect(load(text)).toMatchObject({ warnings: [], options });
+  expect(load(text)).toMatchObject({ warnings: [], notices: [], options });
   const encrypted = text.replace(/^ {2}# (key|cipher): /gm, '  $1: ');
   expect(load(encrypted)).toMatchObject({ options: { jetStream: { encryption: { key: 'k' } } } });
 });
