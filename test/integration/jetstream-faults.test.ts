@@ -112,6 +112,26 @@ describe.skipIf(faults === null)('system calls that fail (needs a C compiler on 
     expect(daemon!.log).not.toMatch(/damaged|\[ERR\]/);
   });
 
+  test('read: what cannot be read is reported as lost, everything else goes on', async () => {
+    let nc = await start();
+    // Ids would be looked for in messages that are that young, and these be in memory then.
+    await create(nc, { duplicate_window: 100e6 });
+    const payload = 'x'.repeat(800_000);
+    for (let i = 1; i <= 24; i++) expect(await put(nc, `${i}${payload}`)).toMatchObject({ seq: i });
+    await daemon!.stop('SIGTERM', true);
+    nc = await start(daemon!.directory);
+    faults!.set('read');
+    expect(await get(nc, 3)).toBe('Message Not Found');
+    expect(errorOf(await ask(nc, 'STREAM.MSG.GET.S', { seq: 3 }))).toBe(10037);
+    expect(await put(nc, 'in spite of it')).toMatchObject({ seq: 25 });
+    await daemon!.untilLogged(/\[WRN\] JetStream store: .*00000001\.blk.*damaged message, sequence 3 lost/);
+    faults!.clear();
+    nc = await restart();
+    expect(await get(nc, 24)).toBe(`24${payload}`);
+    expect(await get(nc, 25)).toBe('in spite of it');
+    expect(await put(nc, 'after')).toMatchObject({ seq: 26 });
+  });
+
   test('no room at the start: a clear message and no server', async () => {
     faults!.set('full');
     await expect(start()).rejects.toThrow(/no space left/i);
@@ -180,6 +200,37 @@ describe.skipIf(small === null)('a disk that is full (needs the right to mount)'
       expect(await get(nc, answer.seq as number)).toBe(payload.toString());
     },
   );
+});
+
+describe.skipIf(small === null)('a disk that is read-only (needs the right to mount)', () => {
+  test('refuses the start, and is left as it was', async () => {
+    const place = mkdtempSync(join(tmpdir(), 'natsd-read-only-'));
+    const disk = mountSmall(place, 200)!;
+    try {
+      mkdirSync(join(place, 'store'));
+      const config = `jetstream { store_dir: "${place}/store" }`;
+      daemon = await Daemon.start({ shards: 1, config });
+      let nc = await client();
+      await create(nc);
+      expect(await put(nc, 'kept')).toMatchObject({ seq: 1 });
+      const { directory } = daemon;
+      for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+        await daemon.stop(signal, true);
+        disk.setReadOnly(true);
+        await expect(Daemon.start({ shards: 1, config })).rejects.toThrow(
+          /\[FTL\] Can't start JetStream: .*read-only file system/,
+        );
+        disk.setReadOnly(false);
+        daemon = await Daemon.start({ shards: 1, config, directory });
+        nc = await client();
+        expect(await get(nc, 1)).toBe('kept');
+      }
+    } finally {
+      await daemon?.stop('SIGKILL');
+      disk.unmount();
+      rmSync(place, { recursive: true });
+    }
+  });
 });
 
 describe('a store directory', () => {
