@@ -117,6 +117,7 @@ describe.each(shardCounts())('monitoring, %i shard(s)', (shards) => {
       await start();
       const quiet = await client({ name: 'quiet' });
       const other = await client({ name: 'other' });
+      // As a number: the texts have no zeros at the end of their fractions.
       const lastActivity = async (): Promise<number> => {
         const { list } = await connz(`?cid=${await cidOf(quiet)}`);
         return Date.parse(list[0]?.last_activity as string);
