@@ -283,6 +283,40 @@ describe.each(TRANSPORTS)('frames over %s', (transport) => {
     expect(texts).toEqual(['x', 'y'.repeat(300), 'z', 'x', 'y'.repeat(300), 'z']);
   });
 
+  test('what comes while the store is busy waits in order, a close frame too', async () => {
+    const server = await common(transport);
+    const framed = await FramedMqtt.open(server);
+    framed.client.send(framed.bytes(framed.connectPacket()));
+    await framed.until('connack');
+    const count = 6000;
+    const publish = (i: number): Buffer =>
+      framed.bytes({
+        cmd: 'publish',
+        topic: 'busy',
+        payload: `${i} ${'x'.repeat(100)}`,
+        qos: 1,
+        messageId: i + 1,
+        dup: false,
+        retain: false,
+      });
+    const watcher = await overTcp(server);
+    await watcher.client.subscribeAsync('busy', { qos: 1 });
+    framed.client.socket.cork();
+    // Ten packets a frame, and the last ones are cut.
+    for (let i = 0; i < count; i += 10)
+      framed.client.send(Buffer.concat(Array.from({ length: 10 }, (_, j) => publish(i + j))));
+    framed.client.send(publish(count).subarray(0, 9));
+    framed.client.send(publish(count).subarray(9));
+    framed.client.send(Buffer.from([0x03, 0xe8]), { opcode: 8 });
+    framed.client.socket.uncork();
+    const received = await watcher.received(count + 1);
+    expect(received.map(({ payload }) => parseInt(payload, 10))).toEqual(
+      Array.from({ length: count + 1 }, (_, i) => i),
+    );
+    await framed.client.untilClosed();
+    expect(framed.client.closeFrame).toMatchObject({ status: 1000 });
+  });
+
   test.each([
     [4, 'f0 ff ff ff ff ff', 'no CONNECT', 1002],
     [4, '10 0c 0004 4d515454 07 02 0000 0000', 'an unknown level', 1002],
