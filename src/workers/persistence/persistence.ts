@@ -283,7 +283,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
 
   /** A portion was done of something larger; while answers find no room nothing is added to them. */
   get #hasMoreToDo(): boolean {
-    return !this.#effects.isBlocked && (this.#apiQueue.length > 0 || this.#engine.hasWoken);
+    if (this.#effects.isBlocked || !this.#listens) return false;
+    return this.#apiQueue.length > 0 || this.#engine.hasWoken;
   }
 
   #sleep(): void {
