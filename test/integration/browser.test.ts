@@ -49,7 +49,11 @@ describe.skipIf(CHROMIUM === null)('Chromium (skipped where it is not installed)
     const [port, clientPort] = [websocketPort(daemon), daemon.port];
     try {
       await connectPage(`ws://127.0.0.1:${port}`);
-      const service = await connect({ servers: `127.0.0.1:${clientPort}`, reconnectTimeWait: 50 });
+      const service = await connect({
+        servers: `127.0.0.1:${clientPort}`,
+        reconnectTimeWait: 50,
+        maxReconnectAttempts: -1,
+      });
       service.subscribe('to.service', { callback: (_error, message) => void message.respond(message.data) });
       await service.flush();
       expect((await service.request('to.page', 'hello')).string()).toBe('page heard hello');

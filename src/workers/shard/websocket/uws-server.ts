@@ -27,6 +27,7 @@ import { cookieCredentials, WebsocketState } from './websocket-state.ts';
  * uWebSockets.js can't take over a socket that main accepted, so every shard listens on the same port (SO_REUSEPORT) and the
  * kernel spreads connections. It frames and unframes natively, and hands over whole messages: those have a limit here.
  * It can't stop reading either: what comes while the protocol waits is kept, up to `max_pending`, and then the client goes.
+ * When the client goes by itself meanwhile, its connection lives on until all of that was looked at.
  *
  * A thread must not end while the native loop has sockets, for that ends the process: `close` comes first, always.
  */
@@ -207,7 +208,9 @@ export class UwsServer {
       drained: () => shard.output.completed(connection),
       closed: () => {
         stream.closed();
-        shard.close(connection, CLOSE_REASON.clientClosed);
+        shard.output.completed(connection);
+        // What it sent before it left is still to be looked at: `resume` ends it.
+        if (!connection.paused) shard.close(connection, CLOSE_REASON.clientClosed);
       },
     };
   }
@@ -252,7 +255,10 @@ export class UwsServer {
     const state = connection.websocket!;
     for (;;) {
       const next = state.takeMessage();
-      if (next === null) return true;
+      if (next === null) {
+        if (connection.stream.destroyed) this.#shard.close(connection, CLOSE_REASON.clientClosed);
+        return !connection.closed;
+      }
       const done = this.#parse(connection, state.engine, next);
       if (connection.closed) return false;
       if (done < next.length) state.putBack(next.subarray(done));
