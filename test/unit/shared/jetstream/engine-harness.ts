@@ -59,6 +59,10 @@ class HarnessDestination implements Destination {
   get hasInterest(): boolean {
     return this.#harness.listens(this.subject);
   }
+
+  isBound(): boolean {
+    return this.hasInterest;
+  }
 }
 
 const OPTIONS: JetStreamOptions = {

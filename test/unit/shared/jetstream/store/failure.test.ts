@@ -34,7 +34,7 @@ describe('a full disk', () => {
     const s = create(store);
     put(s, 'first');
     store.commit(true);
-    disk.capacityBytes = disk.usedBytes() + 100_000;
+    disk.capacityBytes = disk.usedBytes() + 200_000;
     let stored = 1;
     for (;;) {
       if (put(s, 'x'.repeat(2000)) < 0) break;
@@ -59,6 +59,59 @@ describe('a full disk', () => {
     const after = open(disk.copy()).find('A', 'S')!;
     expect([after.messages, after.firstSeq, after.lastSeq]).toEqual([stored - 20 + 1, 21, stored + 1]);
     expect(textOf(after.getMetadata('config')!)).toBe('new');
+  });
+
+  test.each([
+    ['without a byte left', 0],
+    ['with room for less than a segment', 60_000],
+  ])('%s, a start goes on in the spare segment, and a purge makes room', (_what, left) => {
+    let disk = new SimulatedDisk();
+    const store = open(disk);
+    const s = create(store);
+    disk.capacityBytes = disk.usedBytes() + 400_000;
+    let stored = 0;
+    for (let at = 0; put(s, 'x'.repeat(2000)) > 0; at += 1000) {
+      stored++;
+      expect(store.commit(true)).toBeNull();
+      for (let ticks = 0; ticks < 20; ticks++) store.tick(at);
+    }
+    expect(s.failure?.code).toBe('no_space');
+    disk = disk.copy();
+    disk.capacityBytes = disk.usedBytes() + left;
+    const again = open(disk);
+    const found = again.find('A', 'S')!;
+    expect([found.messages, found.lastSeq]).toEqual([stored, stored]);
+    expect(put(found, 'x'.repeat(2000))).toBe(-1);
+    expect(found.failure?.code).toBe('no_space');
+    expect(found.purge({ filter: null, beforeSeq: 0, keep: 0 })).toBe(stored);
+    expect(again.commit(true)).toBeNull();
+    for (let at = 0; at < 200_000; at += 40_000) settle(again, at);
+    for (let i = 1; i <= 20; i++) {
+      expect(put(found, 'x'.repeat(2000))).toBe(stored + i);
+      expect(again.commit(true)).toBeNull();
+      settle(again, 300_000);
+    }
+    const last = open(disk.copy()).find('A', 'S')!;
+    expect([last.messages, last.lastSeq]).toEqual([20, stored + 20]);
+  });
+
+  test('with room for less than a segment a start takes appends again at once', () => {
+    let disk = new SimulatedDisk();
+    const store = open(disk);
+    const s = create(store);
+    for (let i = 1; i <= 10; i++) put(s, 'x'.repeat(2000));
+    store.commit(true);
+    settle(store, 0);
+    store.close();
+    expect(disk.files().filter((path) => path.startsWith('log/'))).toHaveLength(2);
+    for (let starts = 1; starts <= 3; starts++) {
+      disk = disk.copy();
+      disk.capacityBytes = disk.usedBytes() + 40_000;
+      const again = open(disk);
+      settle(again, 0);
+      expect(put(again.find('A', 'S')!, 'again')).toBe(10 + starts);
+      again.close();
+    }
   });
 });
 
