@@ -102,7 +102,7 @@ export class ConsumerSimulation {
   }
 
   #round(): void {
-    this.#disk.crashAfter = this.#random.below(6) === 0 ? -1 : this.#random.below(300);
+    this.#disk.crashAfter = this.#random.below(6) === 0 ? -1 : this.#random.below(160);
     try {
       this.#work();
     } catch (error) {

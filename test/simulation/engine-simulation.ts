@@ -88,7 +88,7 @@ export class EngineSimulation {
   /** Runs `rounds` times: work until a crash or a stop, then recovery. Throws with what was wrong. */
   run(rounds: number): void {
     for (let round = 0; round < rounds; round++) {
-      this.#disk.crashAfter = this.#random.below(8) === 0 ? -1 : this.#random.below(600);
+      this.#disk.crashAfter = this.#random.below(8) === 0 ? -1 : this.#random.below(350);
       try {
         this.#work();
       } catch (error) {

@@ -69,7 +69,7 @@ export class Simulation {
   run(rounds: number): void {
     for (let round = 0; round < rounds; round++) {
       const crashing = this.#random.below(8) !== 0;
-      this.#disk.crashAfter = crashing ? this.#random.below(400) : -1;
+      this.#disk.crashAfter = crashing ? this.#random.below(200) : -1;
       try {
         this.#work();
       } catch (error) {
