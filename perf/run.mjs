@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CPU_GOAL, CPU_METRIC, cases, selectCases } from './harness/cases.mjs';
 import { compileDriver } from './harness/driver.mjs';
+import { findMosquitto, MOSQUITTO_NAME } from './harness/mqtt.mjs';
 import { environment, markdownTable, textTable } from './harness/report.mjs';
 import { BENCH_USER, findNatsd, findNatsServer, killAll, logTail, startServer } from './harness/server.mjs';
 import { compare, verdict } from './harness/statistics.mjs';
@@ -79,8 +80,11 @@ function progress(text) {
  * @param {Settings & { binary: string, directory: string }} settings
  */
 async function sample(what, product, settings) {
-  const server = await startServer(product, { bare: settings.bare, directory: settings.directory });
-  const login = settings.bare ? { user: null, password: null } : BENCH_USER;
+  const { bare, directory } = settings;
+  const server = what.start
+    ? await what.start(product, { directory })
+    : await startServer(product, { bare, directory });
+  const login = bare || what.start ? { user: null, password: null } : BENCH_USER;
   try {
     return await what.sample({
       target: { binary: settings.binary, port: server.port, pid: server.pid, ...login },
@@ -130,12 +134,12 @@ async function runCase(what, products, settings) {
 function judge(what, samples) {
   const values = (/** @type {string} */ server, /** @type {string} */ metric) =>
     (samples[server] ?? []).map((one) => one[metric]).filter((value) => value !== undefined);
-  const of = (/** @type {string} */ metric) =>
-    compare(values('natsd', metric), values('nats-server', metric));
-  const cpu = of(CPU_METRIC);
+  const of = (/** @type {string} */ metric, against = 'nats-server') =>
+    compare(values('natsd', metric), values(against, metric));
   return what.rows.map((row, index) => {
-    const comparison = of(row.metric);
-    const shown = index === 0 && (cpu.natsd !== null || cpu.reference !== null) ? cpu : null;
+    const comparison = of(row.metric, row.against);
+    const cpu = of(CPU_METRIC, row.against);
+    const shown = (index === 0 || row.against) && (cpu.natsd !== null || cpu.reference !== null) ? cpu : null;
     // Accepting a connection is no message: its CPU time is shown, but has no target.
     const cpuVerdict = shown && what.id.startsWith('core/') ? verdict(CPU_GOAL, shown) : null;
     return { row, comparison, verdict: verdict(row.goal, comparison), cpu: shown, cpuVerdict };
@@ -170,13 +174,18 @@ async function main(settings) {
     killAll();
     rmSync(directory, { recursive: true, force: true });
   });
+  /** @type {import('./harness/server.mjs').Product | null} */
+  let mosquitto = null;
   const rows = [];
   const failures = [];
   const all = [];
   for (const what of settings.cases) {
     if ('own' in what && settings.alone === 'nats-server') continue;
     try {
-      const samples = await runCase(what, products, { ...settings, binary, directory });
+      const isMqtt = what.rows.some(({ against }) => against === MOSQUITTO_NAME);
+      if (isMqtt && settings.alone === undefined) mosquitto ??= findMosquitto();
+      const compared = isMqtt && mosquitto ? [...products, mosquitto] : products;
+      const samples = await runCase(what, compared, { ...settings, binary, directory });
       const judged = judge(what, samples);
       rows.push(...judged);
       all.push({ id: what.id, samples, rows: judged });
@@ -187,6 +196,7 @@ async function main(settings) {
     }
   }
   progress('');
+  if (mosquitto) machine.push(`${mosquitto.name} ${mosquitto.version}`);
   process.stdout.write(`${textTable(rows)}\n`);
   for (const failure of failures) process.stdout.write(`failed: ${failure.split('\n')[0]}\n`);
   if (settings.json)

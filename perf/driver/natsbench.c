@@ -14,6 +14,7 @@ static const char usage[] =
     "  latency     one request at a time for --seconds\n"
     "  connect     connect, handshake, close, again, for --seconds\n"
     "  hold        open --connections with one subscription each, keep them until standard input ends\n"
+    "  mqtt-throughput, mqtt-hold, mqtt-retained: MQTT 3.1.1, with options of their own\n"
     "options (default)\n"
     "  --host ADDRESS (127.0.0.1)   --port N   --user NAME   --password TEXT   --timeout SECONDS (10)\n"
     "  --server-pid PID             report the CPU time of that process per message\n"
@@ -80,6 +81,7 @@ static int default_receivers(const struct options *options) {
 }
 
 int main(int argc, char **argv) {
+  if (argc > 1 && !strncmp(argv[1], "mqtt-", 5)) return run_mqtt(argc, argv);
   struct options options = {
       .host = "127.0.0.1", .password = "", .subject = "bench.load", .publishers = 1, .payload_size = 16,
       .subject_count = 1, .seconds = 1, .connections = 1000, .parallel = 32, .timeout_s = 10,

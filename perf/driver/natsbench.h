@@ -71,4 +71,7 @@ int run_latency(const struct options *options);
 int run_connect_rate(const struct options *options);
 int run_hold(const struct options *options);
 
+/* Modes of MQTT, with options of their own. */
+int run_mqtt(int argc, char **argv);
+
 #endif

@@ -4,15 +4,20 @@
 // natsd's own median (`natsd`), where the goal is an absolute figure.
 
 import { holdConnections, runDriver } from './driver.mjs';
+import { mqttCases } from './mqtt.mjs';
 import { ringFigures } from './ring.mjs';
 import { settledBytes } from './server.mjs';
 
 /**
  * @typedef {{ of: 'ratio' | 'natsd', better: 'more' | 'less', required: number, aim: number }} Goal
- * @typedef {{ metric: string, label: string, unit: 'rate' | 'us' | 'ms' | 'bytes' | 'ns', goal: Goal | null }} Row
+ * @typedef {{ metric: string, label: string, unit: 'rate' | 'us' | 'ms' | 'bytes' | 'ns', goal: Goal | null,
+ *   against?: string }} Row `against`: the server it is compared with, nats-server without it
  * @typedef {{ target: import('./driver.mjs').Target, startMs: number, seconds: number, warmupSeconds: number,
  *   connections: number }} Context
- * @typedef {{ id: string, title: string, rows: Row[], sample: (context: Context) => Promise<Record<string, number>> }} Case
+ * @typedef {{ id: string, title: string, rows: Row[],
+ *   sample: (context: Context) => Promise<Record<string, number>>,
+ *   start?: (product: import('./server.mjs').Product, options: { directory: string }) => Promise<import('./server.mjs').Server> }} Case
+ *   `start`: for a server that isn't started with bench.conf
  * @typedef {{ id: string, title: string, own: true, rows: Row[], sample: () => Promise<Record<string, number>> }} OwnCase
  *   one that concerns natsd alone and starts no server
  */
@@ -182,6 +187,7 @@ export const cases = [
   connectRate,
   start,
   ring,
+  ...mqttCases,
 ];
 
 /**

@@ -55,7 +55,7 @@ function commandLine(target, mode, options) {
  * Runs natsbench once.
  *
  * @param {Target} target
- * @param {'throughput' | 'latency' | 'connect'} mode
+ * @param {'throughput' | 'latency' | 'connect' | 'mqtt-throughput' | 'mqtt-retained'} mode
  * @param {DriverOptions} options
  * @returns {Promise<Record<string, number>>} what it printed
  * @throws {Error} when messages were lost or the server misbehaved
@@ -88,11 +88,12 @@ export function runDriver(target, mode, options) {
  *
  * @param {Target} target
  * @param {DriverOptions} options
+ * @param {'hold' | 'mqtt-hold'} mode
  * @returns {Promise<{ seconds: number, release: () => Promise<void> }>} resolves when all are established
  */
-export function holdConnections(target, options) {
+export function holdConnections(target, options, mode = 'hold') {
   return new Promise((resolve, reject) => {
-    const child = spawn(target.binary, commandLine(target, 'hold', options), {
+    const child = spawn(target.binary, commandLine(target, mode, options), {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     let complaint = '';

@@ -80,7 +80,7 @@ export function findNatsServer() {
 }
 
 /** @returns {Promise<number>} a port nobody listens on */
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.on('error', reject);
@@ -91,15 +91,21 @@ function freePort() {
   });
 }
 
-/** Resolves with whether INFO came; a refused connection is an ordinary "not yet". @param {number} port */
-function greets(port) {
+/**
+ * Resolves with whether the greeting came; a refused connection is an ordinary "not yet".
+ *
+ * @param {number} port
+ * @param {string | null} greeting what it begins with; null: to be connected is enough
+ */
+function greets(port, greeting) {
   return new Promise((resolve) => {
     const socket = connect(port, HOST);
     const end = (/** @type {boolean} */ greeted) => {
       socket.destroy();
       resolve(greeted);
     };
-    socket.once('data', (bytes) => end(bytes.toString('latin1').startsWith('INFO ')));
+    socket.once('data', (bytes) => end(greeting !== null && bytes.toString('latin1').startsWith(greeting)));
+    if (greeting === null) socket.once('connect', () => end(true));
     socket.once('error', () => end(false));
     socket.once('close', () => end(false));
   });
@@ -115,15 +121,24 @@ function greets(port) {
  */
 export async function startServer(what, { bare, directory }) {
   const port = await freePort();
-  const [file, ...rest] = what.command;
   const config = bare ? [] : ['-c', BENCH_CONFIG];
+  return launch(what, [...config, '-a', HOST, '-p', String(port)], { directory, port, greeting: 'INFO ' });
+}
+
+/**
+ * Starts a server and waits until it answers.
+ *
+ * @param {Product} what
+ * @param {string[]} argv
+ * @param {{ directory: string, port: number, greeting: string | null }} options
+ * @returns {Promise<Server>}
+ */
+export async function launch(what, argv, { directory, port, greeting }) {
+  const [file, ...rest] = what.command;
   const log = join(directory, `${what.name}-${port}.log`);
   const output = openSync(log, 'a');
   const begin = performance.now();
-  const child = spawn(file, [...rest, ...config, '-a', HOST, '-p', String(port)], {
-    cwd: directory,
-    stdio: ['ignore', output, output],
-  });
+  const child = spawn(file, [...rest, ...argv], { cwd: directory, stdio: ['ignore', output, output] });
   closeSync(output);
   running.add(child);
   const exited = new Promise((resolve) => {
@@ -131,7 +146,7 @@ export async function startServer(what, { bare, directory }) {
     child.once('exit', resolve);
   }).then(() => running.delete(child));
 
-  while (!(await greets(port))) {
+  while (!(await greets(port, greeting))) {
     const late = performance.now() - begin > START_TIMEOUT_MS;
     if (late) child.kill('SIGKILL');
     if (late || !running.has(child)) throw new Error(`${what.name} did not start:\n${logTail(log)}`);
