@@ -87,8 +87,10 @@ async function main(settings) {
     `--cpu-prof-interval=${settings.interval}`,
   ];
   natsd.command.splice(1, 0, ...nodeOptions);
-  const server = await startServer(natsd, { bare: settings.bare, directory: work });
-  const login = settings.bare ? { user: null, password: null } : BENCH_USER;
+  const server = what.start
+    ? await what.start(natsd, { directory: work })
+    : await startServer(natsd, { bare: settings.bare, directory: work });
+  const login = settings.bare || what.start ? { user: null, password: null } : BENCH_USER;
   try {
     const result = await what.sample({
       target: { binary, port: server.port, pid: server.pid, ...login },

@@ -46,6 +46,9 @@ export class MqttEncoder implements DeliveryEncoder {
   #number = -1;
   #topic: Uint8Array = new Uint8Array(0);
   #subject = '';
+  /** The last message that `send` was given, as the next one often is on the same subject. */
+  #sentSubject = '';
+  #sentTopic: Uint8Array = new Uint8Array(0);
   #isDollar = false;
   /** -1: expired; 0: never expires. */
   #expirySeconds = 0;
@@ -98,8 +101,12 @@ export class MqttEncoder implements DeliveryEncoder {
   ): boolean {
     this.#number = -1;
     this.#meaning.read(headers, reply);
+    if (this.#sentSubject !== subject) {
+      this.#sentSubject = subject;
+      this.#sentTopic = topicOfSubject(subject);
+    }
     this.#subject = subject;
-    this.#topic = topicOfSubject(subject);
+    this.#topic = this.#sentTopic;
     this.#source = payload;
     this.#start = 0;
     this.#end = payload.length;

@@ -38,6 +38,13 @@ export interface Recipient {
   readonly subscriptionIds: number[];
 }
 
+interface KnownRecipients {
+  readonly subject: string;
+  readonly qos: number;
+  readonly publisher: EngineSession | null;
+  readonly recipients: readonly Recipient[];
+}
+
 export class EngineAccount {
   readonly index: number;
   readonly name: string;
@@ -49,6 +56,11 @@ export class EngineAccount {
   /** Sessions that wait for a message, by sequence. */
   readonly #references = new Map<number, number>();
   readonly #draft = new MessageDraft();
+  readonly #writer = new MailWriter();
+  /** Recipients of the last subject: the next message often is on the same. */
+  #known: KnownRecipients | null = null;
+  /** Its subject in the stream is still the draft's. */
+  #draftSubject = '';
   readonly #loaded = new StoredMessage();
   #stream: StreamStore | null = null;
 
@@ -104,6 +116,7 @@ export class EngineAccount {
   }
 
   setFilter(session: EngineSession, options: FilterOptions): void {
+    this.#known = null;
     this.removeFilter(session, options.filter);
     const subjects =
       options.parentSubject === null ? [options.subject] : [options.subject, options.parentSubject];
@@ -120,6 +133,7 @@ export class EngineAccount {
   removeFilter(session: EngineSession, filter: string): void {
     const known = session.filters.get(filter);
     if (known === undefined) return;
+    this.#known = null;
     for (const entry of known.entries) this.filters.remove(entry);
     if (isSharedDelivery(known.options)) session.sharedFilters--;
     session.filters.delete(filter);
@@ -128,7 +142,16 @@ export class EngineAccount {
   // Messages
 
   /** Sessions that are to get a message, each once: the highest QoS and all identifiers of what matches. */
-  recipients(subject: string, qos: number, publisher: EngineSession | null): Recipient[] {
+  recipients(subject: string, qos: number, publisher: EngineSession | null): readonly Recipient[] {
+    const known = this.#known;
+    if (known !== null && known.subject === subject && known.qos === qos && known.publisher === publisher)
+      return known.recipients;
+    const recipients = this.#match(subject, qos, publisher);
+    this.#known = { subject, qos, publisher, recipients };
+    return recipients;
+  }
+
+  #match(subject: string, qos: number, publisher: EngineSession | null): Recipient[] {
     const found = new Map<EngineSession, Recipient>();
     const isDollar = subject.startsWith('$');
     for (const { session, options } of this.filters.match(subject).plain) {
@@ -145,15 +168,20 @@ export class EngineAccount {
     return [...found.values()];
   }
 
-  /** Stores a message for its recipients and queues it with them. @returns false when the store refuses */
-  enqueue(message: MailMessage, recipients: readonly Recipient[], retain: boolean): boolean {
-    const writer = new MailWriter().begin(retain ? 1 : 0, recipients.length);
+  /**
+   * Stores a message for its recipients and queues it with them.
+   *
+   * @param message as `MailWriter.message` writes it
+   * @returns its sequence, or -1 when the store refuses
+   */
+  enqueue(subject: string, message: Uint8Array, recipients: readonly Recipient[], retain: boolean): number {
+    const writer = this.#writer.begin(retain ? 1 : 0, recipients.length);
     for (const { session, qos, subscriptionIds } of recipients) {
       writer.f64(session.number).f64(session.nextOrdinal).u8(qos).u32(subscriptionIds.length);
       for (const id of subscriptionIds) writer.u32(id);
     }
-    const seq = this.#append(`${MESSAGES}${message.subject}`, writer.message(message).take());
-    if (seq < 0) return false;
+    const seq = this.#appendMessage(subject, writer.raw(message).view());
+    if (seq < 0) return -1;
     for (const { session, qos, subscriptionIds } of recipients) {
       const ordinal = session.nextOrdinal++;
       session.queue.set(ordinal, {
@@ -167,15 +195,20 @@ export class EngineAccount {
       });
     }
     this.#references.set(seq, recipients.length);
-    return true;
+    return seq;
   }
 
-  /** The message of a queue entry, or null when it is damaged. Views, good until the next call. */
-  load(seq: number): MailMessage | null {
+  /** The message of a queue entry, as it was given; null when it is damaged. A view, good until the next call. */
+  load(seq: number): Uint8Array | null {
     if (this.stream?.load(seq, this.#loaded) !== true) return null;
     const reader = new MailReader(this.#loaded.payload());
     skipRecipients(reader);
-    return reader.message();
+    return reader.rest();
+  }
+
+  /** Whether nobody else waits for a message: then its end is told by its removal. */
+  isLastFor(seq: number): boolean {
+    return (this.#references.get(seq) ?? 1) <= 1;
   }
 
   /** A session has done with a message. */
@@ -195,11 +228,22 @@ export class EngineAccount {
     this.stream?.remove(seq, false);
   }
 
+  #appendMessage(subject: string, payload: Uint8Array): number {
+    if (this.#draftSubject !== subject) this.#draft.setSubject(`${MESSAGES}${subject}`);
+    this.#draftSubject = subject;
+    return this.#appendDraft(payload);
+  }
+
   #append(subject: string, payload: Uint8Array): number {
+    this.#draft.setSubject(subject);
+    this.#draftSubject = '';
+    return this.#appendDraft(payload);
+  }
+
+  #appendDraft(payload: Uint8Array): number {
     const { stream } = this;
     if (stream === null) return -1;
     const draft = this.#draft;
-    draft.setSubject(subject);
     draft.setPayload(payload);
     draft.timestampMs = this.#clock.ms;
     draft.timestampNanos = this.#clock.nanos;
@@ -215,7 +259,7 @@ export class EngineAccount {
     if (stream === null) return false;
     const previous = stream.subjectState(subject)?.lastSeq ?? 0;
     if (message.payload.length > 0) {
-      const payload = new MailWriter().begin(qos, 0).message(message).take();
+      const payload = this.#writer.begin(qos, 0).message(message).view();
       if (this.#append(subject, payload) < 0) return false;
     }
     if (previous > 0) stream.remove(previous, false);
@@ -223,7 +267,10 @@ export class EngineAccount {
   }
 
   /** Visits the retained messages that a filter matches. Views, good during the call. */
-  visitRetained(options: FilterOptions, visit: (message: MailMessage, qos: number) => void): void {
+  visitRetained(
+    options: FilterOptions,
+    visit: (subject: string, message: Uint8Array, qos: number) => void,
+  ): void {
     const { stream } = this;
     if (stream === null) return;
     const { subject, parentSubject } = options;
@@ -234,9 +281,10 @@ export class EngineAccount {
       const reader = new MailReader(loaded.payload());
       const qos = reader.u8();
       reader.f64();
-      const message = reader.message();
-      if (options.skipsDollar && message.subject.startsWith('$')) continue;
-      visit(message, qos);
+      const message = reader.rest();
+      const subject = reader.text();
+      if (options.skipsDollar && subject.startsWith('$')) continue;
+      visit(subject, message, qos);
     }
   }
 

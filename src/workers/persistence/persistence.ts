@@ -335,6 +335,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
   /** Commits what was staged and lets go what may leave. What leaves may come back to the engine and stage more. */
   #release(): void {
     for (;;) {
+      this.#mqtt?.flush();
       if (this.#store.committing) this.#noteCommit(this.#store.pollCommit());
       if (this.#isAwaited()) this.#commitAwaited();
       if (this.#effects.isBlocked) return;

@@ -238,6 +238,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   };
 
   #flushOutput(): void {
+    this.mqtt?.mail.flush();
     this.#links?.publish();
     const dirty = this.#dirty;
     if (dirty.length === 0) return;
@@ -405,6 +406,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     connection.closeReason = reason;
     if (connection.mqtt !== null) this.mqtt!.closing(connection, reason);
     if (flushesOnClose(reason) && !connection.writing) {
+      this.mqtt?.mail.flush();
       this.#links?.publish();
       this.output.flush(connection);
     }

@@ -58,11 +58,13 @@ class Rig implements Pick<Effects, 'send'> {
       return;
     }
     expect(subject).toBe('shard.0');
-    this.#outgoing.push({ ticket, said: decode(payload) });
+    for (const reader = mail.MailReader.ofBatch(payload); reader.next(); )
+      this.#outgoing.push({ ticket, said: decode(reader) });
   }
 
   /** Commits and hands out what may leave. */
   commit(): Said[] {
+    this.engine.flush();
     expect(this.store.commit(true)).toBeNull();
     for (const { ticket, said } of this.#outgoing) {
       expect(ticket).toBeLessThanOrEqual(this.store.syncedTicket);
@@ -83,18 +85,18 @@ class Rig implements Pick<Effects, 'send'> {
 
   connect(clientId: string, { clean = false, expiry = FOREVER, window = 10 } = {}): number {
     const cid = this.#cids++;
-    const record = new mail.MailWriter().begin(mail.MAIL_CONNECT, cid).u32(0).u32(0).text(clientId);
+    const record = new mail.MailBatch().begin(mail.MAIL_CONNECT, cid).u32(0).u32(0).text(clientId);
     record
       .u8(clean ? 1 : 0)
       .u32(expiry)
       .u32(window)
       .u8(!clean || expiry > 0 ? 1 : 0);
-    this.engine.receive(record.take());
+    this.engine.receive(record.end().take());
     return cid;
   }
 
   close(cid: number, expiry = FOREVER): void {
-    this.engine.receive(new mail.MailWriter().begin(mail.MAIL_CLOSE, cid).u32(expiry).u8(0).take());
+    this.engine.receive(new mail.MailBatch().begin(mail.MAIL_CLOSE, cid).u32(expiry).u8(0).end().take());
   }
 
   subscribeTo(cid: number, filter: string, qos: number, subscriptionId = 0): void {
@@ -106,8 +108,8 @@ class Rig implements Pick<Effects, 'send'> {
       retainAsPublished: false,
       subscriptionId,
     };
-    const record = new mail.MailWriter().begin(mail.MAIL_SUBSCRIBE, cid).u32(1).bytes(Uint8Array.of(qos));
-    this.engine.receive(record.u8(1).filter(options).take());
+    const record = new mail.MailBatch().begin(mail.MAIL_SUBSCRIBE, cid).u32(1).bytes(Uint8Array.of(qos));
+    this.engine.receive(record.u8(1).filter(options).end().take());
   }
 
   publish(
@@ -118,25 +120,24 @@ class Rig implements Pick<Effects, 'send'> {
     packetId: number,
     retain = false,
   ): void {
-    const record = new mail.MailWriter()
+    const record = new mail.MailBatch()
       .begin(mail.MAIL_PUBLISH, cid)
       .u32(0)
       .u8(qos)
       .u8(retain ? 1 : 0)
       .u32(packetId);
     const message = { subject, reply: '', headers: NO_HEADERS, payload: Buffer.from(payload) };
-    this.engine.receive(record.message(message).take());
+    this.engine.receive(record.message(message).end().take());
   }
 
   acknowledge(cid: number, type: number, packetId: number): void {
     this.engine.receive(
-      new mail.MailWriter().begin(mail.MAIL_ACKNOWLEDGE, cid).u8(type).u32(packetId).u8(0).take(),
+      new mail.MailBatch().begin(mail.MAIL_ACKNOWLEDGE, cid).u8(type).u32(packetId).u8(0).end().take(),
     );
   }
 }
 
-function decode(payload: Uint8Array): Said {
-  const reader = new mail.MailReader(payload);
+function decode(reader: mail.MailReader): Said {
   const [kind, cid] = [reader.u8(), reader.f64()];
   const fields: unknown[] = [];
   if (kind === mail.MAIL_CONNECTED) {
