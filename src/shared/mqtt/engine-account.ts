@@ -1,4 +1,10 @@
-import { MessageDraft, type Store, StoredMessage, type StreamStore } from '../jetstream/store/contract.ts';
+import {
+  MessageDraft,
+  type Store,
+  StoredMessage,
+  type StreamStore,
+  type SubjectFilter,
+} from '../jetstream/store/contract.ts';
 import type { Clock } from '../jetstream/time.ts';
 import { Sublist } from '../subject/sublist.ts';
 import {
@@ -9,7 +15,7 @@ import {
   RELEASED,
   SessionHistory,
 } from './engine-session.ts';
-import { type MailMessage, MailReader, MailWriter } from './mail.ts';
+import { MailReader, MailWriter } from './mail.ts';
 import type { FilterOptions } from './session-filter.ts';
 
 /**
@@ -31,6 +37,9 @@ export const STORE_ACCOUNT = '$MQTT';
 const SESSIONS = 's.';
 const MESSAGES = 'm.';
 const RETAINED = 'r.';
+const DOLLAR = 0x24;
+/** What `MailWriter.begin` writes. */
+const HEAD_BYTES = 9;
 
 export interface Recipient {
   readonly session: EngineSession;
@@ -43,6 +52,20 @@ interface KnownRecipients {
   readonly qos: number;
   readonly publisher: EngineSession | null;
   readonly recipients: readonly Recipient[];
+}
+
+/** Retained messages on their way to a new subscription. */
+export interface RetainedVisit {
+  readonly session: EngineSession;
+  /** The connection that subscribed. */
+  readonly cid: number;
+  readonly options: FilterOptions;
+  readonly stream: StreamStore;
+  readonly filter: SubjectFilter;
+  /** Sequence to go on with. */
+  from: number;
+  /** The last one there was when the client subscribed. */
+  readonly last: number;
 }
 
 export class EngineAccount {
@@ -62,6 +85,7 @@ export class EngineAccount {
   /** Its subject in the stream is still the draft's. */
   #draftSubject = '';
   readonly #loaded = new StoredMessage();
+  readonly #visited = new StoredMessage();
   #stream: StreamStore | null = null;
 
   constructor(index: number, name: string, store: Store, clock: Clock) {
@@ -252,40 +276,51 @@ export class EngineAccount {
 
   // Retained messages
 
-  /** Stores the retained message of a subject; one without payload removes it. [MQTT-3.3.1-5] to [MQTT-3.3.1-7] */
-  retain(message: MailMessage, qos: number): boolean {
-    const subject = `${RETAINED}${message.subject}`;
+  /**
+   * Stores the retained message of a subject; one without payload removes it. [MQTT-3.3.1-5] to [MQTT-3.3.1-7]
+   *
+   * @param message as `MailWriter.message` writes it; null: without payload
+   */
+  retain(subject: string, message: Uint8Array | null, qos: number): boolean {
+    const key = `${RETAINED}${subject}`;
     const { stream } = this;
     if (stream === null) return false;
-    const previous = stream.subjectState(subject)?.lastSeq ?? 0;
-    if (message.payload.length > 0) {
-      const payload = this.#writer.begin(qos, 0).message(message).view();
-      if (this.#append(subject, payload) < 0) return false;
-    }
+    const previous = stream.subjectState(key)?.lastSeq ?? 0;
+    if (message !== null && this.#append(key, this.#writer.begin(qos, 0).raw(message).view()) < 0)
+      return false;
     if (previous > 0) stream.remove(previous, false);
     return true;
   }
 
-  /** Visits the retained messages that a filter matches. Views, good during the call. */
-  visitRetained(
-    options: FilterOptions,
-    visit: (subject: string, message: Uint8Array, qos: number) => void,
-  ): void {
+  /** Looks for the retained messages that a filter matches now; null when there can't be any. */
+  openRetained(session: EngineSession, options: FilterOptions): RetainedVisit | null {
     const { stream } = this;
-    if (stream === null) return;
+    if (stream === null) return null;
     const { subject, parentSubject } = options;
     const patterns = parentSubject === null ? [subject] : [subject, parentSubject];
     const filter = stream.filter(patterns.map((pattern) => `${RETAINED}${pattern}`));
-    const loaded = new StoredMessage();
-    for (let from = 1; stream.next(filter, from, loaded); from = loaded.sequence + 1) {
-      const reader = new MailReader(loaded.payload());
-      const qos = reader.u8();
-      reader.f64();
-      const message = reader.rest();
-      const subject = reader.text();
-      if (options.skipsDollar && subject.startsWith('$')) continue;
-      visit(subject, message, qos);
+    return { session, cid: session.cid, options, stream, filter, from: 1, last: stream.lastSeq };
+  }
+
+  /**
+   * Visits some of them. Views, good during the call.
+   *
+   * @param visit whether there is room for more
+   * @returns whether there may be more
+   */
+  visitRetained(state: RetainedVisit, visit: (message: Uint8Array, qos: number) => boolean): boolean {
+    const { stream, filter, options } = state;
+    const loaded = this.#visited;
+    while (stream.next(filter, state.from, loaded)) {
+      // What came after the subscription was delivered as it came.
+      if (loaded.sequence > state.last) return false;
+      state.from = loaded.sequence + 1;
+      const isDollar = loaded.bytes[loaded.subjectStart + RETAINED.length] === DOLLAR;
+      if (options.skipsDollar && isDollar) continue;
+      const payload = loaded.payload();
+      if (!visit(payload.subarray(HEAD_BYTES), payload[0]!)) return true;
     }
+    return false;
   }
 
   // Recovery

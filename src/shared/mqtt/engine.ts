@@ -4,7 +4,13 @@ import type { Store } from '../jetstream/store/contract.ts';
 import type { Clock } from '../jetstream/time.ts';
 import { PUBACK, PUBCOMP, PUBREC, PUBREL } from '../protocol/mqtt/packet-types.ts';
 import { REASON } from '../protocol/mqtt/reason-codes.ts';
-import { EngineAccount, expiryMs, type Recipient, STORE_ACCOUNT } from './engine-account.ts';
+import {
+  EngineAccount,
+  expiryMs,
+  type Recipient,
+  type RetainedVisit,
+  STORE_ACCOUNT,
+} from './engine-account.ts';
 import {
   EngineSession,
   LOG_COMPLETED,
@@ -59,6 +65,8 @@ import type { FilterOptions } from './session-filter.ts';
 
 /** Messages that may wait for one session. */
 const QUEUE_MAX_MSGS = 1_000_000;
+/** What is sent of retained messages before anything else has its turn. */
+const RETAINED_PORTION_BYTES = 128 * 1024;
 /** A record of retained messages is sent when it is this long. */
 const RETAINED_RECORD_BYTES = 16 * 1024;
 
@@ -72,7 +80,7 @@ interface Batch {
 
 export interface MqttEngineHost {
   readonly store: Store;
-  readonly effects: Pick<Effects, 'send'>;
+  readonly effects: Pick<Effects, 'send' | 'congested'>;
   readonly clock: Clock;
 }
 
@@ -88,6 +96,8 @@ export class MqttEngine {
   readonly #subjects = new TextMemo();
   /** By thread: what goes to its connections, and what has to be on the disk before. */
   readonly #batches = new Map<number, Batch>();
+  /** New subscriptions that haven't got all retained messages. */
+  readonly #visits: RetainedVisit[] = [];
   /** Records to nobody. */
   readonly #void = new MailBatch();
   /** The message that was stored last, in the form it travels. */
@@ -236,8 +246,8 @@ export class MqttEngine {
     session.will = null;
     if (will === null) return;
     const { subject, reply, headers, payload } = will.message;
-    if (will.retain) account.retain(will.message, will.qos);
     const encoded = this.#will.clear().message(will.message).view();
+    if (will.retain) account.retain(subject, payload.length > 0 ? encoded : null, will.qos);
     if (will.qos > 0) this.#distribute(account, subject, encoded, will.qos, session);
     this.#host.effects.send(account.name, subject, reply, headers, payload, NO_TICKET);
   }
@@ -288,7 +298,7 @@ export class MqttEngine {
     const ticket = session.kept ? this.#host.store.ticket : NO_TICKET;
     this.#begin(session, MAIL_SUBSCRIBED, ticket).u32(packetId).bytes(codes);
     for (const { options, wantsRetained } of requests)
-      if (wantsRetained) this.#sendRetained(session, options);
+      if (wantsRetained) this.#openRetained(session, options);
   }
 
   #unsubscribe(session: EngineSession, record: MailReader): void {
@@ -302,28 +312,58 @@ export class MqttEngine {
     this.#begin(session, MAIL_UNSUBSCRIBED, ticket).u32(packetId).bytes(codes);
   }
 
-  #sendRetained(session: EngineSession, options: FilterOptions): void {
+  // Retained messages
+
+  #openRetained(session: EngineSession, options: FilterOptions): void {
+    const visit = session.account.openRetained(session, options);
+    if (visit !== null) this.#visits.push(visit);
+  }
+
+  /** Whether `advance` has something to do, and may. */
+  get hasMore(): boolean {
+    return this.#visits.length > 0 && !this.#host.effects.congested;
+  }
+
+  /** Sends a portion of the retained messages that new subscriptions are to get. */
+  advance(): void {
+    if (!this.hasMore) return;
+    const visit = this.#visits.shift()!;
+    const { session, cid, options } = visit;
+    const isLeft = session.cid !== cid && !(session.kept && options.qos > 0);
+    // Or the subscription ended, or was made anew meanwhile.
+    if (isLeft || session.filters.get(options.filter)?.options !== options) return;
+    if (this.#sendRetained(visit)) this.#visits.push(visit);
+  }
+
+  /** @returns whether there may be more */
+  #sendRetained(visit: RetainedVisit): boolean {
+    const { session, options } = visit;
     const { account } = session;
-    const kept: { subject: string; message: Uint8Array; qos: number }[] = [];
+    const kept: { message: Uint8Array; qos: number }[] = [];
     let records: MailBatch | null = null;
     let begun = 0;
-    account.visitRetained(options, (subject, message, retainedQos) => {
+    let bytes = 0;
+    const more = account.visitRetained(visit, (message, retainedQos) => {
       const qos = Math.min(retainedQos, options.qos);
-      if (qos > 0 && session.kept) {
-        kept.push({ subject, message: message.slice(), qos });
-        return;
+      bytes += message.length;
+      if (qos > 0 && session.kept) kept.push({ message: message.slice(), qos });
+      else if (session.cid === visit.cid) {
+        if (records === null || records.length - begun > RETAINED_RECORD_BYTES) {
+          records = this.#begin(session, MAIL_RETAINED, NO_TICKET);
+          begun = records.length;
+          records.u8(options.qos).u32(options.subscriptionId);
+        }
+        records.u8(qos).raw(message);
       }
-      if (records === null || records.length - begun > RETAINED_RECORD_BYTES) {
-        records = this.#begin(session, MAIL_RETAINED, NO_TICKET);
-        begun = records.length;
-        records.u8(options.qos).u32(options.subscriptionId);
-      }
-      records.u8(qos).raw(message);
+      return bytes < RETAINED_PORTION_BYTES;
     });
     const subscriptionIds = options.subscriptionId === 0 ? [] : [options.subscriptionId];
-    for (const { subject, message, qos } of kept)
-      account.enqueue(subject, message, [{ session, qos, subscriptionIds }], true);
-    this.#pump(session);
+    for (const { message, qos } of kept) {
+      const recipient = { session, qos, subscriptionIds };
+      if (isOpen(recipient)) account.enqueue(new MailReader(message).text(), message, [recipient], true);
+    }
+    if (kept.length > 0) this.#pump(session);
+    return more;
   }
 
   // Messages
@@ -338,7 +378,7 @@ export class MqttEngine {
     const publisher = this.#byCid.get(cid) ?? null;
     const { store } = this.#host;
     const before = store.ticket;
-    let isKept = !retain || account.retain(new MailReader(message).message(), qos);
+    let isKept = !retain || account.retain(subject, hasPayload(record) ? message : null, qos);
     if (qos > 0 && isKept) isKept = this.#distribute(account, subject, message, qos, publisher);
     if (publisher === null || packetId === 0) return;
     if (qos === 2 && isKept && publisher.kept) {
@@ -490,6 +530,13 @@ export class MqttEngine {
 
 function packetIdOf({ ordinal }: QueueEntry): number {
   return (ordinal % PACKET_IDS) + 1;
+}
+
+/** @param record behind the subject */
+function hasPayload(record: MailReader): boolean {
+  record.bytes();
+  record.bytes();
+  return record.bytes().length > 0;
 }
 
 /** Whether a session takes another message: one too many is lost for it. */

@@ -260,6 +260,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
       busy = this.#links.drain() > 0;
       this.#watches.tell();
       this.#tickWoken();
+      this.#mqtt?.advance();
     }
     this.#release();
     const more = this.#deliver();
@@ -284,7 +285,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
   /** A portion was done of something larger; while answers find no room nothing is added to them. */
   get #hasMoreToDo(): boolean {
     if (this.#effects.isBlocked || !this.#listens) return false;
-    return this.#apiQueue.length > 0 || this.#engine.hasWoken;
+    return this.#apiQueue.length > 0 || this.#engine.hasWoken || this.#mqtt?.hasMore === true;
   }
 
   #sleep(): void {

@@ -23,7 +23,8 @@ interface Said {
 }
 
 /** An engine on a disk that can crash; what it sends is seen once the store has kept what it promises. */
-class Rig implements Pick<Effects, 'send'> {
+class Rig implements Pick<Effects, 'send' | 'congested'> {
+  readonly congested = false;
   disk: SimulatedDisk;
   store: Store;
   engine: MqttEngine;
@@ -64,6 +65,7 @@ class Rig implements Pick<Effects, 'send'> {
 
   /** Commits and hands out what may leave. */
   commit(): Said[] {
+    while (this.engine.hasMore) this.engine.advance();
     this.engine.flush();
     expect(this.store.commit(true)).toBeNull();
     for (const { ticket, said } of this.#outgoing) {
