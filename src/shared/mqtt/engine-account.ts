@@ -41,6 +41,13 @@ const DOLLAR = 0x24;
 /** What `MailWriter.begin` writes. */
 const HEAD_BYTES = 9;
 
+/** What an account may store, all of JetStream included. */
+export interface StoreQuota {
+  allows(account: string, bytes: number): boolean;
+  /** What MQTT stores for the account in all. */
+  setBytes(account: string, bytes: number): void;
+}
+
 export interface Recipient {
   readonly session: EngineSession;
   qos: number;
@@ -88,7 +95,12 @@ export class EngineAccount {
   readonly #visited = new StoredMessage();
   #stream: StreamStore | null = null;
 
-  constructor(index: number, name: string, store: Store, clock: Clock) {
+  readonly #quota: StoreQuota;
+  /** Bytes as the quota knows them. */
+  #countedBytes = 0;
+
+  constructor(index: number, name: string, store: Store, clock: Clock, quota: StoreQuota) {
+    this.#quota = quota;
     this.index = index;
     this.name = name;
     this.#store = store;
@@ -103,6 +115,14 @@ export class EngineAccount {
     this.#stream = found ?? this.#store.createStream({ ...spec, firstSeq: 0, blockBytes: 0 });
     this.#stream?.setSnapshotSource((key) => this.#byNumber.get(Number(key))?.snapshot() ?? null);
     return this.#stream;
+  }
+
+  /** Tells the quota what is stored now. */
+  count(): void {
+    const bytes = this.#stream?.bytes ?? 0;
+    if (bytes === this.#countedBytes) return;
+    this.#quota.setBytes(this.name, bytes);
+    this.#countedBytes = bytes;
   }
 
   // Sessions
@@ -179,7 +199,8 @@ export class EngineAccount {
     const found = new Map<EngineSession, Recipient>();
     const isDollar = subject.startsWith('$');
     for (const { session, options } of this.filters.match(subject).plain) {
-      if ((isDollar && options.skipsDollar) || (options.noLocal && session === publisher)) continue;
+      if (!session.kept || (isDollar && options.skipsDollar) || (options.noLocal && session === publisher))
+        continue;
       let recipient = found.get(session);
       if (recipient === undefined) {
         recipient = { session, qos: 0, subscriptionIds: [] };
@@ -267,6 +288,8 @@ export class EngineAccount {
   #appendDraft(payload: Uint8Array): number {
     const { stream } = this;
     if (stream === null) return -1;
+    const ahead = stream.bytes - this.#countedBytes;
+    if (!this.#quota.allows(this.name, ahead + payload.length)) return -1;
     const draft = this.#draft;
     draft.setPayload(payload);
     draft.timestampMs = this.#clock.ms;

@@ -10,6 +10,7 @@ import {
   type Recipient,
   type RetainedVisit,
   STORE_ACCOUNT,
+  type StoreQuota,
 } from './engine-account.ts';
 import {
   EngineSession,
@@ -64,7 +65,9 @@ import type { FilterOptions } from './session-filter.ts';
  */
 
 /** Messages that may wait for one session. */
-const QUEUE_MAX_MSGS = 1_000_000;
+export const SESSION_QUEUE_MAX_MSGS = 1_000_000;
+/** Between two lines of the log about dropped messages. */
+const DROPPED_PAUSE_MS = 60_000;
 /** What is sent of retained messages before anything else has its turn. */
 const RETAINED_PORTION_BYTES = 128 * 1024;
 /** A record of retained messages is sent when it is this long. */
@@ -80,8 +83,11 @@ interface Batch {
 
 export interface MqttEngineHost {
   readonly store: Store;
-  readonly effects: Pick<Effects, 'send' | 'congested'>;
+  readonly effects: Pick<Effects, 'send' | 'congested' | 'warn'>;
   readonly clock: Clock;
+  readonly quota: StoreQuota;
+  /** Messages that may wait for one session. */
+  readonly queueMaxMsgs: number;
 }
 
 export class MqttEngine {
@@ -96,6 +102,9 @@ export class MqttEngine {
   readonly #subjects = new TextMemo();
   /** By thread: what goes to its connections, and what has to be on the disk before. */
   readonly #batches = new Map<number, Batch>();
+  /** Messages that found a full queue, and when the log was told. */
+  #dropped = 0;
+  #droppedToldMs = -Infinity;
   /** New subscriptions that haven't got all retained messages. */
   readonly #visits: RetainedVisit[] = [];
   /** Records to nobody. */
@@ -123,8 +132,8 @@ export class MqttEngine {
   #account(index: number): EngineAccount {
     let account = this.#accounts.get(index);
     if (account === undefined) {
-      const { store, clock } = this.#host;
-      account = new EngineAccount(index, this.#names.get(index) ?? '', store, clock);
+      const { store, clock, quota } = this.#host;
+      account = new EngineAccount(index, this.#names.get(index) ?? '', store, clock, quota);
       this.#accounts.set(index, account);
       if (store.find(STORE_ACCOUNT, account.name) !== null) account.recover(clock.ms);
       for (const session of account.sessions.values()) this.#time(session);
@@ -360,7 +369,8 @@ export class MqttEngine {
     const subscriptionIds = options.subscriptionId === 0 ? [] : [options.subscriptionId];
     for (const { message, qos } of kept) {
       const recipient = { session, qos, subscriptionIds };
-      if (isOpen(recipient)) account.enqueue(new MailReader(message).text(), message, [recipient], true);
+      if (!this.#isFull(recipient))
+        account.enqueue(new MailReader(message).text(), message, [recipient], true);
     }
     if (kept.length > 0) this.#pump(session);
     return more;
@@ -405,7 +415,12 @@ export class MqttEngine {
     publisher: EngineSession | null,
   ): boolean {
     const matching = account.recipients(subject, qos, publisher);
-    const recipients = matching.every(isOpen) ? matching : matching.filter(isOpen);
+    let recipients = matching;
+    const full = matching.find(this.#isFull);
+    if (full !== undefined) {
+      recipients = matching.filter((recipient) => !this.#isFull(recipient));
+      this.#noteDropped(full.session);
+    }
     if (recipients.length === 0) return true;
     const seq = account.enqueue(subject, message, recipients, false);
     if (seq < 0) return false;
@@ -415,6 +430,22 @@ export class MqttEngine {
     for (const { session } of recipients) if (session.cid >= 0) this.#pump(session);
     this.#freshSeq = -1;
     return true;
+  }
+
+  /** One message too many is lost for a session. */
+  readonly #isFull = ({ session }: Recipient): boolean => session.queue.size >= this.#host.queueMaxMsgs;
+
+  /** A session's queue is full and a message lost for it: said now, or with the next ones in a minute. */
+  #noteDropped({ clientId, account }: EngineSession): void {
+    this.#dropped++;
+    const { clock, effects } = this.#host;
+    if (clock.ms < this.#droppedToldMs + DROPPED_PAUSE_MS) return;
+    const id = JSON.stringify(Buffer.from(clientId, 'latin1').toString('utf8'));
+    effects.warn(
+      `MQTT: the queue of session ${id} in account ${JSON.stringify(account.name)} is full; ` +
+        `messages dropped for full queues so far: ${this.#dropped}`,
+    );
+    this.#droppedToldMs = clock.ms;
   }
 
   /** A client is back: PUBRELs go again, then everything that isn't acknowledged, in order. [MQTT-4.4.0-1], [MQTT-4.6.0-1] */
@@ -524,6 +555,7 @@ export class MqttEngine {
 
   /** Hands over what is to be said to the shards: to be called when what arrived together has been taken in. */
   flush(): void {
+    for (const account of this.#accounts.values()) account.count();
     for (const batch of this.#batches.values()) if (batch.records.length > 0) this.#sendBatch(batch);
   }
 }
@@ -537,9 +569,4 @@ function hasPayload(record: MailReader): boolean {
   record.bytes();
   record.bytes();
   return record.bytes().length > 0;
-}
-
-/** Whether a session takes another message: one too many is lost for it. */
-function isOpen({ session }: Recipient): boolean {
-  return session.kept && session.queue.size < QUEUE_MAX_MSGS;
 }

@@ -21,7 +21,7 @@ import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
 import type { Store, StoreFailure } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
 import type { Clock } from '../../shared/jetstream/time.ts';
-import { MqttEngine } from '../../shared/mqtt/engine.ts';
+import { MqttEngine, SESSION_QUEUE_MAX_MSGS } from '../../shared/mqtt/engine.ts';
 import { ENGINE_SUBJECT } from '../../shared/mqtt/mail.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
 import { RingConsumer, RingProducer } from '../../shared/ring/ring.ts';
@@ -152,7 +152,17 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     this.#mqtt =
       start.options.mqtt === null
         ? null
-        : new MqttEngine({ store, effects: this.#effects, clock: this.#clock });
+        : new MqttEngine({
+            store,
+            effects: this.#effects,
+            clock: this.#clock,
+            queueMaxMsgs: SESSION_QUEUE_MAX_MSGS,
+            quota: {
+              allows: (account, bytes) =>
+                this.#engine.account(account)?.resourceProblem('file', 1, bytes) == null,
+              setBytes: (account, bytes) => this.#engine.account(account)?.setMqttBytes(bytes),
+            },
+          });
     this.#applyOptions(start.options, start.accountIndexes);
     startHeartbeat(start.heartbeat);
   }
