@@ -7,7 +7,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { holdConnections, runDriver } from './driver.mjs';
-import { freePort, launch, settledBytes } from './server.mjs';
+import { ratio } from './goals.mjs';
+import { accepts, freePort, launch, settledBytes } from './server.mjs';
 
 const MOSQUITTO = process.env.MOSQUITTO || '/usr/sbin/mosquitto';
 const HOST = '127.0.0.1';
@@ -50,22 +51,22 @@ user root
  * Starts a server with its MQTT listener.
  *
  * @param {import('./server.mjs').Product} product
- * @param {{ directory: string }} options
+ * @param {string} directory
  * @returns {Promise<import('./server.mjs').Server>} `port` is the one for MQTT
  */
-async function start(product, { directory }) {
+async function start(product, directory) {
   const port = await freePort();
   const own = join(directory, `${product.name}-mqtt-${port}`);
   mkdirSync(own);
   const file = join(own, 'server.conf');
   const isMosquitto = product.name === MOSQUITTO_NAME;
   writeFileSync(file, isMosquitto ? mosquittoConfig(own, port) : natsConfig(own, await freePort(), port));
-  return launch(product, ['-c', file], { directory: own, port, greeting: null });
+  return launch(product, ['-c', file], { directory: own, port, isReady: accepts });
 }
 
-/** @typedef {import('./cases.mjs').Goal} Goal */
-/** @typedef {import('./cases.mjs').Row} Row */
-/** @typedef {import('./cases.mjs').Context} Context */
+/** @typedef {import('./goals.mjs').Goal} Goal */
+/** @typedef {import('./goals.mjs').Row} Row */
+/** @typedef {import('./goals.mjs').Context} Context */
 
 /**
  * A row for each server to be compared with: the goal against the better of the two is a goal against both.
@@ -87,8 +88,6 @@ function rows(metric, label, unit, { nats, mosquitto }) {
   ];
 }
 
-/** @param {'more' | 'less'} better @param {number} required @param {number} aim @returns {Goal} */
-const ratio = (better, required, aim) => ({ of: 'ratio', better, required, aim });
 /** @param {Goal} goal */
 const both = (goal) => ({ nats: goal, mosquitto: goal });
 /** @param {Goal} goal */

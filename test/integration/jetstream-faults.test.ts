@@ -1,5 +1,5 @@
 /** A disk that fails under a running server: what it refuses, what goes on, and what a restart finds. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
@@ -112,6 +112,26 @@ describe.skipIf(faults === null)('system calls that fail (needs a C compiler on 
     expect(daemon!.log).not.toMatch(/damaged|\[ERR\]/);
   });
 
+  test('read: what cannot be read is reported as lost, everything else goes on', async () => {
+    let nc = await start();
+    // Ids would be looked for in messages that are that young, and these be in memory then.
+    await create(nc, { duplicate_window: 100e6 });
+    const payload = 'x'.repeat(800_000);
+    for (let i = 1; i <= 24; i++) expect(await put(nc, `${i}${payload}`)).toMatchObject({ seq: i });
+    await daemon!.stop('SIGTERM', true);
+    nc = await start(daemon!.directory);
+    faults!.set('read');
+    expect(await get(nc, 3)).toBe('Message Not Found');
+    expect(errorOf(await ask(nc, 'STREAM.MSG.GET.S', { seq: 3 }))).toBe(10037);
+    expect(await put(nc, 'in spite of it')).toMatchObject({ seq: 25 });
+    await daemon!.untilLogged(/\[WRN\] JetStream store: .*00000001\.blk.*damaged message, sequence 3 lost/);
+    faults!.clear();
+    nc = await restart();
+    expect(await get(nc, 24)).toBe(`24${payload}`);
+    expect(await get(nc, 25)).toBe('in spite of it');
+    expect(await put(nc, 'after')).toMatchObject({ seq: 26 });
+  });
+
   test('no room at the start: a clear message and no server', async () => {
     faults!.set('full');
     await expect(start()).rejects.toThrow(/no space left/i);
@@ -119,13 +139,26 @@ describe.skipIf(faults === null)('system calls that fail (needs a C compiler on 
 });
 
 /** Small enough that a few hundred messages fill it, with room for the log's first segments. */
-const SMALL_DISK_MB = 220;
+const SMALL_DISK_MB = 300;
 const mountPoint = mkdtempSync(join(tmpdir(), 'natsd-small-'));
 const small = mountSmall(mountPoint, SMALL_DISK_MB);
 afterAll(() => {
   small?.unmount();
   rmSync(mountPoint, { recursive: true, force: true });
 });
+
+/** Writes a file until the disk has no byte left. */
+function fill(path: string): void {
+  const fd = openSync(path, 'w');
+  const zeros = Buffer.alloc(64 * 1024);
+  try {
+    for (;;) writeSync(fd, zeros);
+  } catch (error) {
+    expect((error as NodeJS.ErrnoException).code).toBe('ENOSPC');
+  } finally {
+    closeSync(fd);
+  }
+}
 
 describe.skipIf(small === null)('a disk that is full (needs the right to mount)', () => {
   test(
@@ -151,16 +184,15 @@ describe.skipIf(small === null)('a disk that is full (needs the right to mount)'
         success: true,
       });
       expect(await get(nc, 2)).toBe(payload.toString());
-      // A new start needs room for its lock and a segment of the log. Without, it says so and changes nothing.
+      // What is left of the disk goes too: a start has to do with what the store has.
       const { directory } = daemon;
       await daemon.stop('SIGKILL', true);
-      const refusal = Daemon.start({ shards: 1, config });
-      await expect(refusal).rejects.toThrow(/\[FTL\] Can't start JetStream: .*no space left on device/);
-      small!.resize(SMALL_DISK_MB + 160);
+      fill(join(mountPoint, 'filler'));
       daemon = await Daemon.start({ shards: 1, config, directory });
       nc = await client();
       const { state } = (await ask(nc, 'STREAM.INFO.S')) as { state: Json };
       expect(state).toMatchObject({ messages: stored - 1, last_seq: stored });
+      expect(await get(nc, stored)).toBe(payload.toString());
       expect(await ask(nc, 'STREAM.PURGE.S')).toMatchObject({ success: true, purged: stored - 1 });
       let answer: Json = { error: {} };
       while (answer.error !== undefined) answer = await put(nc, payload);
@@ -168,6 +200,37 @@ describe.skipIf(small === null)('a disk that is full (needs the right to mount)'
       expect(await get(nc, answer.seq as number)).toBe(payload.toString());
     },
   );
+});
+
+describe.skipIf(small === null)('a disk that is read-only (needs the right to mount)', () => {
+  test('refuses the start, and is left as it was', async () => {
+    const place = mkdtempSync(join(tmpdir(), 'natsd-read-only-'));
+    const disk = mountSmall(place, 200)!;
+    try {
+      mkdirSync(join(place, 'store'));
+      const config = `jetstream { store_dir: "${place}/store" }`;
+      daemon = await Daemon.start({ shards: 1, config });
+      let nc = await client();
+      await create(nc);
+      expect(await put(nc, 'kept')).toMatchObject({ seq: 1 });
+      const { directory } = daemon;
+      for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+        await daemon.stop(signal, true);
+        disk.setReadOnly(true);
+        await expect(Daemon.start({ shards: 1, config })).rejects.toThrow(
+          /\[FTL\] Can't start JetStream: .*read-only file system/,
+        );
+        disk.setReadOnly(false);
+        daemon = await Daemon.start({ shards: 1, config, directory });
+        nc = await client();
+        expect(await get(nc, 1)).toBe('kept');
+      }
+    } finally {
+      await daemon?.stop('SIGKILL');
+      disk.unmount();
+      rmSync(place, { recursive: true });
+    }
+  });
 });
 
 describe('a store directory', () => {

@@ -15,7 +15,8 @@ const ROUND_MS = 20_000;
 /** Publishers of each kind, each with one message or batch under way. */
 const PUBLISHERS = 24;
 const BATCH = 5;
-const CONFIG = 'jetstream { store_dir: store }';
+const ENCRYPTED = 'jetstream { store_dir: store, key: "a key", cipher: aes }';
+let config = '';
 
 /** What was acknowledged: payloads by stream and sequence. */
 class Acknowledged {
@@ -44,7 +45,7 @@ const connections: NatsConnection[] = [];
 async function start(directory?: string): Promise<NatsConnection> {
   daemon = await Daemon.start({
     shards: 2,
-    config: CONFIG,
+    config,
     ...(directory === undefined ? {} : { directory }),
   });
   return client();
@@ -185,7 +186,11 @@ async function expectWholeBatches(nc: NatsConnection): Promise<void> {
 }
 
 describe('kill -9 under load, several kinds of stream', () => {
-  test(`${ROUNDS} rounds`, { timeout: 30_000 + ROUNDS * ROUND_MS }, async () => {
+  test.each([
+    ['in clear', 'jetstream { store_dir: store }'],
+    ['encrypted', ENCRYPTED],
+  ])(`%s, ${ROUNDS} rounds`, { timeout: 30_000 + ROUNDS * ROUND_MS }, async (_how, text) => {
+    config = text;
     let nc = await start();
     await create(nc);
     const done = new Acknowledged();

@@ -133,15 +133,41 @@ describe.each([1, 3])('requests with %i shards', (shards) => {
 });
 
 describe('reload and flags', () => {
-  test('JetStream is switched off for an account and on again, and its streams are kept', async () => {
+  test('JetStream is switched off for an account and on again, and what is on disk is kept', async () => {
     await start(2, accounts('enabled'));
     const nc = await server!.connect('a');
-    await create(nc, 'S');
-    await jetstream(nc).publish('S', 'kept');
+    await create(nc, 'S', { allow_direct: true });
+    await create(nc, 'M', { storage: 'memory' });
+    for (const subject of ['S', 'S', 'M']) await jetstream(nc).publish(subject, 'kept');
+    const consumer = { stream_name: 'S', config: { durable_name: 'C', ack_policy: 'explicit' } };
+    await ask(nc, 'CONSUMER.DURABLE.CREATE.S.C', consumer);
+    const next = async () => (await (await jetstream(nc).consumers.get('S', 'C')).next())?.seq;
+    expect(await next()).toBe(1);
     await reload(accounts('disabled'));
     expect(errorCode(await ask(nc, 'STREAM.INFO.S'))).toBe(10039);
-    await expect(jetstream(nc).publish('S', 'x', { retries: 0 })).rejects.toThrow('jetstream is not enabled');
+    for (const subject of ['S', '$JS.API.CONSUMER.MSG.NEXT.S.C', '$JS.API.DIRECT.GET.S'])
+      await expect(nc.request(subject, '{"seq":1}')).rejects.toThrow('no responders');
     await reload(accounts('enabled'));
+    expect(await ask(nc, 'STREAM.NAMES')).toMatchObject({ streams: ['S'] });
+    expect(await ask(nc, 'CONSUMER.INFO.S.C')).toMatchObject({
+      delivered: { stream_seq: 1 },
+      num_ack_pending: 1,
+      num_pending: 1,
+    });
+    expect(await next()).toBe(2);
+    expect(await jetstream(nc).publish('S', 'x')).toMatchObject({ seq: 3 });
+    await expect(nc.request('M', 'x')).rejects.toThrow('no responders');
+  });
+
+  test('an account that goes and comes back finds its streams', async () => {
+    await start(1, accounts('enabled'));
+    let nc = await server!.connect('a');
+    await create(nc, 'S');
+    await jetstream(nc).publish('S', 'kept');
+    await reload(accounts('enabled').replace(/^ *A \{.*$/m, ''));
+    await nc.closed();
+    await reload(accounts('enabled'));
+    nc = await server!.connect('a');
     expect(await ask(nc, 'STREAM.INFO.S')).toMatchObject({ state: { messages: 1 } });
     expect(await jetstream(nc).publish('S', 'x')).toMatchObject({ seq: 2 });
   });

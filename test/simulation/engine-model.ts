@@ -244,7 +244,8 @@ export class EngineModelStream extends ModelStream {
   dueMs(message: ModelMessage): number {
     if (message.ttlSeconds === TTL_NEVER) return Infinity;
     const age = this.config.maxAgeNs === 0n ? Infinity : nanosToMs(this.config.maxAgeNs);
-    const ttl = message.ttlSeconds === 0 ? Infinity : message.ttlSeconds * 1000;
+    const rests = message.ttlSeconds === 0 || !this.config.allowMsgTtl;
+    const ttl = rests ? Infinity : message.ttlSeconds * 1000;
     return message.timestampMs + Math.min(age, ttl);
   }
 

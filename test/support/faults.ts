@@ -53,7 +53,7 @@ export class Faults {
 }
 
 export interface SmallDisk {
-  resize(megabytes: number): void;
+  setReadOnly(readOnly: boolean): void;
   unmount(): void;
 }
 
@@ -67,8 +67,8 @@ export function mountSmall(directory: string, megabytes: number): SmallDisk | nu
     return null;
   }
   return {
-    resize: (size) =>
-      void execFileSync('mount', ['-o', `remount,size=${size}m`, directory], { stdio: 'pipe' }),
+    setReadOnly: (readOnly) =>
+      void execFileSync('mount', ['-o', `remount,${readOnly ? 'ro' : 'rw'}`, directory], { stdio: 'pipe' }),
     unmount: () => void execFileSync('umount', [directory], { stdio: 'pipe' }),
   };
 }

@@ -322,6 +322,17 @@ export class AccountJetStream {
     return checkStreamConfig(submitted, this.#context(pedantic));
   }
 
+  /** Ends everything that runs; streams on disk can be taken up again. */
+  shutDown(): void {
+    for (const restore of [...this.restores.values()]) restore.abandon();
+    for (const stream of this.streams.values()) {
+      stream.handBack();
+      stream.close();
+      if (stream.store.storage === 'memory') this.engine.store.dropStream(stream.store);
+    }
+    this.streams.clear();
+  }
+
   updateStream(submitted: StreamConfig, pedantic: boolean): Stream | ApiError {
     const checked = checkStreamConfig(submitted, this.#context(pedantic));
     if ('errCode' in checked) return checked;

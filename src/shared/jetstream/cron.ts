@@ -178,9 +178,10 @@ export interface SchedulePattern {
    * When it fires next.
    *
    * @param sinceNs when it fired last, or was published
+   * @param nowNs null: what was missed counts, and the result may be past
    * @returns null when it does not fire any more
    */
-  next(sinceNs: bigint, nowNs: bigint): bigint | null;
+  next(sinceNs: bigint, nowNs: bigint | null): bigint | null;
 }
 
 function roundToSecond(timeNs: bigint): bigint {
@@ -194,7 +195,7 @@ function everyPattern(text: string): SchedulePattern | null {
     recurs: true,
     next: (sinceNs, nowNs) => {
       const next = roundToSecond(sinceNs) + period;
-      return next > nowNs ? next : roundToSecond(nowNs) + period;
+      return nowNs === null || next > nowNs ? next : roundToSecond(nowNs) + period;
     },
   };
 }

@@ -183,11 +183,11 @@ export class JetStream {
     return account;
   }
 
-  /** Stops JetStream for an account; what it has stored stays. */
+  /** Stops JetStream for an account. What it has on disk stays, as after a stop of the server; what is in memory goes. */
   disableAccount(name: string): void {
     const account = this.#accounts.get(name);
     if (account === undefined) return;
-    for (const stream of account.streams.values()) stream.close();
+    account.shutDown();
     this.#accounts.delete(name);
   }
 

@@ -85,6 +85,11 @@ export class RestoreSession implements EngineSubscription, TimedWork {
     this.#finish(apiErrorText(10062, 'stalled'));
   }
 
+  /** JetStream ends for the account. */
+  abandon(): void {
+    this.#finish(apiErrorText(10062, 'JetStream not enabled for account'));
+  }
+
   /** A chunk, or the end of them. */
   receive(message: InboundMessage): void {
     const { engine } = this.#owner;
@@ -132,9 +137,7 @@ export class RestoreSession implements EngineSubscription, TimedWork {
     draft.timestampMs = ms;
     draft.timestampNanos = nanos;
     draft.sequence = entry.sequence;
-    const ttl = this.#config.allowMsgTtl
-      ? readPublishHeaders(entry.headers, 0, entry.headers.length)['Nats-TTL']
-      : null;
+    const ttl = readPublishHeaders(entry.headers, 0, entry.headers.length)['Nats-TTL'];
     draft.ttlSeconds = ttl === null ? 0 : parseTtl(ttl);
     if (this.#store.append(draft) < 0) throw new ArchiveError(this.#store.failure?.message ?? 'store failed');
   }

@@ -5,6 +5,9 @@
  * The store knows nothing of schedules: they are found in the messages at the start, and whether one still stands is
  * asked of the store when it fires (it has to be the last message of its subject), so purges, deletes and expiry need
  * no bookkeeping here.
+ *
+ * When one that recurs has fired, its next time is logged in one change with the message it produced: so a restart knows
+ * which runs were missed, whatever has become of that message. One missed run is made up for, at once (2.15.1 tried out).
  */
 import { removeHeader } from '../protocol/nats/headers.ts';
 import { compilePattern, type SchedulePattern, zoneOffset } from './cron.ts';
@@ -21,7 +24,12 @@ interface Schedule {
   readonly sequence: number;
   readonly pattern: SchedulePattern;
   nextNs: bigint;
+  /** The store knows when it fires next. */
+  logged: boolean;
 }
+
+/** Of the keys of schedules in the stream's log. */
+const LOG_KEY_PREFIX = '$schedule ';
 
 const UNWANTED = /^(Nats-Schedule|Nats-Expected-)|^(Nats-Msg-Id|Nats-TTL|Nats-Rollup):/;
 
@@ -34,6 +42,16 @@ function inheritedHeaders(block: Uint8Array): Uint8Array {
   return kept.length === 0
     ? new Uint8Array(0)
     : Buffer.from(`${[version, ...kept].join('\r\n')}\r\n\r\n`, 'latin1');
+}
+
+function patternOf(headers: Readonly<PublishHeaders>): SchedulePattern | null {
+  const zone = headers['Nats-Schedule-Time-Zone'];
+  return compilePattern(headers['Nats-Schedule']!, zone === null ? null : zoneOffset(zone));
+}
+
+/** What is logged: the message the schedule is of, and when it fires next. */
+function record({ sequence, nextNs }: Schedule): Uint8Array {
+  return Buffer.from(`${sequence} ${nextNs}`, 'latin1');
 }
 
 export class Schedules {
@@ -68,31 +86,38 @@ export class Schedules {
       const { sequence, timestampMs, timestampNanos } = message;
       const subject = message.subject();
       if (store.subjectState(subject)?.lastSeq !== sequence) continue;
-      const lastRun = this.#lastRun(subject, headers['Nats-Schedule-Target']);
-      this.#add(subject, sequence, headers, lastRun ?? joinTime(timestampMs, timestampNanos));
-      message.sequence = sequence;
+      const pattern = patternOf(headers);
+      if (pattern === null) continue;
+      const logged = this.#loggedNext(subject, sequence);
+      const nextNs = logged ?? pattern.next(joinTime(timestampMs, timestampNanos), null);
+      if (nextNs !== null) this.#add({ subject, sequence, pattern, nextNs, logged: logged !== null });
     }
+    for (const key of store.consumerLogKeys()) if (key.startsWith(LOG_KEY_PREFIX)) store.dropConsumer(key);
   }
 
-  /** When the schedule last produced a message, as far as its target still shows. */
-  #lastRun(subject: string, target: string | null): bigint | null {
-    const message = new StoredMessage();
-    if (target === null || !this.#stream.store.loadLast(target, message)) return null;
-    const block = message.headers();
-    const byUs = readPublishHeaders(block, 0, block.length)['Nats-Scheduler'] === subject;
-    return byUs ? joinTime(message.timestampMs, message.timestampNanos) : null;
+  /** When a schedule fires next, as it was logged; null when it never fired. */
+  #loggedNext(subject: string, sequence: number): bigint | null {
+    const { store } = this.#stream;
+    const key = LOG_KEY_PREFIX + subject;
+    const log = store.takeConsumerLog(key);
+    if (log === null) return null;
+    const bytes = log.records[log.records.length - 1] ?? log.snapshot;
+    const fields = /^(\d+) (\d+)$/.exec(bytes === null ? '' : Buffer.from(bytes).toString('latin1'));
+    if (fields !== null && Number(fields[1]) === sequence) return BigInt(fields[2]!);
+    store.dropConsumer(key);
+    return null;
   }
 
-  #add(subject: string, sequence: number, headers: Readonly<PublishHeaders>, sinceNs: bigint): void {
-    const zone = headers['Nats-Schedule-Time-Zone'];
-    const pattern = compilePattern(headers['Nats-Schedule']!, zone === null ? null : zoneOffset(zone));
-    const { ms, nanos } = this.#stream.engine.clock;
-    const nextNs = pattern?.next(sinceNs, joinTime(ms, nanos)) ?? null;
-    this.#forget(subject);
-    if (pattern === null || nextNs === null) return;
-    const schedule = { subject, sequence, pattern, nextNs };
-    this.#bySubject.set(subject, schedule);
-    this.#bySequence.set(sequence, schedule);
+  /** What is logged of a schedule, for the store's checkpoints; null for a key that isn't one's. */
+  snapshot(key: string): Uint8Array | null {
+    if (!key.startsWith(LOG_KEY_PREFIX)) return null;
+    const schedule = this.#bySubject.get(key.slice(LOG_KEY_PREFIX.length));
+    return schedule === undefined ? null : record(schedule);
+  }
+
+  #add(schedule: Schedule): void {
+    this.#bySubject.set(schedule.subject, schedule);
+    this.#bySequence.set(schedule.sequence, schedule);
     this.#plan(schedule);
   }
 
@@ -105,15 +130,21 @@ export class Schedules {
     if (schedule === undefined) return;
     this.#bySubject.delete(subject);
     this.#bySequence.delete(schedule.sequence);
+    if (schedule.logged) this.#stream.store.dropConsumer(LOG_KEY_PREFIX + subject);
   }
 
   /** A message was stored: it may be a schedule, replace one, or end one. */
   stored(p: Publication, sequence: number): void {
     const stream = this.#stream;
-    const { ms, nanos } = stream.engine.clock;
-    if (p.headers['Nats-Schedule'] !== null && !p.sourced)
-      this.#add(p.subject, sequence, p.headers, joinTime(ms, nanos));
-    else if (this.#bySubject.size > 0) this.#forget(p.subject);
+    if (this.#bySubject.size > 0) this.#forget(p.subject);
+    if (p.headers['Nats-Schedule'] !== null && !p.sourced) {
+      const { ms, nanos } = stream.engine.clock;
+      const nowNs = joinTime(ms, nanos);
+      const pattern = patternOf(p.headers);
+      const nextNs = pattern?.next(nowNs, nowNs) ?? null;
+      if (pattern !== null && nextNs !== null)
+        this.#add({ subject: p.subject, sequence, pattern, nextNs, logged: false });
+    }
     const scheduler = p.headers['Nats-Scheduler'];
     if (p.headers['Nats-Schedule-Next'] !== 'purge' || scheduler === null || p.sourced) return;
     this.#forget(scheduler);
@@ -147,11 +178,23 @@ export class Schedules {
       schedule.nextNs = nextNs;
       this.#plan(schedule);
     }
+    const { store } = this.#stream.engine;
+    store.beginGroup();
     const { error } = publishOne(this.#stream, produced);
+    if (nextNs !== null) this.#log(schedule);
+    store.endGroup();
     if (error !== null)
       this.#stream.engine.effects.warn(
         `JetStream schedule on '${schedule.subject}' of stream '${this.#stream.name}' produced nothing: ${error.description}`,
       );
+  }
+
+  /** Unless it was replaced by what it produced. */
+  #log(schedule: Schedule): void {
+    const { store } = this.#stream;
+    if (store.storage !== 'file' || this.#bySubject.get(schedule.subject) !== schedule) return;
+    schedule.logged =
+      store.logConsumer(LOG_KEY_PREFIX + schedule.subject, record(schedule)) || schedule.logged;
   }
 
   /** What the schedule in `#message` says now. */

@@ -110,7 +110,9 @@ export class Stream implements DueItem {
     this.view = new PublishView(this);
     this.consumers = new StreamConsumers(this);
     this.#compile();
-    store.setSnapshotSource((key) => this.origins.snapshot(key) ?? this.consumers.stateOf(key));
+    store.setSnapshotSource(
+      (key) => this.origins.snapshot(key) ?? this.schedules.snapshot(key) ?? this.consumers.stateOf(key),
+    );
   }
 
   get engine(): JetStream {
@@ -139,9 +141,7 @@ export class Stream implements DueItem {
   recover(): void {
     finishLast(this);
     enforceLimits(this);
-    this.store.visitTtl((sequence, timestampMs, ttlSeconds) =>
-      this.trackTtl(sequence, timestampMs, ttlSeconds),
-    );
+    this.#trackStoredTtls();
     this.schedules.recover();
     this.#recoverIds();
     this.consumers.recover();
@@ -184,6 +184,7 @@ export class Stream implements DueItem {
     this.direct.open();
     this.dedupe.resize(durationMs(config.duplicateWindowNs));
     if (old.maxAgeNs !== config.maxAgeNs) this.#ageSeq = 0;
+    if (!old.allowMsgTtl) this.#trackStoredTtls();
     if (!config.allowAtomic) this.atomicBatches.abandonAll();
     if (!config.allowBatched) this.fastBatches.abandonAll();
     if (this.store.storage === 'file') this.store.setCompression(config.compression === 's2');
@@ -192,6 +193,12 @@ export class Stream implements DueItem {
     if (old.retention !== config.retention) releaseUnneeded(this);
     this.consumers.streamUpdated();
     this.settle();
+  }
+
+  /** Leaves the states of consumers and origins with the store, for whoever takes the stream up next. */
+  handBack(): void {
+    this.consumers.log.flush();
+    this.store.setSnapshotSource(null);
   }
 
   /** Stops listening; the store stays. */
@@ -257,8 +264,19 @@ export class Stream implements DueItem {
     return this.store.lastSeqOf(this.store.filter([subject]));
   }
 
-  /** Remembers when a message is to go. */
+  #trackStoredTtls(): void {
+    if (!this.#config.allowMsgTtl) return;
+    this.store.visitTtl((sequence, timestampMs, ttlSeconds) =>
+      this.trackTtl(sequence, timestampMs, ttlSeconds),
+    );
+  }
+
+  /**
+   * Remembers when a message is to go. A stream without TTLs may have messages with one, copied from its origin: they wait until
+   * TTLs are allowed (2.15.1 tried out). `never` counts all the same.
+   */
   trackTtl(sequence: number, timestampMs: number, ttlSeconds: number): void {
+    if (!this.#config.allowMsgTtl) return;
     if (ttlSeconds > 0 && ttlSeconds !== TTL_NEVER) this.#ttls.add(sequence, timestampMs + ttlSeconds * 1000);
   }
 

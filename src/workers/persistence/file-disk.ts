@@ -16,7 +16,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import {
   type AwaitableSync,
   type Disk,
@@ -135,7 +135,7 @@ export class FileDisk implements Disk {
 
   freeBytes(): number {
     return attempted('ask the space of', this.#root, () => {
-      const { bavail, bsize } = statfsSync(dirname(join(this.#root, '.')));
+      const { bavail, bsize } = statfsSync(this.#root);
       return bavail * bsize;
     });
   }

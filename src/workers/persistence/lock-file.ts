@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, renameSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, linkSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs';
 import process from 'node:process';
 
 /**
@@ -8,7 +8,14 @@ import process from 'node:process';
  * somebody else's or our own. So the file also has when that process started, as the kernel counts it, and the
  * machine's boot; a holder is believed only while a process with that number and that start is there. Where the kernel
  * doesn't tell, the number decides.
+ *
+ * The file is made once, stays when it is given back, and is written in place from then on: a claim needs no room, so a server
+ * starts on a full disk. Who takes over a stale one moves it away first, which only one can.
  */
+
+/** Length of the file; the rest of it is blank. */
+const LOCK_BYTES = 128;
+const FREE = '-';
 
 interface Holder {
   pid: number;
@@ -41,7 +48,7 @@ function isAlive(pid: number): boolean {
 function readHolder(path: string): Holder | null {
   try {
     const [pid = '', start = ''] = readFileSync(path, 'latin1').trim().split(' ');
-    return /^\d+$/.test(pid) ? { pid: Number(pid), start } : null;
+    return /^[1-9]\d*$/.test(pid) ? { pid: Number(pid), start } : null;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
@@ -54,32 +61,71 @@ function holds(holder: Holder): boolean {
   return holder.start === '' || start === '' || start === holder.start;
 }
 
+function writeLock(path: string, flags: 'wx' | 'r+', content: string): void {
+  const fd = openSync(path, flags, 0o600);
+  try {
+    writeSync(fd, `${content.padEnd(LOCK_BYTES - 1)}\n`, 0, 'latin1');
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function errorCode(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
+/** Makes the file; one without content is none. @returns false when there is one */
+function createLock(path: string, content: string): boolean {
+  try {
+    writeLock(path, 'wx', content);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+    if (errorCode(error) === 'ENOSPC') unlinkSync(path);
+    throw error;
+  }
+}
+
+/** Gives a file its name back, unless somebody has made another one meanwhile. */
+function putBack(taken: string, path: string): void {
+  try {
+    linkSync(taken, path);
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') {
+      // A file system without links.
+      renameSync(taken, path);
+      return;
+    }
+  }
+  unlinkSync(taken);
+}
+
 /**
  * Claims the lock file for this process.
  *
  * @returns null, or who holds it, as text; throws what the file system throws
  */
 export function claimLock(path: string): string | null {
-  const content = `${process.pid} ${startOf(process.pid)}\n`;
-  try {
-    const fd = openSync(path, 'wx', 0o600);
-    writeSync(fd, content);
-    closeSync(fd);
-    return null;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
+  const content = `${process.pid} ${startOf(process.pid)}`;
+  if (createLock(path, content)) return null;
   const holder = readHolder(path);
   if (holder !== null && holds(holder)) return `process ${holder.pid}`;
-  // Stale. Two that find it so at once: the rename of the later one wins, and the earlier one sees it when it looks again.
-  const temporary = `${path}.${process.pid}`;
-  writeFileSync(temporary, content, { mode: 0o600 });
-  renameSync(temporary, path);
+  const taken = `${path}.${process.pid}`;
+  try {
+    renameSync(path, taken);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return 'a process that starts';
+    throw error;
+  }
+  // Somebody may have been faster, and what was moved away be theirs.
+  const moved = readHolder(taken);
+  if (moved === null || !holds(moved)) writeLock(taken, 'r+', content);
+  putBack(taken, path);
   const now = readHolder(path);
-  return now !== null && now.pid !== process.pid ? `process ${now.pid}` : null;
+  return now === null || now.pid !== process.pid ? `process ${now?.pid ?? 'unknown'}` : null;
 }
 
 /** Gives the lock back, if it is this process's. */
 export function releaseLock(path: string): void {
-  if (readHolder(path)?.pid === process.pid) unlinkSync(path);
+  if (readHolder(path)?.pid === process.pid) writeLock(path, 'r+', FREE);
 }

@@ -49,6 +49,18 @@ export class ConsumerRecords {
     this.#entries.delete(keyOf(name));
   }
 
+  /**
+   * Takes leave of the source: what it says now is kept, and may be taken again. A key the source doesn't know keeps what it had.
+   */
+  release(): void {
+    for (const [key, entry] of this.#entries) {
+      const snapshot = entry.dirty && entry.taken ? (this.source?.(key) ?? null) : null;
+      if (snapshot !== null) keep(entry, snapshot);
+      entry.taken = false;
+    }
+    this.source = null;
+  }
+
   drop(key: string): void {
     this.#entries.delete(key);
   }
@@ -83,12 +95,7 @@ export class ConsumerRecords {
     const states = new Map<string, ConsumerState>();
     for (const [key, entry] of this.#entries) {
       const snapshot = entry.dirty && entry.taken ? (this.source?.(key) ?? null) : null;
-      if (snapshot !== null) {
-        entry.snapshot = snapshot.slice();
-        entry.packed = NO_BYTES;
-        entry.used = 0;
-        entry.dirty = false;
-      }
+      if (snapshot !== null) keep(entry, snapshot);
       states.set(key, { snapshot: entry.snapshot, packed: entry.packed.subarray(0, entry.used) });
     }
     return states;
@@ -102,6 +109,14 @@ export class ConsumerRecords {
     }
     return entry;
   }
+}
+
+/** The snapshot has everything that was logged. */
+function keep(entry: Entry, snapshot: Uint8Array): void {
+  entry.snapshot = snapshot.slice();
+  entry.packed = NO_BYTES;
+  entry.used = 0;
+  entry.dirty = false;
 }
 
 function pack(entry: Entry, record: Uint8Array): void {

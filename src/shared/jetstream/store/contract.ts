@@ -327,8 +327,8 @@ export interface StreamStore {
   /**
    * Where checkpoints get consumers' whole states from, so that logged records can be forgotten. Called in
    * `commit`, `tick` and `close` for keys with records since the last checkpoint; must describe everything logged so far.
-   * Without a source the records themselves are kept, which costs memory. Null: the consumer is about to be dropped;
-   * what was known before stays until `dropConsumer`.
+   * Without a source the records themselves are kept, which costs memory. Null: nobody runs the consumers for now; the source
+   * that was is asked once more, and what it says is handed out by `takeConsumerLog` to who comes next.
    */
   setSnapshotSource(source: ((key: string) => Uint8Array | null) | null): void;
 }

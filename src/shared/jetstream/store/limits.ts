@@ -14,6 +14,11 @@ export const CHECKPOINT_INTERVAL_MS = 30_000;
 export const FRAME_BYTES = 1024 * 1024;
 /** Log room that appends may not use: removes, acknowledgements and metadata go on when the disk is full. */
 export const LOG_RESERVE_BYTES = 1024 * 1024;
+/**
+ * Once the log has grown to this, a spare segment is kept that appends may not use: the next start on a full disk needs
+ * one to go on in. Smaller stores do without, their segment would be larger than they are.
+ */
+export const KEEP_SPARE_FROM_BYTES = 256 * 1024;
 /** Largest record, nats-server's bound (streams §3.2). */
 export const MAX_RECORD_BYTES = 32 * 1024 * 1024;
 /** Longest subject, key or header block. */

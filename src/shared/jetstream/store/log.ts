@@ -3,7 +3,13 @@ import type { Checksum } from './checksum.ts';
 import { type CipherName, deriveKey, encryptInto, TAG_BYTES } from './cipher.ts';
 import type { StoreFailure } from './contract.ts';
 import { type AwaitableSync, type Disk, DiskError, type DiskFile, type PendingSync } from './disk.ts';
-import { FRAME_BYTES, LOG_RESERVE_BYTES, SECTOR_BYTES, SPARE_SEGMENTS } from './limits.ts';
+import {
+  FRAME_BYTES,
+  KEEP_SPARE_FROM_BYTES,
+  LOG_RESERVE_BYTES,
+  SECTOR_BYTES,
+  SPARE_SEGMENTS,
+} from './limits.ts';
 import {
   alignSector,
   encodeSegmentHeader,
@@ -40,6 +46,9 @@ import { paddedBytes, storeChecksum, WordBuffer } from './record.ts';
  */
 
 const ZEROS = new Uint8Array(1024 * 1024);
+/** The frame's buffer begins small, for a log that is only opened, and grows to what a full frame needs. */
+const FIRST_BUFFER_BYTES = 16 * 1024;
+const FULL_BUFFER_BYTES = FRAME_BYTES + 64 * 1024;
 /** Bytes of a new segment zero-filled in one portion. */
 const FILL_PORTION_BYTES = 4 * 1024 * 1024;
 
@@ -60,7 +69,7 @@ export interface LogSegment {
 
 export class WriteAheadLog {
   /** The frame being filled; a staged record lies at the offset `stage` returned. */
-  buffer = new WordBuffer(FRAME_BYTES + 64 * 1024);
+  buffer = new WordBuffer(FIRST_BUFFER_BYTES);
   /** Position behind the last staged record. */
   ticket: number;
   written: number;
@@ -68,6 +77,9 @@ export class WriteAheadLog {
   stopped: StoreFailure | null = null;
   /** A stream that stopped needs old segments until the next start: the log may grow as far as the disk goes. */
   pinned = false;
+
+  /** The last spare is in use, and the disk has no room for another one: only what is essential goes on. */
+  lean = false;
 
   readonly #disk: Disk;
   readonly #options: LogOptions;
@@ -158,7 +170,9 @@ export class WriteAheadLog {
     const padded = paddedBytes(length);
     const left = this.#segmentEnd - this.#frame - this.#used - TAG_BYTES - padded;
     const reserve = Math.min(LOG_RESERVE_BYTES, this.#options.segmentBytes >>> 2);
-    if (left < (essential ? 0 : reserve) && this.#spares.length === 0) {
+    const spares = this.#spares.length;
+    const isShort = essential ? left < 0 && spares === 0 : left < reserve && spares <= this.#keptSpares;
+    if (isShort || (this.lean && !essential && spares === 0)) {
       const failure = this.#addSpare();
       if (failure !== null) return failure;
     }
@@ -176,6 +190,12 @@ export class WriteAheadLog {
       this.#growBuffer(this.#used + padded + TAG_BYTES + SECTOR_BYTES);
     }
     return null;
+  }
+
+  /** Spare segments that only essential records may use, and the next start. */
+  get #keptSpares(): number {
+    const from = Math.min(KEEP_SPARE_FROM_BYTES, this.#options.segmentBytes >>> 2);
+    return this.#frame >= from ? 1 : 0;
   }
 
   /** Claims room for a reserved record. @returns its offset in `buffer` */
@@ -315,7 +335,7 @@ export class WriteAheadLog {
   }
 
   #growBuffer(bytes: number): void {
-    const larger = new WordBuffer(Math.max(bytes, this.buffer.bytes.length * 2));
+    const larger = new WordBuffer(Math.max(bytes, Math.min(FULL_BUFFER_BYTES, this.buffer.bytes.length * 4)));
     larger.bytes.set(this.buffer.bytes.subarray(0, this.#used));
     this.buffer = larger;
   }
@@ -365,7 +385,8 @@ export class WriteAheadLog {
   }
 
   #roll(): void {
-    const file = this.#spares.shift() ?? this.#create();
+    const spare = this.#spares.shift();
+    const file = spare ?? this.#create();
     const last = this.#segments[this.#segments.length - 1];
     const end = this.#frame;
     const size = this.#options.segmentBytes;
@@ -382,6 +403,7 @@ export class WriteAheadLog {
     this.#key = cipher === null ? null : deriveKey(this.#options.master, 'log', salt);
     this.#saltWord = saltWordOf(salt);
     this.#segments.push({ file, start });
+    this.lean = spare !== undefined && this.#spares.length === 0 && !this.#hasRoom();
     this.#frame = start + SEGMENT_HEADER_BYTES;
     this.#segmentEnd = start + size;
     if (this.#used === FRAME_HEADER_BYTES) this.written = this.#frame;
@@ -432,6 +454,7 @@ export class WriteAheadLog {
       const prepared = this.#preparing;
       this.#preparing = null;
       if (prepared !== null) this.#discard(prepared.file);
+      if (!this.#hasRoom()) return { code: 'no_space', message: 'no room for another log segment' };
       this.#spares.push(this.#create());
       return null;
     } catch (error) {
@@ -442,9 +465,10 @@ export class WriteAheadLog {
   }
 
   #prepare(): boolean {
-    const segment = this.#segmentEnd - this.#frame;
     if (this.#preparing === null) {
-      if (this.#spares.length > 0 || segment > this.#options.segmentBytes / 2 || this.crowded) return false;
+      const isHalfFull = this.#segmentEnd - this.#frame <= this.#options.segmentBytes / 2;
+      const wanted = this.#keptSpares + (isHalfFull && !this.crowded ? 1 : 0);
+      if (this.#spares.length >= wanted || !this.#hasRoom()) return false;
     }
     try {
       this.#preparing ??= { file: this.#disk.open(this.#path(), true), filled: 0, sync: null };
@@ -456,6 +480,11 @@ export class WriteAheadLog {
       this.#preparing = null;
       return false;
     }
+  }
+
+  /** Whether the disk has room for another segment. To try costs as much as to do it, so it is asked first. */
+  #hasRoom(): boolean {
+    return this.#disk.freeBytes() >= this.#options.segmentBytes;
   }
 
   #prepareMore(next: { file: DiskFile; filled: number; sync: PendingSync | null }): boolean {

@@ -265,7 +265,9 @@ class Opening {
 
   #newRoot(missing: boolean): Root {
     const { disk } = this.#host;
-    const names = disk.list('').filter((name) => name !== 'lock' && !ROOT_PATHS.includes(name as 'root.a'));
+    const names = disk
+      .list('')
+      .filter((name) => !/^lock(\.\d+)?$/.test(name) && !ROOT_PATHS.includes(name as 'root.a'));
     if (names.length > 0) {
       const what = missing ? 'is not a store of natsd' : 'has no readable root';
       throw new OpenError(

@@ -36,6 +36,7 @@ export class JetStreamStore implements Store {
   readonly #checkpointBytes: number;
   readonly #reports: DamageReport[];
   #checkpointMs = -1;
+  #triedLean = false;
   #crowdedBytes = 0;
   #rewrite: BlockRewrite | null = null;
   #rewriteTurn = 0;
@@ -252,6 +253,11 @@ export class JetStreamStore implements Store {
     if (this.#checkpointMs < 0) this.#checkpointMs = nowMs;
     const behind = log.written - this.#checkpointer.position;
     if (behind >= this.#checkpointBytes) return true;
+    // After a start on a nearly full disk: what that start went on from may be all that is in the way.
+    if (log.lean && !this.#triedLean) {
+      this.#triedLean = true;
+      return true;
+    }
     if (nowMs - this.#checkpointMs < CHECKPOINT_INTERVAL_MS) return false;
     this.#checkpointMs = nowMs;
     if (this.#dropped.length > 0) return true;

@@ -444,7 +444,8 @@ export class StoredStream implements StreamStore {
   }
 
   setSnapshotSource(source: ((key: string) => Uint8Array | null) | null): void {
-    this.consumers.source = source;
+    if (source === null) this.consumers.release();
+    else this.consumers.source = source;
   }
 
   // --- log ---------------------------------------------------------------------------------------------------------

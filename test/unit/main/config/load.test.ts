@@ -751,7 +751,6 @@ describe('what natsd cannot do yet', () => {
   test.each([
     ['cluster', 'cluster { port: 6222, routes: ["nats-route://a:1"] }'],
     ['leafnodes', 'leafnodes { port: 7422, tls { verify_and_map: true } }'],
-    ['websocket', 'websocket { port: 8080, no_tls: true }'],
     ['prof_port', 'prof_port: 6060'],
   ])('warns: %s', (name, config) => {
     expect(loaded(config).notices).toEqual([

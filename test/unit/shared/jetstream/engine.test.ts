@@ -148,6 +148,26 @@ describe('expiry', () => {
     expect(js.state('S')).toMatchObject({ messages: 0 });
   });
 
+  test.each([
+    'file',
+    'memory',
+  ])('a %s stream that discards new messages keeps what it has above lowered totals', (storage) => {
+    const config = { subjects: ['s.*'], discard: 'new', storage };
+    js.create('S', config);
+    for (let i = 0; i < 10; i++) js.put(`s.${i % 5}`, 'x');
+    const lowered = (more: object) => js.ask('STREAM.UPDATE.S', { name: 'S', ...config, ...more });
+    expect(lowered({ max_msgs: 3 })).not.toHaveProperty('error');
+    expect(js.state('S')).toMatchObject({ messages: 10, first_seq: 1 });
+    expect(js.put('s.new')).toContain('maximum messages exceeded');
+    lowered({ max_bytes: 60 });
+    expect(js.state('S')).toMatchObject({ messages: 10, first_seq: 1 });
+    expect(js.put('s.new')).toContain('maximum bytes exceeded');
+    lowered({ max_msgs_per_subject: 1 });
+    expect(js.state('S')).toMatchObject({ messages: 5, first_seq: 6 });
+    lowered({ max_msgs: 3, discard: 'old' });
+    expect(js.state('S')).toMatchObject({ messages: 3, first_seq: 8 });
+  });
+
   test('message ids are forgotten after the window', () => {
     js.create('S', { subjects: ['s'], duplicate_window: 1e9 });
     js.put('s', '', 'Nats-Msg-Id: 1\r\n');

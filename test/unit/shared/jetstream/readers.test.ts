@@ -187,6 +187,32 @@ describe('mirrors and sources', () => {
     expect(js.state('W')).toMatchObject({ messages: 0, last_seq: 600 });
   });
 
+  test.each([
+    ['mirror', { mirror: { name: 'O' } }],
+    ['source', { sources: [{ name: 'O' }] }],
+  ])('a %s without message TTLs keeps what has one, until it allows them', (_kind, copy) => {
+    js.create('O', { subjects: ['o.*'], allow_msg_ttl: true });
+    js.create('D', copy);
+    js.create('T', { ...copy, allow_msg_ttl: true });
+    js.create('A', { ...copy, max_age: 60e9 });
+    js.put('o.a', 'short', 'Nats-TTL: 1s\r\n');
+    js.put('o.b', 'kept', 'Nats-TTL: never\r\n');
+    js.put('o.c', 'plain');
+    js.advance(3000);
+    const counts = () => ['O', 'D', 'T', 'A'].map((name) => js.state(name).messages);
+    expect(counts()).toEqual([2, 3, 2, 3]);
+    expect(js.message('D', 1)).toMatchObject({ data: 'short' });
+    js = js.restart();
+    js.advance(60_000);
+    expect(counts()).toEqual([2, 3, 2, 1]);
+    expect(js.message('A', 2)).toMatchObject({ data: 'kept' });
+    expect(js.ask('STREAM.UPDATE.D', { name: 'D', ...copy, allow_msg_ttl: true })).not.toHaveProperty(
+      'error',
+    );
+    js.advance(0);
+    expect(counts()).toEqual([2, 2, 2, 1]);
+  });
+
   test('a full target waits, and loses nothing', () => {
     js.create('O', { subjects: ['o'] });
     js.create('D', { sources: [{ name: 'O' }], max_msgs: 1, discard: 'new' });
