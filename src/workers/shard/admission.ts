@@ -87,6 +87,7 @@ export class Admission {
     counters[COUNTERS.totalConnections]!++;
     if (handed.refusal === '') counters[COUNTERS.ended]!++;
     this.#shard.log('error', `Error accepting client connection: ${error.message}`);
+    this.#shard.post({ kind: 'not-opened', cid: handed.cid });
     if (handed.fd >= 0) closeSync(handed.fd);
   }
 
