@@ -10,7 +10,8 @@ import { parseArgs } from 'node:util';
 import { selectCases } from './harness/cases.mjs';
 import { compileDriver } from './harness/driver.mjs';
 import { summarise, summaryText } from './harness/profile-summary.mjs';
-import { BENCH_USER, findNatsd, killAll, startServer } from './harness/server.mjs';
+import { Sampler } from './harness/sample.mjs';
+import { findNatsd, killAll } from './harness/server.mjs';
 
 const USAGE = `usage: node perf/profile.mjs CASE [options]      CASE: a word that matches one case of perf/run.mjs --list
   --seconds S        length of the load after the warm-up (3)
@@ -18,6 +19,7 @@ const USAGE = `usage: node perf/profile.mjs CASE [options]      CASE: a word tha
   --lines            the hottest lines as well
   --interval US      sampling interval in microseconds (500)
   --thread N         this thread only (0 is main)
+  --scale F          that part of the messages, subjects and consumers a case counts (1)
   --bare             without perf/conf/bench.conf
   --keep DIR         keep the .cpuprofile files there
 `;
@@ -31,6 +33,7 @@ function readArguments() {
       seconds: text,
       top: text,
       interval: text,
+      scale: text,
       thread: text,
       keep: text,
       lines: flag,
@@ -38,10 +41,14 @@ function readArguments() {
       help: flag,
     },
   });
-  const numbers = { seconds: Number(values.seconds ?? 3), top: Number(values.top ?? 25) };
+  const numbers = {
+    seconds: Number(values.seconds ?? 3),
+    top: Number(values.top ?? 25),
+    scale: Number(values.scale ?? 1),
+  };
   const interval = Number(values.interval ?? 500);
-  if (!(numbers.seconds > 0 && numbers.top > 0 && interval > 0)) {
-    throw new Error('--seconds, --top and --interval want positive numbers');
+  if (!(numbers.seconds > 0 && numbers.top > 0 && numbers.scale > 0 && interval > 0)) {
+    throw new Error('--seconds, --top, --scale and --interval want positive numbers');
   }
   return { ...values, ...numbers, interval, words: positionals };
 }
@@ -56,12 +63,16 @@ function oneCase(words) {
   );
 }
 
-/** @param {string} directory @returns {{ thread: number, path: string }[]} in the order of the threads */
+/** @param {string} directory @returns {{ pid: number, thread: number, path: string }[]} in the order of the threads */
 function profiles(directory) {
   // CPU.<date>.<time>.<pid>.<thread>.<sequence>.cpuprofile
   return readdirSync(directory)
     .filter((name) => name.endsWith('.cpuprofile'))
-    .map((name) => ({ thread: Number(name.split('.')[4]), path: join(directory, name) }))
+    .map((name) => ({
+      pid: Number(name.split('.')[3]),
+      thread: Number(name.split('.')[4]),
+      path: join(directory, name),
+    }))
     .sort((a, b) => a.thread - b.thread);
 }
 
@@ -76,7 +87,6 @@ async function main(settings) {
   });
   const directory = settings.keep ? resolve(settings.keep) : join(work, 'profiles');
   mkdirSync(directory, { recursive: true });
-  const before = new Set(readdirSync(directory));
 
   const natsd = findNatsd();
   if (natsd.command[0] !== process.execPath)
@@ -87,22 +97,20 @@ async function main(settings) {
     `--cpu-prof-interval=${settings.interval}`,
   ];
   natsd.command.splice(1, 0, ...nodeOptions);
-  const server = await startServer(natsd, { bare: settings.bare, directory: work });
-  const login = settings.bare ? { user: null, password: null } : BENCH_USER;
-  try {
-    const result = await what.sample({
-      target: { binary, port: server.port, pid: server.pid, ...login },
-      startMs: server.startMs,
-      seconds: settings.seconds,
-      warmupSeconds: Math.min(0.6, settings.seconds),
-      connections: 10_000,
-    });
-    process.stdout.write(`${what.title}: ${JSON.stringify(result)}\n`);
-  } finally {
-    await server.stop();
-  }
+  const sampler = new Sampler(what, natsd, {
+    bare: settings.bare,
+    directory: work,
+    binary,
+    seconds: settings.seconds,
+    connections: 10_000,
+    scale: settings.scale,
+  });
+  const result = await sampler.take();
+  process.stdout.write(`${what.title}: ${JSON.stringify(result)}\n`);
 
-  const written = profiles(directory).filter(({ path }) => !before.has(path.slice(directory.length + 1)));
+  sampler.end();
+  // The server that filled the store wrote profiles too, which are left out.
+  const written = profiles(directory).filter(({ pid }) => pid === sampler.pid);
   if (written.length === 0) throw new Error('natsd wrote no profile: it has to end by itself on SIGTERM');
   for (const { thread, path } of written) {
     if (settings.thread !== undefined && Number(settings.thread) !== thread) continue;

@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { CPU_GOAL, CPU_METRIC, cases, selectCases } from './harness/cases.mjs';
+import { cases, selectCases } from './harness/cases.mjs';
 import { compileDriver } from './harness/driver.mjs';
-import { environment, markdownTable, textTable } from './harness/report.mjs';
-import { BENCH_USER, findNatsd, findNatsServer, killAll, logTail, startServer } from './harness/server.mjs';
+import { CPU_GOAL, CPU_METRIC } from './harness/goals.mjs';
+import { environment, fileSystem, markdownTable, textTable } from './harness/report.mjs';
+import { Sampler } from './harness/sample.mjs';
+import { findNatsd, findNatsServer, killAll } from './harness/server.mjs';
 import { compare, verdict } from './harness/statistics.mjs';
 
 const RESULTS = fileURLToPath(new URL('RESULTS.md', import.meta.url));
@@ -17,6 +19,8 @@ const USAGE = `usage: npm run perf -- [words…] [options]
   --pairs N            samples of each server, in pairs (5)
   --seconds S          length of a traffic sample (1.2)
   --connections N      idle connections (10000)
+  --scale F            that part of the messages, subjects and consumers a case counts (1); for trying cases out
+  --store DIR          where JetStream keeps its files: on the disk to be measured (the temporary directory)
   --bare               without perf/conf/bench.conf: no user, no permissions, no limits
   --alone NAME         run natsd or nats-server only
   --json FILE          write every sample
@@ -41,6 +45,8 @@ function readArguments() {
       pairs: text,
       seconds: text,
       connections: text,
+      scale: text,
+      store: text,
       alone: text,
       json: text,
       bare: flag,
@@ -61,6 +67,8 @@ function readArguments() {
     pairs: Math.ceil(positive('pairs', values.pairs, 5)),
     seconds: positive('seconds', values.seconds, 1.2),
     connections: Math.ceil(positive('connections', values.connections, 10_000)),
+    scale: positive('scale', values.scale, 1),
+    store: values.store ?? tmpdir(),
   };
 }
 
@@ -72,32 +80,7 @@ function progress(text) {
 }
 
 /**
- * One sample: a server of its own from start to stop.
- *
- * @param {import('./harness/cases.mjs').Case} what
- * @param {import('./harness/server.mjs').Product} product
- * @param {Settings & { binary: string, directory: string }} settings
- */
-async function sample(what, product, settings) {
-  const server = await startServer(product, { bare: settings.bare, directory: settings.directory });
-  const login = settings.bare ? { user: null, password: null } : BENCH_USER;
-  try {
-    return await what.sample({
-      target: { binary: settings.binary, port: server.port, pid: server.pid, ...login },
-      startMs: server.startMs,
-      seconds: settings.seconds,
-      warmupSeconds: Math.min(0.6, settings.seconds),
-      connections: settings.connections,
-    });
-  } catch (error) {
-    throw new Error(`${product.name}: ${error.message}\n${logTail(server.log)}`, { cause: error });
-  } finally {
-    await server.stop();
-  }
-}
-
-/**
- * @param {import('./harness/cases.mjs').Case | import('./harness/cases.mjs').OwnCase} what
+ * @param {import('./harness/goals.mjs').Case | import('./harness/goals.mjs').OwnCase} what
  * @param {import('./harness/server.mjs').Product[]} products
  * @param {Settings & { binary: string, directory: string }} settings
  * @returns {Promise<Record<string, Record<string, number>[]>>} samples by server
@@ -112,18 +95,23 @@ async function runCase(what, products, settings) {
     }
     return samples;
   }
-  for (let pair = 0; pair < settings.pairs; pair++) {
-    // Who goes first changes from pair to pair, so that a machine warming up or slowing down favours nobody.
-    for (const product of pair % 2 ? products.toReversed() : products) {
-      progress(`${what.id}  pair ${pair + 1} of ${settings.pairs}  ${product.name}`);
-      samples[product.name].push(await sample(what, product, settings));
+  const samplers = products.map((product) => new Sampler(what, product, settings));
+  try {
+    for (let pair = 0; pair < settings.pairs; pair++) {
+      // Who goes first changes from pair to pair, so that a machine warming up or slowing down favours nobody.
+      for (const sampler of pair % 2 ? samplers.toReversed() : samplers) {
+        progress(`${what.id}  pair ${pair + 1} of ${settings.pairs}  ${sampler.product.name}`);
+        samples[sampler.product.name].push(await sampler.take());
+      }
     }
+  } finally {
+    for (const sampler of samplers) sampler.end();
   }
   return samples;
 }
 
 /**
- * @param {import('./harness/cases.mjs').Case | import('./harness/cases.mjs').OwnCase} what
+ * @param {import('./harness/goals.mjs').Case | import('./harness/goals.mjs').OwnCase} what
  * @param {Record<string, Record<string, number>[]>} samples
  * @returns {import('./harness/report.mjs').RowResult[]}
  */
@@ -145,7 +133,7 @@ function judge(what, samples) {
 /** @param {Settings} settings @param {string[]} machine @param {import('./harness/report.mjs').RowResult[]} rows @param {string[]} failures */
 function record(settings, machine, rows, failures) {
   const day = new Date().toISOString().slice(0, 10);
-  const conditions = `${settings.pairs} pairs, ${settings.seconds} s a sample, ${settings.bare ? 'no configuration' : 'perf/conf/bench.conf'}`;
+  const conditions = `${settings.pairs} pairs, ${settings.seconds} s a sample, ${settings.bare ? 'no configuration' : 'perf/conf'}`;
   const lines = [
     `\n## ${day}\n`,
     ...[...machine, conditions].map((line) => `- ${line}`),
@@ -162,10 +150,12 @@ async function main(settings) {
   const products = [];
   if (settings.alone !== 'nats-server') products.push(findNatsd());
   if (settings.alone !== 'natsd') products.push(findNatsServer());
-  const machine = environment(products);
+  const machine = [...environment(products), fileSystem(settings.store)];
+  if (settings.scale !== 1)
+    machine.push(`counts of messages, subjects and consumers times ${settings.scale}`);
   process.stdout.write(`${machine.join('\n')}\n\n`);
 
-  const directory = mkdtempSync(join(tmpdir(), 'natsd-perf-'));
+  const directory = mkdtempSync(join(settings.store, 'natsd-perf-'));
   process.on('exit', () => {
     killAll();
     rmSync(directory, { recursive: true, force: true });
@@ -208,7 +198,7 @@ try {
   const settings = readArguments();
   if (settings.help) process.stdout.write(USAGE);
   else if (settings.list)
-    for (const { id, title } of cases) process.stdout.write(`${id.padEnd(22)}${title}\n`);
+    for (const { id, title } of cases) process.stdout.write(`${id.padEnd(32)}${title}\n`);
   else process.exitCode = await main(settings);
 } catch (error) {
   process.stderr.write(`${error.message}\n`);

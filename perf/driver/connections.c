@@ -13,6 +13,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,10 +72,17 @@ static void send_handshake(struct crowd *crowd, struct connection *self) {
 
 static void open_connection(struct crowd *crowd, struct connection *self) {
   *self = (struct connection){.opened_ns = now_ns()};
-  self->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (self->fd < 0) fail_errno("socket");
-  if (connect(self->fd, (struct sockaddr *)&crowd->address, sizeof crowd->address) && errno != EINPROGRESS)
-    fail_errno("connect");
+  if (crowd->options->websocket) {
+    /* One after the other: only what they cost when they stand is measured. */
+    self->fd = open_socket(crowd->options);
+    upgrade(self->fd, crowd->options);
+    fcntl(self->fd, F_SETFL, O_NONBLOCK);
+  } else {
+    self->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (self->fd < 0) fail_errno("socket");
+    if (connect(self->fd, (struct sockaddr *)&crowd->address, sizeof crowd->address) && errno != EINPROGRESS)
+      fail_errno("connect");
+  }
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = self};
   if (epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, self->fd, &event)) fail_errno("epoll_ctl");
   crowd->under_way++;
@@ -107,6 +115,7 @@ static void receive(struct crowd *crowd, struct connection *self) {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got < 0) fail_errno("receive");
   if (got == 0) fail("the server closed a connection, %ld were established", crowd->established);
+  got = (ssize_t)unframe(self->fd, bytes, (size_t)got);
   for (ssize_t i = 0; i < got && self->stage != CLOSED; i++) {
     if (bytes[i] != '\n') {
       if (self->column < sizeof self->line_start) self->line_start[self->column] = bytes[i];

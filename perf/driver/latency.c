@@ -6,7 +6,6 @@
 #define _GNU_SOURCE
 #include "natsbench.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,97 +16,23 @@
 #define INBOX "_INBOX.natsbench0000000000001"
 #define TOKEN_DIGITS 10
 #define UNMEASURED 1000
-#define BUFFER_BYTES (64 * 1024)
 
-struct reader {
-  int fd;
-  char *bytes;
-  size_t start, end, capacity;
-};
-
-struct message {
-  char *subject;
-  char *reply; /* "" without */
-  char *payload;
-  size_t size;
-};
-
-static void fill(struct reader *in) {
-  if (in->start == in->end) in->start = in->end = 0;
-  if (in->end == in->capacity) {
-    memmove(in->bytes, in->bytes + in->start, in->end - in->start);
-    in->end -= in->start;
-    in->start = 0;
-  }
-  if (in->end == in->capacity) fail("message larger than the buffer");
-  for (;;) {
-    ssize_t got = recv(in->fd, in->bytes + in->end, in->capacity - in->end, 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail_errno("no message within the timeout");
-    if (got == 0) fail("the server closed the connection");
-    in->end += (size_t)got;
-    return;
-  }
-}
-
-/* Fields of `MSG subject sid [reply] size`, in place. */
-static struct message parse_header(char *line) {
-  struct message message = {.reply = ""};
-  char *fields[6], *rest = NULL;
-  int count = 0;
-  for (char *field = strtok_r(line, " \r", &rest); field && count < 6; field = strtok_r(NULL, " \r", &rest))
-    fields[count++] = field;
-  if (count != 4 && count != 5) fail("malformed MSG");
-  message.subject = fields[1];
-  if (count == 5) message.reply = fields[3];
-  message.size = strtoul(fields[count - 1], NULL, 10);
-  return message;
-}
-
-/* The next message, valid until the next call; control lines are dealt with on the way. */
 static struct message next_message(struct reader *in) {
-  for (;;) {
-    char *line = in->bytes + in->start, *end = memchr(line, '\n', in->end - in->start);
-    if (!end) {
-      fill(in);
-      continue;
-    }
-    size_t header = (size_t)(end - line) + 1;
-    if (!memcmp(line, "MSG ", 4)) {
-      char *space = end;
-      while (space[-1] != ' ') space--;
-      size_t size = strtoul(space, NULL, 10);
-      if (in->end - in->start < header + size + 2) {
-        fill(in);
-        continue;
-      }
-      *end = 0;
-      struct message message = parse_header(line);
-      message.payload = end + 1;
-      in->start += header + size + 2;
-      return message;
-    }
-    if (!memcmp(line, "PING", 4)) send_all(in->fd, "PONG\r\n", 6);
-    else if (memcmp(line, "INFO", 4)) fail("unexpected input: %.*s", (int)header, line);
-    in->start += header;
-  }
-}
-
-static struct reader open_reader(int fd, int payload_size) {
-  size_t capacity = BUFFER_BYTES + (size_t)payload_size;
-  return (struct reader){.fd = fd, .bytes = allocate(capacity), .capacity = capacity};
+  struct message message;
+  while (!take_message(in, &message)) read_some(in, WAIT_FOREVER);
+  return message;
 }
 
 static void *respond(void *argument) {
   const struct options *options = ((void **)argument)[0];
-  struct reader in = open_reader(*(int *)((void **)argument)[1], options->payload_size);
+  struct reader in = open_reader(*(int *)((void **)argument)[1]);
   char *out = allocate(1024 + (size_t)options->payload_size);
   for (;;) {
     struct message request = next_message(&in);
-    int header = snprintf(out, 1024, "PUB %s %zu\r\n", request.reply, request.size);
-    memcpy(out + header, request.payload, request.size);
-    memcpy(out + header + request.size, "\r\n", 2);
-    send_all(in.fd, out, (size_t)header + request.size + 2);
+    int header = snprintf(out, 1024, "PUB %.*s %zu\r\n", (int)request.reply_bytes, request.reply, request.payload_bytes);
+    memcpy(out + header, request.payload, request.payload_bytes);
+    memcpy(out + header + request.payload_bytes, "\r\n", 2);
+    send_all(in.fd, out, (size_t)header + request.payload_bytes + 2);
   }
   return NULL;
 }
@@ -142,8 +67,10 @@ static uint32_t request(struct requester *self, const struct options *options, l
   send_all(self->in.fd, self->out, self->length);
   struct message reply = next_message(&self->in);
   uint64_t elapsed = now_ns() - sent;
-  if (strcmp(reply.subject + strlen(INBOX "."), token) || reply.size != (size_t)options->payload_size) {
-    fprintf(stderr, "natsbench: wrong reply on %s\n", reply.subject);
+  bool ours = reply.subject_bytes == strlen(INBOX ".") + TOKEN_DIGITS &&
+              !memcmp(reply.subject + strlen(INBOX "."), token, TOKEN_DIGITS);
+  if (!ours || reply.payload_bytes != (size_t)options->payload_size) {
+    fprintf(stderr, "natsbench: wrong reply on %.*s\n", (int)reply.subject_bytes, reply.subject);
     exit(EXIT_LOST);
   }
   return elapsed > UINT32_MAX ? UINT32_MAX : (uint32_t)elapsed;
@@ -158,7 +85,7 @@ int run_latency(const struct options *options) {
 
   int fd = dial(options);
   subscribe(fd, INBOX ".*", NULL, 2);
-  struct requester self = {.in = open_reader(fd, options->payload_size)};
+  struct requester self = {.in = open_reader(fd)};
   compose_request(&self, options);
   long number = 0;
   while (number < UNMEASURED) request(&self, options, number++);

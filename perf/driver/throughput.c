@@ -35,6 +35,8 @@ struct publisher {
   char *pool;
   size_t frame_bytes;
   size_t period; /* frames in the pool */
+  char *wrapped; /* the whole pool in a WebSocket frame; NULL: it is sent as it is */
+  size_t wrapped_bytes;
   long sent;
   pthread_t thread;
 };
@@ -129,6 +131,11 @@ static void compose_pool(struct publisher *self) {
     memcpy(out, "\r\n", 2);
     out += 2;
   }
+  if (!options->websocket) return;
+  if (options->subject_count > 1) fail("random subjects and --websocket don't go together");
+  size_t bytes = self->frame_bytes * self->period;
+  self->wrapped = allocate(bytes + FRAME_HEADER_BYTES);
+  self->wrapped_bytes = put_frame((unsigned char *)self->wrapped, self->pool, bytes);
 }
 
 static void *publish(void *argument) {
@@ -139,7 +146,8 @@ static void *publish(void *argument) {
   double end = now_s() + self->options->seconds;
   for (size_t at = 0; now_s() < end;) {
     size_t frames = self->period - at < per_write ? self->period - at : per_write;
-    send_all(self->fd, self->pool + at * self->frame_bytes, frames * self->frame_bytes);
+    if (self->wrapped) send_bytes(self->fd, self->wrapped, self->wrapped_bytes);
+    else send_all(self->fd, self->pool + at * self->frame_bytes, frames * self->frame_bytes);
     self->sent += (long)frames;
     at = at + frames == self->period ? 0 : at + frames;
   }
@@ -214,7 +222,8 @@ static bool receive(struct subscriber *self, char *scratch) {
   if (got < 0) fail_errno("receive");
   if (got == 0) fail("the server closed a subscriber's connection after %ld messages", self->received);
   long before = self->received;
-  walk(self, scratch, scratch + self->carried + got);
+  size_t fresh = unframe(self->fd, scratch + self->carried, (size_t)got);
+  walk(self, scratch, scratch + self->carried + fresh);
   return self->received > before || self->payload_left;
 }
 

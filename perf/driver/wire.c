@@ -57,7 +57,19 @@ int digits(long value) {
   return count;
 }
 
+/* Sends bytes of the protocol, in a frame where frames are spoken. */
 void send_all(int fd, const char *bytes, size_t length) {
+  if (!is_websocket(fd)) {
+    send_bytes(fd, bytes, length);
+    return;
+  }
+  unsigned char *frame = allocate(length + FRAME_HEADER_BYTES);
+  send_bytes(fd, (char *)frame, put_frame(frame, bytes, length));
+  free(frame);
+}
+
+/* Sends bytes as they are. */
+void send_bytes(int fd, const char *bytes, size_t length) {
   while (length) {
     ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
@@ -106,6 +118,7 @@ static void await_line(int fd, const char *wanted) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_errno(wanted);
     if (got == 0) fail("the server closed the connection before %s", wanted);
+    if (unframe(fd, &byte, 1) == 0) continue;
     if (byte != '\n') {
       if (length < sizeof line - 1) line[length++] = byte;
       continue;
@@ -127,6 +140,7 @@ void round_trip(int fd) {
 int dial(const struct options *options) {
   char line[1024];
   int fd = open_socket(options);
+  if (options->websocket) upgrade(fd, options);
   await_line(fd, "INFO");
   size_t length = connect_line(options, line, sizeof line - 2);
   memcpy(line + length, "\r\n", 2);

@@ -3,36 +3,18 @@
 // A case yields one or more rows. The target of a row is judged on the median of the pairs' ratios (`ratio`), or on
 // natsd's own median (`natsd`), where the goal is an absolute figure.
 
+import { consumerCases } from './consumer-cases.mjs';
 import { holdConnections, runDriver } from './driver.mjs';
+import { atLeast, atMost, CPU_METRIC, ratio } from './goals.mjs';
+import { jetstreamCases } from './jetstream-cases.mjs';
 import { ringFigures } from './ring.mjs';
 import { settledBytes } from './server.mjs';
-
-/**
- * @typedef {{ of: 'ratio' | 'natsd', better: 'more' | 'less', required: number, aim: number }} Goal
- * @typedef {{ metric: string, label: string, unit: 'rate' | 'us' | 'ms' | 'bytes' | 'ns', goal: Goal | null }} Row
- * @typedef {{ target: import('./driver.mjs').Target, startMs: number, seconds: number, warmupSeconds: number,
- *   connections: number }} Context
- * @typedef {{ id: string, title: string, rows: Row[], sample: (context: Context) => Promise<Record<string, number>> }} Case
- * @typedef {{ id: string, title: string, own: true, rows: Row[], sample: () => Promise<Record<string, number>> }} OwnCase
- *   one that concerns natsd alone and starts no server
- */
-
-/** Server CPU time per message, beside every row of traffic: the figure that survives a busy machine. */
-export const CPU_GOAL = { of: 'ratio', better: 'less', required: 0.7, aim: 0.4 };
-export const CPU_METRIC = 'cpuNs';
-
-/** @param {'more' | 'less'} better @param {number} required @param {number} aim @returns {Goal} */
-const ratio = (better, required, aim) => ({ of: 'ratio', better, required, aim });
-/** @param {number} required @param {number} aim @returns {Goal} */
-const atLeast = (required, aim) => ({ of: 'natsd', better: 'more', required, aim });
-/** @param {number} required @param {number} aim @returns {Goal} */
-const atMost = (required, aim) => ({ of: 'natsd', better: 'less', required, aim });
 
 /**
  * @param {string} id
  * @param {string} title
  * @param {{ required: number, aim: number, load: Record<string, string | number> }} definition
- * @returns {Case}
+ * @returns {import('./goals.mjs').Case}
  */
 function throughput(id, title, { required, aim, load }) {
   const metric = load.subscribers ? 'deliveredPerS' : 'publishedPerS';
@@ -52,7 +34,7 @@ function throughput(id, title, { required, aim, load }) {
   };
 }
 
-/** @type {Case} */
+/** @type {import('./goals.mjs').Case} */
 const requestReply = {
   id: 'core/request-reply',
   title: 'request-reply, 16 B, one under way',
@@ -68,7 +50,7 @@ const requestReply = {
   },
 };
 
-/** @type {Case} */
+/** @type {import('./goals.mjs').Case} */
 const idleConnections = {
   id: 'connections/idle',
   title: 'memory per idle connection with one subscription',
@@ -95,7 +77,7 @@ const idleConnections = {
   },
 };
 
-/** @type {Case} */
+/** @type {import('./goals.mjs').Case} */
 const connectRate = {
   id: 'connections/rate',
   title: 'connections accepted, greeted and answered per second',
@@ -107,7 +89,7 @@ const connectRate = {
   },
 };
 
-/** @type {Case} */
+/** @type {import('./goals.mjs').Case} */
 const start = {
   id: 'process/start',
   title: 'start to first INFO, and memory when idle',
@@ -120,12 +102,62 @@ const start = {
       goal: atMost(100 * 1024 * 1024, 50 * 1024 * 1024),
     },
   ],
-  async sample({ target, startMs }) {
-    return { startMs, idleBytes: await settledBytes(target.pid, 4) };
+  async sample({ target, server }) {
+    return { startMs: server.startMs, idleBytes: await settledBytes(target.pid, 4) };
   },
 };
 
-/** @type {OwnCase} */
+/**
+ * The same over WebSocket.
+ *
+ * @param {string} id
+ * @param {string} title
+ * @param {number} subscribers
+ * @returns {import('./goals.mjs').Case}
+ */
+function websocketThroughput(id, title, subscribers) {
+  const load = { size: 128, subscribers, websocket: 1 };
+  const { sample, ...rest } = throughput(id, title, { required: 1.2, aim: 2, load });
+  return {
+    ...rest,
+    websocket: true,
+    sample: (context) => sample({ ...context, target: overWebsocket(context.target) }),
+  };
+}
+
+/** @param {import('./driver.mjs').Target} target */
+function overWebsocket(target) {
+  return { ...target, port: target.websocketPort };
+}
+
+/** @type {import('./goals.mjs').Case} */
+const websocketConnections = {
+  id: 'websocket/idle',
+  websocket: true,
+  title: 'WebSocket: memory per idle connection with one subscription',
+  rows: [
+    {
+      metric: 'bytesEach',
+      label: 'idle WebSocket connection, memory each (5,000)',
+      unit: 'bytes',
+      goal: ratio('less', 1, 0.5),
+    },
+  ],
+  async sample({ target, connections }) {
+    const count = Math.min(5000, connections);
+    const load = { subject: 'bench.idle', websocket: 1 };
+    const web = overWebsocket(target);
+    const first = await holdConnections(web, { ...load, connections: Math.min(500, count) });
+    await first.release();
+    const before = await settledBytes(target.pid, 5);
+    const held = await holdConnections(web, { ...load, connections: count });
+    const after = await settledBytes(target.pid, 10);
+    await held.release();
+    return { bytesEach: (after - before) / count };
+  },
+};
+
+/** @type {import('./goals.mjs').OwnCase} */
 const ring = {
   id: 'ring/pair-128B',
   title: 'one pair of threads through the ring, 128 B',
@@ -147,7 +179,7 @@ const ring = {
   sample: ringFigures,
 };
 
-/** @type {(Case | OwnCase)[]} */
+/** @type {(import('./goals.mjs').Case | import('./goals.mjs').OwnCase)[]} */
 export const cases = [
   throughput('core/publish-16B', '16 B publish, no subscriber', {
     required: 2,
@@ -180,19 +212,34 @@ export const cases = [
   requestReply,
   idleConnections,
   connectRate,
+  websocketThroughput('websocket/1-1-128B', 'WebSocket: 128 B 1:1', 1),
+  websocketThroughput('websocket/fanout-100-128B', 'WebSocket: 128 B 1:100 fan-out', 100),
+  websocketConnections,
   start,
   ring,
+  ...consumerCases,
+  ...jetstreamCases,
 ];
 
 /**
- * The cases whose id or title contains one of the words, ignoring case; all of them without words.
+ * The cases whose id or title contains one of the words, ignoring case; all of them without words. A whole id
+ * means that case only, and may be written with a dash for its slash; a group's name stands for the group.
  *
  * @param {string[]} words
  */
 export function selectCases(words) {
   if (words.length === 0) return cases;
-  const wanted = words.map((word) => word.toLowerCase());
-  return cases.filter(({ id, title }) =>
-    wanted.some((word) => `${id}\n${title}`.toLowerCase().includes(word)),
-  );
+  const groups = new Set(cases.map(({ id }) => groupOf(id)));
+  const ids = new Set(cases.map(({ id }) => id.toLowerCase()));
+  /** @param {string} word @param {import('./goals.mjs').Case | import('./goals.mjs').OwnCase} one */
+  const matches = (word, { id, title }) => {
+    const spelled = word.replace('-', '/');
+    for (const exact of [word, spelled]) if (ids.has(exact)) return id.toLowerCase() === exact;
+    if (groups.has(word)) return groupOf(id) === word;
+    return [id, id.replace('/', '-'), title].some((text) => text.toLowerCase().includes(word));
+  };
+  return cases.filter((one) => words.some((word) => matches(word.toLowerCase(), one)));
 }
+
+/** @param {string} id */
+const groupOf = (id) => id.slice(0, id.indexOf('/'));

@@ -2,7 +2,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -40,7 +40,8 @@ export function compileDriver() {
 }
 
 /**
- * @typedef {{ binary: string, port: number, pid: number, user: string | null, password: string | null }} Target
+ * @typedef {{ binary: string, port: number, websocketPort: number, pid: number, user: string | null,
+ *   password: string | null }} Target
  * @typedef {Record<string, string | number>} DriverOptions long options of natsbench, without the dashes
  */
 
@@ -52,19 +53,15 @@ function commandLine(target, mode, options) {
 }
 
 /**
- * Runs natsbench once.
+ * Runs a program that prints one line of JSON.
  *
- * @param {Target} target
- * @param {'throughput' | 'latency' | 'connect'} mode
- * @param {DriverOptions} options
- * @returns {Promise<Record<string, number>>} what it printed
- * @throws {Error} when messages were lost or the server misbehaved
+ * @param {string} file
+ * @param {string[]} args
+ * @returns {Promise<Record<string, number>>}
  */
-export function runDriver(target, mode, options) {
+function runProgram(file, args) {
   return new Promise((resolve, reject) => {
-    const child = spawn(target.binary, commandLine(target, mode, options), {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     let complaint = '';
     child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -77,10 +74,36 @@ export function runDriver(target, mode, options) {
     child.on('close', (status, signal) => {
       if (status === 0) return resolve(JSON.parse(output));
       const what =
-        status === EXIT_LOST ? 'wrong deliveries' : `natsbench ended with ${signal ?? `status ${status}`}`;
+        status === EXIT_LOST
+          ? 'wrong deliveries'
+          : `${basename(file)} ended with ${signal ?? `status ${status}`}`;
       reject(new Error(`${what}: ${complaint.trim()}`));
     });
   });
+}
+
+/**
+ * Runs natsbench once.
+ *
+ * @param {Target} target
+ * @param {'throughput' | 'latency' | 'connect' | 'request' | 'consume' | 'delivery'} mode
+ * @param {DriverOptions} options
+ * @returns {Promise<Record<string, number>>} what it printed
+ * @throws {Error} when messages were lost or the server misbehaved
+ */
+export function runDriver(target, mode, options) {
+  return runProgram(target.binary, commandLine(target, mode, options));
+}
+
+/**
+ * Runs a load generator written for node, where the figure is that of an official client.
+ *
+ * @param {string} path
+ * @param {string[]} args
+ * @returns {Promise<Record<string, number>>} what it printed
+ */
+export function runScript(path, args) {
+  return runProgram(process.execPath, [path, ...args]);
 }
 
 /**

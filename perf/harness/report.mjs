@@ -1,13 +1,15 @@
 // The table: as text for a terminal, as Markdown for RESULTS.md.
 
+import { statfsSync } from 'node:fs';
 import { arch, cpus, release } from 'node:os';
 
-/** @param {number | null} value @param {import('./cases.mjs').Row['unit']} unit */
+/** @param {number | null} value @param {import('./goals.mjs').Row['unit']} unit */
 export function figure(value, unit) {
   if (value === null) return '–';
   if (unit === 'rate') return `${magnitude(value)}/s`;
   if (unit === 'us') return `${value.toFixed(1)} µs`;
   if (unit === 'ms') return `${value.toFixed(0)} ms`;
+  if (unit === 'times') return `${value.toFixed(2)}×`;
   if (unit === 'ns') return value >= 10_000 ? `${(value / 1000).toFixed(1)} µs` : `${value.toFixed(0)} ns`;
   const kib = value / 1024;
   return kib >= 1024 ? `${(kib / 1024).toFixed(1)} MB` : `${kib.toFixed(1)} KB`;
@@ -26,11 +28,13 @@ function ratioText({ ratio, low, high }) {
   return `${ratio.toFixed(2)}× (${low.toFixed(2)}–${high.toFixed(2)})`;
 }
 
-/** @param {import('./cases.mjs').Row} row */
+/** @param {import('./goals.mjs').Row} row */
 function goalText({ goal, unit }) {
   if (!goal) return '–';
-  const bound = (/** @type {number} */ value) => (goal.of === 'ratio' ? `${value}×` : figure(value, unit));
-  return `${goal.better === 'more' ? '≥' : '≤'} ${bound(goal.required)}, aim ${bound(goal.aim)}`;
+  const bound = (/** @type {'ratio' | 'natsd'} */ of, /** @type {number} */ value) =>
+    of === 'ratio' ? `${value}×` : figure(value, unit);
+  const aim = bound(goal.aimOf ?? goal.of, goal.aim);
+  return `${goal.better === 'more' ? '≥' : '≤'} ${bound(goal.of, goal.required)}, aim ${aim}`;
 }
 
 const VERDICTS = { aim: 'aim met', met: 'met', missed: 'MISSED' };
@@ -52,7 +56,7 @@ const COLUMNS = [
 ];
 
 /**
- * @typedef {{ row: import('./cases.mjs').Row, comparison: import('./statistics.mjs').Comparison,
+ * @typedef {{ row: import('./goals.mjs').Row, comparison: import('./statistics.mjs').Comparison,
  *   verdict: 'aim' | 'met' | 'missed' | null, cpu: import('./statistics.mjs').Comparison | null,
  *   cpuVerdict: 'aim' | 'met' | 'missed' | null }} RowResult
  */
@@ -100,4 +104,20 @@ export function environment(products) {
     `Node ${process.versions.node} (V8 ${process.versions.v8})`,
     ...products.map(({ name, version }) => (version.startsWith(name) ? version : `${name} ${version}`)),
   ];
+}
+
+/** statfs(2) `f_type` of the file systems one is likely to meet. */
+const FILE_SYSTEMS = new Map([
+  [0xef53, 'ext4'],
+  [0x58465342, 'xfs'],
+  [0x9123683e, 'btrfs'],
+  [0x2fc12fc1, 'zfs'],
+  [0x794c7630, 'overlayfs'],
+  [0x01021994, 'tmpfs: nothing is synced there, --store names another directory'],
+]);
+
+/** What JetStream's files are written to, on one line. @param {string} directory */
+export function fileSystem(directory) {
+  const { type } = statfsSync(directory);
+  return `stores on ${FILE_SYSTEMS.get(type) ?? `file system 0x${type.toString(16)}`}`;
 }

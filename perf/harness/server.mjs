@@ -1,7 +1,7 @@
 // The two servers under comparison: how each is found, started, measured and stopped.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,15 +11,23 @@ const perfDirectory = fileURLToPath(new URL('..', import.meta.url));
 const HOST = '127.0.0.1';
 const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 10_000;
+/** Starting and stopping with millions of messages in the store. */
+const JETSTREAM_TIMEOUT_MS = 180_000;
 const RETRY_MS = 1;
 
 export const BENCH_CONFIG = join(perfDirectory, 'conf', 'bench.conf');
-/** The user bench.conf declares. */
+const JETSTREAM_CONFIG = join(perfDirectory, 'conf', 'jetstream.conf');
+/** The same with a WebSocket listener. */
+const WEBSOCKET_CONFIG = join(perfDirectory, 'conf', 'bench-websocket.conf');
+/** The user bench.conf and jetstream.conf declare. */
 export const BENCH_USER = { user: 'bench', password: 'bench-password' };
 
 /**
  * @typedef {{ name: string, command: string[], version: string }} Product
- * @typedef {{ name: string, pid: number, port: number, startMs: number, log: string, stop: () => Promise<void> }} Server
+ * @typedef {{ name: string, pid: number, port: number, websocketPort: number, startMs: number, spawnedAtMs: number, log: string,
+ *   stop: () => Promise<void>, kill: () => Promise<void> }} Server
+ * @typedef {{ directory: string, alwaysSync: boolean }} Store where a server with JetStream keeps its files; whether each
+ *   write is synced even if the server does not do so by default
  */
 
 /** @type {Set<import('node:child_process').ChildProcess>} */
@@ -105,23 +113,69 @@ function greets(port) {
   });
 }
 
+/** Resolves with whether somebody listens. @param {number} port */
+function accepts(port) {
+  return new Promise((resolve) => {
+    const socket = connect(port, HOST);
+    const end = (/** @type {boolean} */ connected) => {
+      socket.destroy();
+      resolve(connected);
+    };
+    socket.once('connect', () => end(true));
+    socket.once('error', () => end(false));
+  });
+}
+
+/**
+ * Writes the configuration of a server with JetStream: conf/jetstream.conf and where the store is.
+ *
+ * @param {string} path
+ * @param {Store} store
+ * @param {boolean} bare
+ */
+function writeJetStreamConfig(path, store, bare) {
+  const lines = [
+    `  store_dir: ${JSON.stringify(store.directory)}`,
+    '  max_mem: 8GB',
+    '  max_file: 100GB',
+    ...(store.alwaysSync ? ['  sync_interval: always'] : []),
+  ];
+  const users = bare ? '' : readFileSync(JETSTREAM_CONFIG, 'utf8');
+  writeFileSync(path, `${users}\njetstream {\n${lines.join('\n')}\n}\n`);
+}
+
 /**
  * Starts a server and waits for its first INFO.
  *
  * @param {Product} what
- * @param {{ bare: boolean, directory: string }} options `bare`:
- *   without bench.conf; `directory` receives the log
- * @returns {Promise<Server>} `startMs` runs from the spawn to the first byte of INFO
+ * @param {{ bare: boolean, directory: string, websocket?: boolean, store?: Store | undefined, startTimeoutMs?: number }} options `bare`:
+ *   without users, permissions and limits; `directory` receives the log; `store`: with JetStream;
+ *   `websocket`: with such a listener
+ * @returns {Promise<Server>} `startMs` runs from the spawn, at `spawnedAtMs`, to the first byte of INFO
  */
-export async function startServer(what, { bare, directory }) {
+export async function startServer(
+  what,
+  {
+    bare,
+    directory,
+    websocket = false,
+    store,
+    startTimeoutMs = store ? JETSTREAM_TIMEOUT_MS : START_TIMEOUT_MS,
+  },
+) {
   const port = await freePort();
+  const websocketPort = websocket ? await freePort() : 0;
   const [file, ...rest] = what.command;
-  const config = bare ? [] : ['-c', BENCH_CONFIG];
+  const ownConfig = join(directory, `${what.name}-${port}.conf`);
+  if (store) writeJetStreamConfig(ownConfig, store, bare);
+  const plain = websocket ? ['-c', WEBSOCKET_CONFIG] : bare ? [] : ['-c', BENCH_CONFIG];
+  const config = store ? ['-c', ownConfig] : plain;
   const log = join(directory, `${what.name}-${port}.log`);
   const output = openSync(log, 'a');
   const begin = performance.now();
   const child = spawn(file, [...rest, ...config, '-a', HOST, '-p', String(port)], {
     cwd: directory,
+    env: { ...process.env, NATSD_BENCH_WEBSOCKET: `${HOST}:${websocketPort}` },
     stdio: ['ignore', output, output],
   });
   closeSync(output);
@@ -132,26 +186,42 @@ export async function startServer(what, { bare, directory }) {
   }).then(() => running.delete(child));
 
   while (!(await greets(port))) {
-    const late = performance.now() - begin > START_TIMEOUT_MS;
+    const late = performance.now() - begin > startTimeoutMs;
     if (late) child.kill('SIGKILL');
     if (late || !running.has(child)) throw new Error(`${what.name} did not start:\n${logTail(log)}`);
     await sleep(RETRY_MS);
   }
   const startMs = performance.now() - begin;
+  while (websocket && !(await accepts(websocketPort))) await sleep(RETRY_MS);
   const pid = /** @type {number} */ (child.pid);
-  return { name: what.name, pid, port, startMs, log, stop: () => stop(child, exited, what.name) };
+  const stopTimeoutMs = store ? JETSTREAM_TIMEOUT_MS : STOP_TIMEOUT_MS;
+  const kill = async () => {
+    child.kill('SIGKILL');
+    await exited;
+  };
+  const identity = { name: what.name, pid, port, websocketPort, log };
+  return {
+    ...identity,
+    startMs,
+    spawnedAtMs: begin,
+    stop: () => stop(child, exited, what.name, stopTimeoutMs),
+    kill,
+  };
 }
 
-/** @param {import('node:child_process').ChildProcess} child @param {Promise<unknown>} exited @param {string} name */
-async function stop(child, exited, name) {
+/**
+ * @param {import('node:child_process').ChildProcess} child
+ * @param {Promise<unknown>} exited
+ * @param {string} name
+ * @param {number} timeoutMs
+ */
+async function stop(child, exited, name, timeoutMs) {
   if (!running.has(child)) return;
   child.kill('SIGTERM');
   const timer = setTimeout(() => {
-    process.stderr.write(
-      `${name} (pid ${child.pid}) ignored SIGTERM for ${STOP_TIMEOUT_MS / 1000} s: killed\n`,
-    );
+    process.stderr.write(`${name} (pid ${child.pid}) ignored SIGTERM for ${timeoutMs / 1000} s: killed\n`);
     child.kill('SIGKILL');
-  }, STOP_TIMEOUT_MS);
+  }, timeoutMs);
   await exited;
   clearTimeout(timer);
 }

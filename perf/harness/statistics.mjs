@@ -32,16 +32,18 @@ export function compare(natsd, reference) {
 }
 
 /**
- * @param {import('./cases.mjs').Goal | null} goal
+ * @param {import('./goals.mjs').Goal | null} goal
  * @param {Comparison} comparison
  * @returns {'aim' | 'met' | 'missed' | null} null: nothing to judge
  */
 export function verdict(goal, comparison) {
   if (!goal) return null;
-  const figure = goal.of === 'ratio' ? comparison.ratio : comparison.natsd;
+  const figureOf = (/** @type {'ratio' | 'natsd'} */ of) =>
+    of === 'ratio' ? comparison.ratio : comparison.natsd;
+  const figure = figureOf(goal.of);
   if (figure === null) return null;
-  const reaches = (/** @type {number} */ bound) =>
-    goal.better === 'more' ? figure >= bound : figure <= bound;
-  if (reaches(goal.aim)) return 'aim';
-  return reaches(goal.required) ? 'met' : 'missed';
+  const reaches = (/** @type {number | null} */ value, /** @type {number} */ bound) =>
+    value !== null && (goal.better === 'more' ? value >= bound : value <= bound);
+  if (!reaches(figure, goal.required)) return 'missed';
+  return reaches(figureOf(goal.aimOf ?? goal.of), goal.aim) ? 'aim' : 'met';
 }

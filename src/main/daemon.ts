@@ -1,8 +1,10 @@
 import { availableParallelism } from 'node:os';
-import type { MqttOptions, ServerOptions } from '../shared/base/options.ts';
+import type { ServerOptions, WebsocketOptions } from '../shared/base/options.ts';
 import type { FromShard, ServerIdentity, ToShard } from '../workers/shard/contract.ts';
-import { ClientGate } from './listen/client-gate.ts';
+import { ClientGate, type ClientListener } from './listen/client-gate.ts';
 import { createHandOff, type HandOffMethod } from './listen/hand-off.ts';
+import type { Listener } from './listen/listener.ts';
+import { chooseTransport, SharedListener } from './listen/websocket-listener.ts';
 import type { Logger, LogLevel } from './log/logger.ts';
 import { ClosedConnections } from './monitor/closed-connections.ts';
 import type { Monitor } from './monitor/http-server.ts';
@@ -19,8 +21,6 @@ import { Topology } from './supervise/topology.ts';
  * The daemon owns no message. It accepts, supervises, answers monitoring, and ends things in the right order.
  */
 
-/** nats-server numbers its internal clients too; the first real client is not 1. */
-const FIRST_CID = 5;
 /** A shard that doesn't close its connections in time is ended anyway: a stop is done within two seconds. */
 const CLOSE_TIMEOUT_MS = 1000;
 /** A thread that hasn't shown a sign of life for so long is stuck. */
@@ -76,14 +76,38 @@ export class Daemon {
     return this.#topology;
   }
 
+  /** The server is going down, or has. */
+  get isStopping(): boolean {
+    return this.#stopped !== null;
+  }
+
   get gate(): ClientGate | null {
     return this.#gate;
   }
 
   /** Port of the client listener. */
   get port(): number {
-    return this.#gate?.listener?.port ?? 0;
+    return this.#gate?.listener('client')?.port ?? 0;
   }
+
+  /** Port of the WebSocket listener; 0 without one. */
+  get websocketPort(): number {
+    return this.websocketListener?.port ?? 0;
+  }
+
+  /** Port of the MQTT listener; 0 without one. */
+  get mqttPort(): number {
+    return this.#gate?.listener('mqtt')?.port ?? 0;
+  }
+
+  /** The WebSocket listener, whoever has it. */
+  get websocketListener(): Pick<Listener, 'port' | 'listening' | 'error'> | null {
+    return this.#sharedListener ?? this.#gate?.listener('websocket') ?? null;
+  }
+
+  /** Which WebSocket implementation runs, as the log says it; '' without a listener. */
+  websocketTransport = '';
+  #sharedListener: SharedListener | null = null;
 
   get monitor(): Monitor | null {
     return this.#monitor;
@@ -103,6 +127,7 @@ export class Daemon {
         this.#shardsStopped.delete(shard);
         for (const snapshot of connections) this.closedConnections.add(snapshot);
       },
+      restarted: (shard) => this.#shardRestarted(shard),
       persistenceLost: (error) => this.#persistenceLost(error),
     });
     this.#topology = topology;
@@ -110,24 +135,56 @@ export class Daemon {
     started.catch(() => undefined);
     // Nobody may connect before the streams are there: a publish would go nowhere.
     if (options.jetStream !== null) await this.#untilRecovered(started, options.jetStream.storeDir);
-    const gate = new ClientGate(
-      topology,
-      await createHandOff(this.#handOffMethod),
-      options,
-      this.logger,
-      FIRST_CID,
-    );
+    const gate = new ClientGate(topology, await createHandOff(this.#handOffMethod), options, this.logger);
     if (options.monitor.httpPort !== 0 || options.monitor.httpsPort !== 0) await this.#startMonitor();
-    try {
-      await gate.open();
-    } catch (error) {
-      throw new StartError(listenError(options.host, options.port, error as NodeJS.ErrnoException));
-    }
-    if (options.mqtt !== null) await openMqtt(gate, options.mqtt);
+    const { websocket, mqtt } = options;
+    const transport = websocket === null ? null : this.#chooseTransport(websocket);
+    if (transport === 'ws') await this.#listen(gate, 'websocket', websocket!.host, websocket!.port);
+    if (mqtt !== null) await this.#listen(gate, 'mqtt', mqtt.host, mqtt.port);
+    await this.#listen(gate, 'client', options.host, options.port);
     this.#gate = gate;
-    this.identity = announce(this.identity, options, this.port);
+    const stopped = this.stopped();
+    if (transport === 'uws') await Promise.race([this.#listenInShards(websocket!, started), stopped]);
+    this.identity = announce(this.identity, options, this.port, this.websocketPort);
     topology.updateIdentity(this.identity);
+    // A signal may have ended everything meanwhile, and threads that are gone answer nothing.
+    await Promise.race([started, stopped]);
+    if (this.isStopping) gate.close();
+  }
+
+  async #listen(gate: ClientGate, kind: ClientListener, host: string, port: number): Promise<void> {
+    try {
+      await gate.open(kind, host, port);
+    } catch (error) {
+      throw new StartError(listenError(kind, host, port, error as NodeJS.ErrnoException));
+    }
+  }
+
+  #chooseTransport(websocket: WebsocketOptions): 'ws' | 'uws' {
+    try {
+      const { transport, description } = chooseTransport(websocket);
+      this.websocketTransport = description;
+      return transport;
+    } catch (error) {
+      throw new StartError((error as Error).message);
+    }
+  }
+
+  async #listenInShards({ host, port }: WebsocketOptions, started: Promise<void>): Promise<void> {
     await started;
+    const listener = new SharedListener(this.topology, host);
+    try {
+      await listener.open(port);
+    } catch (error) {
+      throw new StartError(listenError('websocket', host, port, error as NodeJS.ErrnoException));
+    }
+    this.#sharedListener = listener;
+  }
+
+  #shardRestarted(shard: number): void {
+    this.#sharedListener?.listenIn(shard).catch((error: Error) => {
+      this.logger.error(`Shard ${shard} can't listen for websocket connections: ${error.message}`);
+    });
   }
 
   async #untilRecovered(started: Promise<void>, storeDir: string): Promise<void> {
@@ -159,7 +216,7 @@ export class Daemon {
 
   /** URLs of all listeners, for the ports file. */
   ports(): Ports {
-    const { host, tls } = this.options;
+    const { host, tls, websocket } = this.options;
     const monitor = this.#monitor;
     const monitoring =
       monitor === null
@@ -174,7 +231,10 @@ export class Daemon {
       monitoring,
       cluster: [],
       profile: [],
-      websocket: [],
+      websocket:
+        websocket === null
+          ? []
+          : listenerUrls(websocket.tls === null ? 'ws' : 'wss', websocket.host, this.websocketPort),
     };
   }
 
@@ -185,7 +245,7 @@ export class Daemon {
   async reconfigure(options: ServerOptions): Promise<void> {
     this.options = options;
     this.configLoadedAtMs = Date.now();
-    this.identity = announce(this.identity, options, this.port);
+    this.identity = announce(this.identity, options, this.port, this.websocketPort);
     this.logger.setLevels(options.log);
     this.#gate?.reconfigure(options);
     if (options.tls !== null) this.#monitor?.setTls(options.tls);
@@ -217,6 +277,7 @@ export class Daemon {
     this.lameDuck = true;
     this.logger.notice('Entering lame duck mode, stop accepting new clients');
     this.#gate?.close();
+    this.#sharedListener?.close();
     if (this.#openConnections() === 0) {
       void this.stop();
       return;
@@ -270,10 +331,13 @@ export class Daemon {
     if (this.#lameDuckTimer !== null) clearTimeout(this.#lameDuckTimer);
     this.logger.notice('Initiating Shutdown...');
     this.#gate?.close();
+    this.#sharedListener?.close();
     if (this.#topology !== null) {
+      await this.#topology.persistence?.announceStop();
       await this.#closeConnections(this.#topology);
       await this.#topology.stop();
     }
+    this.#sharedListener?.ended();
     await this.passwords.close();
     await this.#monitor?.close();
     this.logger.notice('Server Exiting..');
@@ -317,20 +381,12 @@ export class Daemon {
   }
 }
 
-/** @throws StartError with nats-server's text when the port can't be used */
-async function openMqtt(gate: ClientGate, mqtt: MqttOptions): Promise<void> {
-  try {
-    await gate.openMqtt(mqtt);
-  } catch (error) {
-    gate.close();
-    throw new StartError(`Unable to listen for MQTT connections: ${(error as Error).message}`);
-  }
-}
-
-function listenError(host: string, port: number, error: NodeJS.ErrnoException): string {
+function listenError(kind: ClientListener, host: string, port: number, error: NodeJS.ErrnoException): string {
   const reason =
     error.code === 'EADDRINUSE'
       ? `listen tcp ${host}:${port}: bind: address already in use`
       : `listen tcp ${host}:${port}: ${error.message}`;
+  if (kind === 'websocket') return `Unable to listen for websocket connections: ${reason}`;
+  if (kind === 'mqtt') return `Unable to listen for MQTT connections: ${reason}`;
   return `Error listening on port: ${host}:${port}, "${reason}"`;
 }

@@ -1,5 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
-import type { ServerOptions } from '../shared/base/options.ts';
+import type { MqttOptions, ServerOptions, WebsocketOptions } from '../shared/base/options.ts';
 import { COMPATIBLE_VERSION, NATSD_VERSION } from '../shared/base/version.ts';
 import type { CommandFlags } from './config/command-line.ts';
 import { formatDurationMs } from './config/duration.ts';
@@ -55,11 +55,7 @@ class Service {
       this.#fatal(error);
     }
     limitYoungGeneration();
-    this.#logJetStream();
-    this.#logListening();
-    if (portsFileDir !== '') this.#writePortsFile(portsFileDir);
-    this.#notifier.ready(`Serving clients on port ${this.#daemon.port}`);
-    this.#notifier.startWatchdog(() => this.#daemon.isAlive());
+    if (!this.#daemon.isStopping) this.#announceReady(portsFileDir);
     await this.#daemon.stopped();
     this.#notifier.stopping('Stopped');
     // A reload may have moved it.
@@ -68,6 +64,14 @@ class Service {
     this.#logger.flushSync();
     await this.#logger.close();
     process.exit(this.#daemon.failure === null ? 0 : 1);
+  }
+
+  #announceReady(portsFileDir: string): void {
+    this.#logJetStream();
+    this.#logListening();
+    if (portsFileDir !== '') this.#writePortsFile(portsFileDir);
+    this.#notifier.ready(`Serving clients on port ${this.#daemon.port}`);
+    this.#notifier.startWatchdog(() => this.#daemon.isAlive());
   }
 
   #banner(notices: readonly string[]): void {
@@ -116,8 +120,9 @@ class Service {
   }
 
   #logListening(): void {
-    const { host, tls, allowNonTls } = this.#options;
-    const address = host.includes(':') ? `[${host}]` : host;
+    const { host, tls, allowNonTls, websocket, mqtt } = this.#options;
+    if (websocket !== null) this.#logWebsocket(websocket);
+    const address = bracketed(host);
     this.#logger.notice(`Listening for client connections on ${address}:${this.#daemon.port}`);
     if (tls !== null) {
       const isOptional = allowNonTls && tls.handshakeFirstMs !== 0;
@@ -125,18 +130,25 @@ class Service {
       if (tls.handshakeFirstMs === 0)
         this.#logger.warn('Clients that are not using "TLS Handshake First" option will fail to connect');
     }
-    this.#logMqtt();
+    if (mqtt !== null) this.#logMqtt(mqtt);
     this.#logger.debug(`Server id is ${this.#daemon.identity.serverId}`);
     this.#logger.notice('Server is ready');
   }
 
-  #logMqtt(): void {
-    const { mqtt } = this.#options;
-    if (mqtt === null) return;
-    const address = mqtt.host.includes(':') ? `[${mqtt.host}]` : mqtt.host;
-    const scheme = mqtt.tls === null ? 'mqtt' : 'tls';
-    const port = this.#daemon.gate?.mqttListener?.port ?? 0;
-    this.#logger.notice(`Listening for MQTT clients on ${scheme}://${address}:${port}`);
+  #logWebsocket({ host, tls }: WebsocketOptions): void {
+    const scheme = tls === null ? 'ws' : 'wss';
+    this.#logger.notice(
+      `Listening for websocket clients on ${scheme}://${bracketed(host)}:${this.#daemon.websocketPort}`,
+    );
+    this.#logger.notice(this.#daemon.websocketTransport);
+    if (tls === null) this.#logger.warn('Websocket not configured with TLS. DO NOT USE IN PRODUCTION!');
+  }
+
+  #logMqtt({ host, tls }: MqttOptions): void {
+    const scheme = tls === null ? 'mqtt' : 'tls';
+    this.#logger.notice(
+      `Listening for MQTT clients on ${scheme}://${bracketed(host)}:${this.#daemon.mqttPort}`,
+    );
   }
 
   #writePidFile(path: string): void {
@@ -229,6 +241,10 @@ class Service {
     if (before.portsFileDir !== '') this.#removePortsFile(before.portsFileDir);
     if (now.portsFileDir !== '') this.#writePortsFile(now.portsFileDir);
   }
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 const LOG_ENVIRONMENT = { pid: process.pid, tag: 'nats-server' };

@@ -5,6 +5,7 @@ import { isFailure, openStore, type StoreOptions } from '../../src/shared/jetstr
 import type { Stream } from '../../src/shared/jetstream/stream.ts';
 import { subjectMatches } from '../../src/shared/subject/subject.ts';
 import { ACCOUNT, Harness, type Received } from '../unit/shared/jetstream/engine-harness.ts';
+import { commitSomehow, LogFaults, LogStopped } from './commits.ts';
 import { MachineCrash, SimulatedDisk, seededBytes } from './disk.ts';
 import { immediateCompressor } from './simulator.ts';
 
@@ -30,6 +31,7 @@ const OPTIONS: StoreOptions = {
 };
 const SUBJECTS = ['a', 'b', 'c'];
 const ACK_WAIT_MS = 10_000;
+const STEPS = 80;
 
 const STREAMS = [
   { name: 'L', config: { max_msgs: 60 } },
@@ -77,6 +79,8 @@ export class ConsumerSimulation {
   #js: Harness<Store> | null = null;
   #nowMs = 1_800_000_000_000;
   #inboxes: { known: Known; inbox: string }[] = [];
+  /** Commits don't wait for the disk. */
+  #lazy = false;
   crashes = 0;
   deliveries = 0;
 
@@ -100,16 +104,35 @@ export class ConsumerSimulation {
   #round(): void {
     this.#disk.crashAfter = this.#random.below(6) === 0 ? -1 : this.#random.below(300);
     try {
-      if (this.#js === null) this.#open();
-      for (let step = 0; step < 80; step++) this.#step();
-      this.#disk.crashAfter = -1;
-      this.#check();
-      if (this.#random.below(3) === 0) this.#drain();
+      this.#work();
     } catch (error) {
-      if (!(error instanceof MachineCrash)) throw error;
+      if (!(error instanceof MachineCrash || error instanceof LogStopped)) throw error;
     }
     this.#disk.crashAfter = -1;
     this.#stop();
+  }
+
+  #work(): void {
+    if (this.#js === null) this.#open();
+    const faults = new LogFaults(this.#random, STEPS);
+    this.#lazy = true;
+    for (let step = 0; step < STEPS; step++) {
+      faults.next(this.#disk);
+      faults.run(this.#harness.store, this.#disk, () => this.#step());
+    }
+    this.#lazy = false;
+    this.#disk.crashAfter = -1;
+    this.#disk.failSync = null;
+    this.#check();
+    if (this.#random.below(3) === 0) this.#drain();
+  }
+
+  /** As the server does: consumers deliver what is on the disk. */
+  #commit(): boolean {
+    const { store, engine } = this.#harness;
+    if (this.#lazy) commitSomehow(this.#random, store);
+    else store.commit(true);
+    return store.syncedTicket >= engine.appendedTicket;
   }
 
   get #harness(): Harness<Store> {
@@ -121,6 +144,7 @@ export class ConsumerSimulation {
     const store = openStore(host, OPTIONS);
     if (isFailure(store)) throw new Error(store.message);
     this.#js = new Harness<Store>({}, store, this.#nowMs);
+    this.#js.commit = () => this.#commit();
     for (const known of this.#known) {
       const consumer = this.#find(known);
       if (consumer === null) continue;
@@ -133,7 +157,9 @@ export class ConsumerSimulation {
   #stop(): void {
     this.#nowMs = this.#js?.clock.ms ?? this.#nowMs;
     this.#noteDurable();
-    const clean = this.#random.below(4) === 0;
+    this.#lazy = false;
+    const isStopped = this.#js !== null && this.#harness.store.stopped !== null;
+    const clean = !isStopped && this.#random.below(4) === 0;
     if (clean && this.#js !== null) {
       this.#settle();
       this.#harness.store.close();
@@ -141,7 +167,7 @@ export class ConsumerSimulation {
     this.crashes++;
     this.#js = null;
     this.#inboxes = [];
-    this.#disk = this.#disk.crashed(this.#random);
+    this.#disk = this.#random.below(4) === 0 ? this.#disk.killed() : this.#disk.crashed(this.#random);
     for (const known of this.#known) {
       if (!clean) {
         for (const sequence of known.acked) known.uncertain.add(sequence);
@@ -259,6 +285,8 @@ export class ConsumerSimulation {
   #settle(): void {
     this.#harness.settle();
     const { store } = this.#harness;
+    // What was delivered may be staged still.
+    if (!this.#lazy) store.commit(true);
     if (store.syncedTicket < store.ticket) return;
     for (const known of this.#known) {
       const consumer = this.#find(known);

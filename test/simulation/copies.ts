@@ -74,6 +74,21 @@ export function reconcileCopies(
   model.expire(nowMs);
 }
 
+/** Whether a mirror got a message before it expired in the same tick: what it rolled up is gone. */
+function wasRolledUp(
+  model: EngineModelStream,
+  store: StreamStore,
+  message: ModelMessage,
+  sequence: number,
+): boolean {
+  const rollup = headerOf(message, 'Nats-Rollup');
+  if (rollup === null) return false;
+  const doomed = model
+    .matching(rollup === 'all' ? null : [message.subject])
+    .filter((each) => each < sequence);
+  return doomed.length > 0 && doomed.every((each) => loadMessage(store, each) === null);
+}
+
 function mirrored(
   model: EngineModelStream,
   store: StreamStore,
@@ -86,7 +101,11 @@ function mirrored(
     const found = loadMessage(store, sequence);
     const original = origin.stored.get(sequence);
     // What the origin still has must have been copied, and so was the last one; if it is gone here, the model knows why.
-    if (found === null && !origin.messages.has(sequence) && sequence < through) continue;
+    if (found === null && !origin.messages.has(sequence) && sequence < through) {
+      if (original !== undefined && wasRolledUp(model, store, original, sequence))
+        model.store(copyOf(original), nowMs, sequence);
+      continue;
+    }
     if (original === undefined) fail(model, `${sequence} is not the origin's`);
     const copy = copyOf(original);
     if (found !== null && JSON.stringify(found) !== JSON.stringify(copy))

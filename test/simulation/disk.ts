@@ -49,7 +49,7 @@ export class SimulatedDisk implements Disk {
   crashAfter = -1;
   /** Bytes all files together may have. */
   capacityBytes = Number.POSITIVE_INFINITY;
-  /** Syncs of paths that match fail. */
+  /** Syncs of paths that match fail, those of directories too. */
   failSync: RegExp | null = null;
   /** Reads of paths that match fail. */
   failRead: RegExp | null = null;
@@ -127,6 +127,7 @@ export class SimulatedDisk implements Disk {
   syncDirectory(path: string): void {
     this.#step();
     if (this.names.get(path) !== 'directory') throw new DiskError('not_found', `sync ${path}: not found`);
+    if (this.failSync?.test(path)) throw new DiskError('io', `sync ${path}: input/output error`);
     for (const change of this.#changes) change.apply(this.#durableNames);
     this.#changes = [];
   }
@@ -168,6 +169,7 @@ export class SimulatedDisk implements Disk {
   killed(): this {
     this.#locked = false;
     this.crashAfter = -1;
+    this.failSync = null;
     for (const inode of this.names.values()) {
       if (inode !== 'directory') inode.unsynced = inode.unsynced.filter(({ seen }) => seen);
     }
@@ -293,23 +295,28 @@ class SimulatedFile implements DiskFile {
   }
 
   sync(): void {
-    this.#disk.step();
-    if (this.#failed || this.#disk.failSync?.test(this.path)) {
-      this.#failed = true;
-      throw new DiskError('io', `sync ${this.path}: input/output error`);
-    }
+    this.#beginSync();
     const inode = this.#inode;
     inode.durable = inode.live.slice(0, inode.size);
     inode.unsynced = [];
   }
 
+  /** A call to the disk, which may fail; a file that failed once goes on failing. */
+  #beginSync(): void {
+    this.#disk.step();
+    if (this.#failed || this.#disk.failSync?.test(this.path)) {
+      this.#failed = true;
+      throw new DiskError('io', `sync ${this.path}: input/output error`);
+    }
+  }
+
   startSync(): PendingSync {
     let polls = 0;
-    const covered = this.#inode.unsynced.length;
+    const last = this.#inode.unsynced.at(-1);
     return {
       poll: () => {
         if (polls++ === 0) return false;
-        this.#finishSync(covered);
+        this.#finishSync(last);
         return true;
       },
     };
@@ -334,17 +341,15 @@ class SimulatedFile implements DiskFile {
     // Nothing is held.
   }
 
-  /** What was written before the sync began becomes durable; it may be over already. */
-  #finishSync(covered: number): void {
-    const later = this.#inode.unsynced.slice(covered);
-    if (later.length === 0) {
+  /** What was written before the sync began, up to `last`, becomes durable; another sync may have seen to that already. */
+  #finishSync(last: UnsyncedWrite | undefined): void {
+    const inode = this.#inode;
+    const covered = last === undefined ? 0 : inode.unsynced.indexOf(last) + 1;
+    if (covered > 0 && covered === inode.unsynced.length) {
       this.sync();
       return;
     }
-    this.#disk.step();
-    if (this.#disk.failSync?.test(this.path))
-      throw new DiskError('io', `sync ${this.path}: input/output error`);
-    const inode = this.#inode;
+    this.#beginSync();
     for (const write of inode.unsynced.splice(0, covered)) {
       if (write.truncate) {
         inode.durable = resized(inode.durable, write.position);

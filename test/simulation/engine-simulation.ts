@@ -16,6 +16,7 @@ import type { Store, StreamStore } from '../../src/shared/jetstream/store/contra
 import { isFailure, openStore, type StoreOptions } from '../../src/shared/jetstream/store/open.ts';
 import type { Stream } from '../../src/shared/jetstream/stream.ts';
 import { ACCOUNT, Harness, type SentMessage } from '../unit/shared/jetstream/engine-harness.ts';
+import { commitSomehow, LogFaults, LogStopped } from './commits.ts';
 import { messagesDifference } from './compare.ts';
 import { checkSchedules, reconcileCopies, reconcileOwn } from './copies.ts';
 import { MachineCrash, SimulatedDisk, seededBytes } from './disk.ts';
@@ -89,11 +90,9 @@ export class EngineSimulation {
     for (let round = 0; round < rounds; round++) {
       this.#disk.crashAfter = this.#random.below(8) === 0 ? -1 : this.#random.below(600);
       try {
-        this.#recover();
-        for (let step = 0; step < STEPS; step++) this.#step();
-        if (this.#random.below(2) === 0) this.#close();
+        this.#work();
       } catch (error) {
-        if (!(error instanceof MachineCrash)) {
+        if (!(error instanceof MachineCrash || error instanceof LogStopped)) {
           (error as Error).message += ` (round ${round}, ${this.#what})`;
           throw error;
         }
@@ -105,6 +104,18 @@ export class EngineSimulation {
     }
     this.#disk.crashAfter = -1;
     this.#recover();
+  }
+
+  #work(): void {
+    const faults = new LogFaults(this.#random, STEPS);
+    this.#recover();
+    const store = this.#store!;
+    for (let step = 0; step < STEPS; step++) {
+      faults.next(this.#disk);
+      faults.run(store, this.#disk, () => this.#step());
+      this.#noteSynced(store.syncedTicket);
+    }
+    if (this.#random.below(2) === 0) faults.run(store, this.#disk, () => this.#close());
   }
 
   // --- restart -----------------------------------------------------------------------------------------------------
@@ -175,8 +186,7 @@ export class EngineSimulation {
   #close(): void {
     this.#what = 'close';
     if (this.#store!.close() !== null) fail('cannot close');
-    this.#history.synced();
-    this.#settlePromises(Infinity);
+    this.#noteSynced(Infinity);
   }
 
   // --- steps -------------------------------------------------------------------------------------------------------
@@ -187,8 +197,7 @@ export class EngineSimulation {
     const js = this.#js!;
     if (js.clock.nanos >= 990_000) this.#elapse(1);
     const kind = random.below(100);
-    if (kind < 12) this.#commit(true);
-    else if (kind < 15) this.#commit(false);
+    if (kind < 15) this.#commit();
     else if (kind < 25) this.#store!.tick(js.clock.ms);
     else if (kind < 35) this.#elapse(random.below(4) === 0 ? random.below(3000) : random.below(100));
     else if (kind < 45) this.#administer();
@@ -208,15 +217,16 @@ export class EngineSimulation {
     this.#compare(name);
   }
 
-  #commit(sync: boolean): void {
+  #commit(): void {
     this.#what = 'commit';
     const store = this.#store!;
-    if (store.commit(sync) !== null) fail('the log stopped');
-    if (store.syncedTicket >= store.ticket) this.#history.synced();
-    this.#settlePromises(store.syncedTicket);
+    if (this.#random.below(6) === 0) store.commit(false);
+    else commitSomehow(this.#random, store);
   }
 
-  #settlePromises(ticket: number): void {
+  /** Everything up to the ticket must survive from now on: clients may have been told. */
+  #noteSynced(ticket: number): void {
+    this.#history.synced(ticket);
     const waiting: Pending[] = [];
     for (const pending of this.#pending) {
       if (pending.ticket > ticket) {

@@ -17,6 +17,8 @@ import { type ModelMessage, ModelStore, ModelStream } from './model.ts';
 
 interface Change {
   apply: (model: ModelStore) => void;
+  /** Position in the log behind it. */
+  ticket: number;
   /** A crash may not come between this one and the next. */
   grouped: boolean;
 }
@@ -38,8 +40,8 @@ export class History {
     return this.#since.length;
   }
 
-  note(apply: (model: ModelStore) => void): void {
-    this.#since.push({ apply, grouped: this.#grouped });
+  note(apply: (model: ModelStore) => void, ticket: number): void {
+    this.#since.push({ apply, ticket, grouped: this.#grouped });
     apply(this.live);
   }
 
@@ -47,16 +49,19 @@ export class History {
     this.#grouped = true;
   }
 
-  endGroup(): void {
+  endGroup(ticket: number): void {
     this.#grouped = false;
     const last = this.#since.at(-1);
-    if (last !== undefined) last.grouped = false;
+    if (last === undefined || !last.grouped) return;
+    last.grouped = false;
+    last.ticket = ticket;
   }
 
-  /** Everything so far is durable. */
-  synced(): void {
-    for (const { apply } of this.#since) apply(this.#base);
-    this.#since = [];
+  /** Everything up to the ticket is durable. */
+  synced(ticket: number): void {
+    let count = 0;
+    while (count < this.#since.length && this.#since[count]!.ticket <= ticket) count++;
+    for (const { apply } of this.#since.splice(0, count)) apply(this.#base);
   }
 
   /**
@@ -94,10 +99,10 @@ function messageOf(draft: MessageDraft): ModelMessage {
 }
 
 /** Changes of one stream, by the name of the store's method; each calls it and notes what it did. */
-function changesOf(stream: StreamStore, history: History): Partial<StreamStore> {
+function changesOf(stream: StreamStore, store: Store, history: History): Partial<StreamStore> {
   const { name } = stream;
   const note = (apply: (model: ModelStream) => void): void =>
-    history.note((model) => apply(model.streams.get(name)!));
+    history.note((model) => apply(model.streams.get(name)!), store.ticket);
   return {
     append(draft) {
       const message = messageOf(draft);
@@ -170,7 +175,7 @@ export function historyStore(store: Store, history: History): Store {
     if (stream.storage === 'memory') return stream;
     let wrapper = wrapped.get(stream);
     if (wrapper === undefined) {
-      wrapper = overlaid(stream, changesOf(stream, history));
+      wrapper = overlaid(stream, changesOf(stream, store, history));
       wrapped.set(stream, wrapper);
       originals.set(wrapper, stream);
     }
@@ -192,13 +197,13 @@ export function historyStore(store: Store, history: History): Store {
           fresh.firstSeq = firstSeq;
           fresh.lastSeq = Math.max(0, firstSeq - 1);
           model.streams.set(name, fresh);
-        });
+        }, store.ticket);
       return wrap(stream);
     },
     dropStream(stream) {
       const { name, storage } = stream;
       const done = store.dropStream(originals.get(stream) ?? stream);
-      if (done && storage === 'file') history.note((model) => model.streams.delete(name));
+      if (done && storage === 'file') history.note((model) => model.streams.delete(name), store.ticket);
       return done;
     },
     beginGroup() {
@@ -207,7 +212,7 @@ export function historyStore(store: Store, history: History): Store {
     },
     endGroup() {
       store.endGroup();
-      history.endGroup();
+      history.endGroup(store.ticket);
     },
   });
 }

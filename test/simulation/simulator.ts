@@ -3,6 +3,7 @@ import { Prng } from '../../src/shared/base/prng.ts';
 import type { Store, StreamStore } from '../../src/shared/jetstream/store/contract.ts';
 import { isFailure, openStore, type StoreOptions } from '../../src/shared/jetstream/store/open.ts';
 import type { Compressor } from '../../src/shared/jetstream/store/shared.ts';
+import { commitSomehow, LogFaults, LogStopped } from './commits.ts';
 import { answerDifference, bytesOf, draftOf, storeDifference, textOf } from './compare.ts';
 import { MachineCrash, SimulatedDisk, seededBytes } from './disk.ts';
 import { type ModelMessage, ModelStore, ModelStream } from './model.ts';
@@ -21,6 +22,7 @@ export const immediateCompressor: Compressor = {
 };
 
 const SUBJECTS = ['a.1', 'a.2', 'a.3', 'b.1', 'b.2.x', 'c'];
+const STEPS = 120;
 const NAMES = ['one', 'two', 'three'];
 
 /** One change: applied to the store, and to any model. */
@@ -69,11 +71,9 @@ export class Simulation {
       const crashing = this.#random.below(8) !== 0;
       this.#disk.crashAfter = crashing ? this.#random.below(400) : -1;
       try {
-        this.#open();
-        for (let step = 0; step < 120; step++) this.#step();
-        if (this.#random.below(2) === 0) this.#close();
+        this.#work();
       } catch (error) {
-        if (!(error instanceof MachineCrash)) throw error;
+        if (!(error instanceof MachineCrash || error instanceof LogStopped)) throw error;
       }
       this.crashes++;
       this.#grouped = false;
@@ -81,6 +81,18 @@ export class Simulation {
       this.#disk = this.#random.below(4) === 0 ? this.#disk.killed() : this.#disk.crashed(this.#random);
     }
     this.#open();
+  }
+
+  #work(): void {
+    const faults = new LogFaults(this.#random, STEPS);
+    this.#open();
+    const store = this.#store!;
+    for (let step = 0; step < STEPS; step++) {
+      faults.next(this.#disk);
+      faults.run(store, this.#disk, () => this.#step());
+      this.#noteSynced(store.syncedTicket);
+    }
+    if (this.#random.below(2) === 0) faults.run(store, this.#disk, () => this.#close());
   }
 
   /** Now and then encryption is switched on, or the key or the cipher changed. */
@@ -159,12 +171,14 @@ export class Simulation {
     const store = this.#store!;
     if (store.close() !== null) throw new Error('cannot close');
     this.#keySettled = true;
-    this.#synced();
+    this.#noteSynced(Number.POSITIVE_INFINITY);
   }
 
-  #synced(): void {
-    this.#base = this.#model.clone();
-    this.#since = [];
+  /** Everything up to the ticket must survive from now on. */
+  #noteSynced(ticket: number): void {
+    let count = 0;
+    while (count < this.#since.length && this.#since[count]!.ticket <= ticket) count++;
+    for (const { model } of this.#since.splice(0, count)) model(this.#base);
   }
 
   #done(model: (store: ModelStore) => void): void {
@@ -179,10 +193,8 @@ export class Simulation {
     const kind = random.below(100);
     const store = this.#store!;
     if (kind < 4) this.#createOrDrop(store);
-    else if (kind < 12) {
-      if (store.commit(true) !== null) throw new Error('the log stopped');
-      this.#synced();
-    } else if (kind < 15) store.commit(false);
+    else if (kind < 16) commitSomehow(random, store);
+    else if (kind < 18) store.commit(false);
     else if (kind < 30) store.tick(this.#nowMs);
     else if (kind < 33) this.#group(store);
     else this.#change(store);
@@ -229,6 +241,7 @@ export class Simulation {
       this.#append(stream);
     }
     store.endGroup();
+    this.#since.at(-1)!.ticket = store.ticket;
   }
 
   #change(store: Store): void {

@@ -5,6 +5,7 @@ import type {
   MqttOptions,
   TlsOptions,
   UserOptions,
+  WebsocketOptions,
 } from '../../shared/base/options.ts';
 import type { Position } from './conf-value.ts';
 import { emptyJetStreamDraft, type JetStreamDraft } from './jetstream-block.ts';
@@ -32,11 +33,12 @@ export interface ConfigDraft {
   mappings: MappingOptions[];
   tls: TlsOptions | null;
   jetStream: JetStreamDraft;
+  /** A block without a port opens no listener. */
+  websocket: WebsocketOptions | null;
   /** Said about blocks natsd doesn't act on, as far as start-up checks need it. */
   gateway: GatewayFacts | null;
   clusterName: string;
   hasLeafnodeListener: boolean;
-  websocket: { port: number; hasTls: boolean; noTls: boolean } | null;
   /** Port 0: no listener. */
   mqtt: MqttOptions;
   compressionModes: string[];

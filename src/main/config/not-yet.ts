@@ -69,6 +69,14 @@ export const NOT_YET: ReadonlyMap<string, NotYet> = new Map<string, NotYet>([
     { action: 'stop', reason: 'certificates are verified but not mapped to users', harmless: 'false' },
   ],
   [
+    'websocket.tls.verify_and_map',
+    { action: 'stop', reason: 'certificates are verified but not mapped to users', harmless: 'false' },
+  ],
+  [
+    'websocket.tls.ocsp_peer',
+    { action: 'stop', reason: 'revoked client certificates would be let in', harmless: 'false' },
+  ],
+  [
     'tls.ocsp_peer',
     { action: 'stop', reason: 'revoked client certificates would be let in', harmless: 'false' },
   ],
@@ -84,7 +92,6 @@ export const NOT_YET: ReadonlyMap<string, NotYet> = new Map<string, NotYet>([
   ['cluster', { action: 'warn', reason: NO_LISTENER }],
   ['gateway', { action: 'warn', reason: NO_LISTENER, harmless: isEmpty }],
   ['leafnodes', { action: 'warn', reason: NO_LISTENER }],
-  ['websocket', { action: 'warn', reason: NO_LISTENER }],
   ['mqtt.js_domain', { action: 'warn', reason: 'JetStream domains do not exist' }],
   ['mqtt.stream_replicas', { action: 'warn', reason: NO_CLUSTER }],
   [

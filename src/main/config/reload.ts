@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   type AuthorizationOptions,
   DEFAULT_SYSTEM_ACCOUNT,
@@ -66,6 +67,17 @@ function fixedMqtt({ mqtt }: ServerOptions): string {
   return goMap({ host, port, tls: tls !== null, jsApiTimeoutMs, jsDomain, ...login, ...delivery });
 }
 
+/** All but the certificates; secrets are only told apart, for the text goes to the log. */
+function websocketBlock({ websocket }: ServerOptions): string {
+  if (websocket === null) return '';
+  const { tls, password, token, ...rest } = websocket;
+  const digest = createHash('sha256')
+    .update(JSON.stringify([password, token]))
+    .digest('hex')
+    .slice(0, 12);
+  return JSON.stringify({ ...rest, tls: tls !== null, secrets: digest });
+}
+
 const FIXED_FIELDS: readonly FixedField[] = [
   fixed('ServerName', (o) => o.serverName),
   fixed('Host', (o) => o.host),
@@ -91,6 +103,7 @@ const FIXED_FIELDS: readonly FixedField[] = [
   fixed('MaxClosedClients', (o) => String(o.maxClosedClients)),
   fixed('LameDuckDuration', (o) => formatDurationMs(o.lameDuckDurationMs)),
   fixed('LameDuckGracePeriod', (o) => formatDurationMs(o.lameDuckGracePeriodMs)),
+  fixed('Websocket', websocketBlock),
   fixed('FeatureFlags', (o) => goMap(o.featureFlags)),
   fixed('MQTT', fixedMqtt),
   fixed('Shards', (o) => String(o.shards)),
@@ -131,6 +144,7 @@ export function diffOptions(before: ServerOptions, after: ServerOptions): Reload
   diffFiles(before, after, add);
   diffLog(before.log, after.log, ['log_file', 'syslog', 'remote_syslog'], add);
   diffTls(before.tls, after.tls, add);
+  diffWebsocketTls(before.websocket?.tls ?? null, after.websocket?.tls ?? null, add);
   diffRest(before, after, add);
   return { changes };
 }
@@ -230,6 +244,14 @@ function diffTls(before: TlsOptions | null, after: TlsOptions | null, add: Add):
   }
   if ((old ?? 0) !== (fresh ?? 0)) {
     add('tls', `Reloaded: Client TLS handshake first fallback delay: ${formatDurationMs(fresh ?? 0)}`);
+  }
+}
+
+function diffWebsocketTls(before: TlsOptions | null, after: TlsOptions | null, add: Add): void {
+  if (before === null || after === null) return;
+  if (tlsMaterial(before) !== tlsMaterial(after)) add('tls', 'Reloaded: websocket tls');
+  if (before.pinnedCerts.join() !== after.pinnedCerts.join()) {
+    add('tls', `Reloaded: ${after.pinnedCerts.length} websocket pinned_certs`);
   }
 }
 

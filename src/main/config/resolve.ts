@@ -75,6 +75,7 @@ export function resolveOptions(context: ResolveContext, draft: ConfigDraft): Ser
     tls,
     jetStream,
     mqtt: draft.mqtt.port === 0 ? null : draft.mqtt,
+    websocket: draft.websocket === null || draft.websocket.port === 0 ? null : draft.websocket,
     log: logOptions(scalars),
     monitor: {
       host: draft.monitorHost === null || draft.monitorHost === '' ? scalars.host : draft.monitorHost,
@@ -104,6 +105,7 @@ type PlainOptions = Omit<
   | 'tls'
   | 'jetStream'
   | 'mqtt'
+  | 'websocket'
   | 'log'
   | 'monitor'
 >;

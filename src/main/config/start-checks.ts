@@ -1,13 +1,13 @@
-import { MQTT_INTERNAL_ACCOUNT, type ServerOptions, type TlsOptions } from '../../shared/base/options.ts';
+import { MQTT_INTERNAL_ACCOUNT, type ServerOptions } from '../../shared/base/options.ts';
 import type { CommandFlags } from './command-line.ts';
 import type { ConfigDraft } from './draft.ts';
 import { formatDurationMs } from './duration.ts';
 import { COMPRESSION_MODES } from './listener-rows.ts';
 import { mqttProblems } from './mqtt-block.ts';
-import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import { advertiseProblem } from './scalars.ts';
-import { checkSecureContext } from './tls-material.ts';
+import { contextProblems } from './tls-material.ts';
+import { websocketProblems } from './websocket-checks.ts';
 
 /**
  * Checks that need more than one option. They run at the start and at a reload, not when a file is only checked, since a
@@ -28,6 +28,7 @@ export function startProblems(
     ...tlsProblems(options),
     ...peerProblems(options, draft),
     ...mqttListenerProblems(options, draft),
+    ...websocketProblems(options),
   ];
   const advertise = advertiseProblem(options.clientAdvertise);
   if (advertise !== null) {
@@ -52,7 +53,7 @@ function mqttListenerProblems(options: ServerOptions, draft: ConfigDraft): strin
     problems.push(`account name ${quote(MQTT_INTERNAL_ACCOUNT)} is reserved when mqtt is enabled`);
   if (hasPeers && jetStream === null)
     problems.push('mqtt requires JetStream: natsd keeps MQTT sessions in its own store');
-  return [...problems, ...tlsMaterialProblems(mqtt.tls)];
+  return [...problems, ...(mqtt.tls === null ? [] : contextProblems(mqtt.tls))];
 }
 
 function limitProblems(options: ServerOptions): string[] {
@@ -97,26 +98,13 @@ function monitorProblems(options: ServerOptions): string[] {
 }
 
 function tlsProblems(options: ServerOptions): string[] {
-  return tlsMaterialProblems(options.tls);
-}
-
-function tlsMaterialProblems(tls: TlsOptions | null): string[] {
-  if (tls === null) return [];
-  // nats-server starts with such a block and then fails every handshake.
-  if (tls.certs.length === 0) return ['TLS Server certificate must be present and valid'];
-  try {
-    checkSecureContext(tls);
-    return [];
-  } catch (error) {
-    if (error instanceof OptionError) return [error.message];
-    throw error;
-  }
+  return options.tls === null ? [] : contextProblems(options.tls);
 }
 
 /** Of blocks natsd only checks: what nats-server would refuse to start with. */
 function peerProblems(options: ServerOptions, draft: ConfigDraft): string[] {
   const problems: string[] = [];
-  const { gateway, clusterName, websocket } = draft;
+  const { gateway, clusterName } = draft;
   if (gateway !== null) {
     if (gateway.name === '') problems.push('gateway has no name');
     else if (gateway.port === 0) {
@@ -135,9 +123,6 @@ function peerProblems(options: ServerOptions, draft: ConfigDraft): string[] {
         'leaf nodes and gateways (both being defined) require a system account to also be configured',
       );
     }
-  }
-  if (websocket !== null && websocket.port !== 0 && !websocket.hasTls && !websocket.noTls) {
-    problems.push('websocket requires TLS configuration');
   }
   for (const mode of draft.compressionModes) {
     if (!COMPRESSION_MODES.includes(mode.toLowerCase())) {

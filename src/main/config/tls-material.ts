@@ -148,3 +148,16 @@ function decode(bytes: Uint8Array): string {
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** What keeps a TLS block from serving. */
+export function contextProblems(tls: TlsOptions): string[] {
+  // nats-server starts with such a block and then fails every handshake.
+  if (tls.certs.length === 0) return ['TLS Server certificate must be present and valid'];
+  try {
+    checkSecureContext(tls);
+    return [];
+  } catch (error) {
+    if (error instanceof OptionError) return [error.message];
+    throw error;
+  }
+}

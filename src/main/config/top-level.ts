@@ -15,7 +15,7 @@ import { checkedBy, row } from './row.ts';
 import { SCALAR_NAMES, SCALARS, type ScalarValues } from './scalars.ts';
 import { readTls, TLS_ROWS } from './tls-block.ts';
 import { address, map, text, textList } from './value.ts';
-import { readWebsocket, WEBSOCKET_ROWS } from './web-blocks.ts';
+import { readWebsocket, WEBSOCKET_ROWS } from './websocket-block.ts';
 
 /** Every option of the top level: the scalars of scalars.ts, addresses, and the blocks. */
 
@@ -190,6 +190,7 @@ export const TOP_LEVEL_ROWS: OptionRow<ConfigDraft>[] = [
     name: 'websocket',
     aliases: ['ws'],
     type: 'map',
+    reload: 'its `tls` alone',
     doc: 'Clients over WebSocket.',
     children: WEBSOCKET_ROWS,
     read: readWebsocket,

@@ -1,6 +1,6 @@
 import type net from 'node:net';
-import type { MqttOptions, ServerOptions } from '../../shared/base/options.ts';
-import type { HandedConnection, ListenerKind } from '../../workers/shard/contract.ts';
+import type { ServerOptions, TlsOptions } from '../../shared/base/options.ts';
+import type { HandedConnection } from '../../workers/shard/contract.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Topology } from '../supervise/topology.ts';
 import type { HandOff } from './hand-off.ts';
@@ -8,8 +8,11 @@ import { type Listener, listen } from './listener.ts';
 
 const RATE_WINDOW_MS = 1000;
 
+/** Listeners of clients. */
+export type ClientListener = HandedConnection['listener'];
+
 /**
- * The client listener: accepts, numbers and limits connections, and hands each to the shard that has the fewest.
+ * The listeners of clients: accept, number and limit connections, and hand each to the shard that has the fewest.
  *
  * Connections accepted in one turn travel in one message per shard: a wake-up of a thread costs more than an accept.
  */
@@ -18,36 +21,22 @@ export class ClientGate {
   readonly #handOff: HandOff;
   readonly #logger: Logger;
   #options: ServerOptions;
-  #listener: Listener | null = null;
-  #mqttListener: Listener | null = null;
-  #nextCid: number;
+  readonly #listeners = new Map<ClientListener, Listener>();
   #batch: HandedConnection[][] = [];
   #batched = 0;
-  /** Window of `connection_rate_limit`: its end (monotonic) and what was accepted in it. */
-  #rateEndMs = 0;
-  #rateCount = 0;
+  readonly #rates = { client: new RateWindow(), websocket: new RateWindow(), mqtt: new RateWindow() };
 
-  constructor(
-    topology: Topology,
-    handOff: HandOff,
-    options: ServerOptions,
-    logger: Logger,
-    firstCid: number,
-  ) {
+  constructor(topology: Topology, handOff: HandOff, options: ServerOptions, logger: Logger) {
     this.#topology = topology;
     this.#handOff = handOff;
     this.#options = options;
     this.#logger = logger;
-    this.#nextCid = firstCid;
     for (let shard = 0; shard < topology.shardCount; shard++) this.#batch.push([]);
   }
 
-  get listener(): Listener | null {
-    return this.#listener;
-  }
-
-  get mqttListener(): Listener | null {
-    return this.#mqttListener;
+  /** @returns `null` when it hasn't been opened */
+  listener(kind: ClientListener): Listener | null {
+    return this.#listeners.get(kind) ?? null;
   }
 
   /** Takes over changed limits; the listening address can't change. */
@@ -56,35 +45,23 @@ export class ClientGate {
   }
 
   /** @throws the system error when the address can't be used */
-  async open(): Promise<Listener> {
-    const { host, port } = this.#options;
-    this.#listener = await listen(
+  async open(kind: ClientListener, host: string, port: number): Promise<Listener> {
+    const listener = await listen(
       host,
       port,
-      (socket) => this.#accepted(socket, 'nats'),
-      (error) => this.#logger.error(`Error accepting client connection: ${error.message}`),
+      (socket) => this.#accepted(kind, socket),
+      (error) => this.#logger.error(`Error accepting ${kind} connection: ${error.message}`),
     );
-    return this.#listener;
-  }
-
-  /** @throws the system error when the address can't be used */
-  async openMqtt({ host, port }: MqttOptions): Promise<Listener> {
-    this.#mqttListener = await listen(
-      host,
-      port,
-      (socket) => this.#accepted(socket, 'mqtt'),
-      (error) => this.#logger.error(`Error accepting MQTT connection: ${error.message}`),
-    );
-    return this.#mqttListener;
+    this.#listeners.set(kind, listener);
+    return listener;
   }
 
   /** Stops accepting; open connections stay. */
   close(): void {
-    this.#listener?.close();
-    this.#mqttListener?.close();
+    for (const listener of this.#listeners.values()) listener.close();
   }
 
-  #accepted(socket: net.Socket, listener: ListenerKind): void {
+  #accepted(kind: ClientListener, socket: net.Socket): void {
     const { remoteAddress, remotePort } = socket;
     if (remoteAddress === undefined || remotePort === undefined) {
       socket.destroy();
@@ -95,7 +72,7 @@ export class ClientGate {
       socket.destroy();
       return;
     }
-    const refusal = this.#refusal(listener);
+    const refusal = this.#refusal(kind);
     let detached: ReturnType<HandOff['detach']>;
     try {
       detached = this.#handOff.detach(socket);
@@ -106,34 +83,27 @@ export class ClientGate {
     }
     if (refusal === '') this.#topology.expect(shard);
     this.#batch[shard]!.push({
-      cid: this.#nextCid++,
+      listener: kind,
+      cid: this.#topology.nextCid(),
       fd: detached.fd,
       socket: detached.socket,
       remoteAddress: plainAddress(remoteAddress),
       remotePort,
       acceptedAtMs: Date.now(),
-      listener,
       refusal,
     });
     if (this.#batched++ === 0) setImmediate(this.#flush);
   }
 
-  #refusal(listener: ListenerKind): HandedConnection['refusal'] {
-    const { maxConnections } = this.#options;
-    const tls = listener === 'mqtt' ? null : this.#options.tls;
-    if (this.#topology.openConnections >= maxConnections) return 'max-connections';
-    const rateLimit = tls?.connectionRateLimit ?? 0;
-    return rateLimit > 0 && this.#exceeds(rateLimit) ? 'throttled' : '';
+  #refusal(kind: ClientListener): HandedConnection['refusal'] {
+    if (this.#topology.openConnections >= this.#options.maxConnections) return 'max-connections';
+    const rateLimit = this.#tlsOf(kind)?.connectionRateLimit ?? 0;
+    return rateLimit > 0 && this.#rates[kind].exceeds(rateLimit) ? 'throttled' : '';
   }
 
-  /** Counts a handshake in the current window of a second, which the first one after the last window opens. */
-  #exceeds(rateLimit: number): boolean {
-    const nowMs = performance.now();
-    if (nowMs > this.#rateEndMs) {
-      this.#rateEndMs = nowMs + RATE_WINDOW_MS;
-      this.#rateCount = 0;
-    }
-    return ++this.#rateCount > rateLimit;
+  #tlsOf(kind: ClientListener): TlsOptions | null {
+    if (kind === 'client') return this.#options.tls;
+    return this.#options[kind]?.tls ?? null;
   }
 
   readonly #flush = (): void => {
@@ -145,6 +115,22 @@ export class ClientGate {
       this.#topology.hand(shard, list);
     }
   };
+}
+
+/** Window of `connection_rate_limit`: its end (monotonic) and what was accepted in it. */
+class RateWindow {
+  #endMs = 0;
+  #count = 0;
+
+  /** Counts a handshake in the current window of a second, which the first one after the last window opens. */
+  exceeds(rateLimit: number): boolean {
+    const nowMs = performance.now();
+    if (nowMs > this.#endMs) {
+      this.#endMs = nowMs + RATE_WINDOW_MS;
+      this.#count = 0;
+    }
+    return ++this.#count > rateLimit;
+  }
 }
 
 /** IPv4 peers of a dual-stack listener appear as themselves. */

@@ -7,6 +7,8 @@ export interface Listener {
   readonly error: Error | null;
   readonly listening: boolean;
   close(): void;
+  /** Closes, and resolves when the port is free. */
+  closed(): Promise<void>;
 }
 
 const BACKLOG = 4096;
@@ -48,5 +50,6 @@ export async function listen(
     close: () => {
       server.close();
     },
+    closed: () => new Promise<void>((resolve) => server.close(() => resolve())),
   };
 }

@@ -110,6 +110,7 @@ class HttpMonitor implements Monitor {
         requestCounts: this.requestCounts,
         usage: meter.sample(),
         certificateNotAfterMs: this.notAfterMs,
+        webSocketCertificateNotAfterMs: certificateNotAfterMs(source.options().websocket?.tls ?? null),
       }),
     };
   }

@@ -35,6 +35,8 @@ export interface ServerIdentity {
   port: number;
   isAuthRequired: boolean;
   connectUrls: string[];
+  /** 0 without such a listener. */
+  webSocketPort: number;
   webSocketConnectUrls: string[];
   /** 0 without an MQTT listener. */
   mqttPort: number;

@@ -2,7 +2,7 @@
  * /varz: the server in general. Source: spec "/varz"; the order of the fields is part of the format.
  */
 
-import type { MqttOptions, ServerOptions } from '../../shared/base/options.ts';
+import type { MqttOptions, ServerOptions, WebsocketOptions } from '../../shared/base/options.ts';
 import type { ConnectionKindCounts, JetStreamAnswer } from '../../shared/mail/monitor.ts';
 import {
   formatTime,
@@ -42,6 +42,8 @@ export interface MonitorFacts {
   usage: ProcessUsage;
   /** Expiry of the listener's certificate; 0: no TLS. */
   certificateNotAfterMs: number;
+  /** The same of the WebSocket listener. */
+  webSocketCertificateNotAfterMs: number;
 }
 
 /** @param jetStream its figures; `null`: off */
@@ -56,7 +58,7 @@ export function renderVarz(
   const nowMs = source.now();
   return {
     ...renderGeneral(identity, options),
-    ...renderLimits(options, facts, jetStream, identity.mqttPort),
+    ...renderLimits(identity, options, facts, jetStream),
     ...renderTime(identity, nowMs),
     ...renderUsage(facts.usage),
     ...renderTraffic(stats),
@@ -103,10 +105,10 @@ function renderMqtt(mqtt: MqttOptions | null, port: number): Record<string, Json
 }
 
 function renderLimits(
+  identity: ServerIdentity,
   options: ServerOptions,
   facts: MonitorFacts,
   jetStream: JetStreamAnswer | null,
-  mqttPort: number,
 ): Record<string, JsonValue> {
   return {
     max_connections: options.maxConnections,
@@ -124,12 +126,37 @@ function renderLimits(
     cluster: {},
     gateway: {},
     leaf: {},
-    mqtt: renderMqtt(options.mqtt, mqttPort),
-    websocket: {},
+    mqtt: renderMqtt(options.mqtt, identity.mqttPort),
+    websocket: renderWebsocket(
+      options.websocket,
+      identity.webSocketPort,
+      facts.webSocketCertificateNotAfterMs,
+    ),
     jetstream: renderVarzJetStream(options.jetStream, jetStream),
     tls_timeout: toSeconds(options.tls?.timeoutMs ?? DEFAULT_TLS_TIMEOUT_MS),
     write_deadline: toNanoseconds(options.writeDeadlineMs),
     write_timeout: options.writeTimeout === 'default' ? undefined : options.writeTimeout,
+  };
+}
+
+/** Fields that are empty are left out, as everywhere. */
+function renderWebsocket(websocket: WebsocketOptions | null, port: number, notAfterMs: number): JsonValue {
+  if (websocket === null) return {};
+  const { tls } = websocket;
+  return {
+    host: omitEmpty(websocket.host),
+    port: omitEmpty(port),
+    advertise: omitEmpty(websocket.advertise),
+    no_auth_user: omitEmpty(websocket.noAuthUser),
+    jwt_cookie: omitEmpty(websocket.jwtCookie),
+    handshake_timeout: omitEmpty(toNanoseconds(websocket.handshakeTimeoutMs)),
+    auth_timeout: omitEmpty(toSeconds(websocket.authTimeoutMs)),
+    no_tls: omitEmpty(websocket.noTls),
+    tls_pinned_certs: omitEmptyList(tls?.pinnedCerts ?? []),
+    same_origin: omitEmpty(websocket.sameOrigin),
+    allowed_origins: omitEmptyList(websocket.allowedOrigins),
+    compression: omitEmpty(websocket.compression),
+    tls_cert_not_after: notAfterMs === 0 ? undefined : formatTime(notAfterMs),
   };
 }
 

@@ -14,6 +14,9 @@ export function createIdentity(options: ServerOptions): ServerIdentity {
     infoHost: options.host,
     infoPort: Math.max(options.port, 0),
     connectUrls: [],
+    websocketHost: options.websocket?.host ?? '',
+    websocketPort: Math.max(options.websocket?.port ?? 0, 0),
+    websocketConnectUrls: [],
     startedAtMs: Date.now(),
   };
 }
@@ -34,10 +37,19 @@ export function announce(
   identity: ServerIdentity,
   options: ServerOptions,
   listenerPort: number,
+  websocketPort: number,
 ): ServerIdentity {
-  const { host, port } =
-    options.clientAdvertise === ''
-      ? { host: options.host, port: listenerPort }
-      : parseAdvertise(options.clientAdvertise, listenerPort);
-  return { ...identity, infoHost: host, infoPort: port };
+  const client = announced(options.clientAdvertise, options.host, listenerPort);
+  return {
+    ...identity,
+    infoHost: client.host,
+    infoPort: client.port,
+    // `websocket.advertise` is for connect URLs alone.
+    websocketHost: options.websocket?.host ?? '',
+    websocketPort,
+  };
+}
+
+function announced(advertise: string, host: string, port: number): { host: string; port: number } {
+  return advertise === '' ? { host, port } : parseAdvertise(advertise, port);
 }

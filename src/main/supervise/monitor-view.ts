@@ -36,7 +36,7 @@ export class MonitorView implements MonitorSource {
   }
 
   identity(): ServerIdentity {
-    const { identity, options, port, configLoadedAtMs } = this.#daemon;
+    const { identity, options, port, websocketPort, mqttPort, configLoadedAtMs } = this.#daemon;
     const { authorization, users } = options;
     return {
       serverId: identity.serverId,
@@ -50,8 +50,9 @@ export class MonitorView implements MonitorSource {
       port,
       isAuthRequired: users.length > 0 || authorization.user !== '' || authorization.token !== '',
       connectUrls: identity.connectUrls,
-      webSocketConnectUrls: [],
-      mqttPort: this.#daemon.gate?.mqttListener?.port ?? 0,
+      webSocketPort: websocketPort,
+      webSocketConnectUrls: identity.websocketConnectUrls,
+      mqttPort,
     };
   }
 
@@ -122,10 +123,18 @@ export class MonitorView implements MonitorSource {
   }
 
   unreadyListeners(): string[] {
-    const { gate, lameDuck } = this.#daemon;
-    const listener = gate?.listener ?? null;
-    if (listener === null || lameDuck || !listener.listening) return ['server'];
-    return listener.error === null ? [] : [`server (${listener.error.message})`];
+    const { gate, lameDuck, options } = this.#daemon;
+    const wanted = [
+      ['client', 'server'],
+      ['websocket', 'websocket'],
+      ['mqtt', 'mqtt'],
+    ] as const;
+    return wanted.flatMap(([kind, name]) => {
+      if (kind !== 'client' && options[kind] === null) return [];
+      const listener = kind === 'websocket' ? this.#daemon.websocketListener : (gate?.listener(kind) ?? null);
+      if (listener === null || lameDuck || !listener.listening) return [name];
+      return listener.error === null ? [] : [`${name}(${listener.error.message})`];
+    });
   }
 
   jetStreamState(): JetStreamState {

@@ -1,5 +1,5 @@
-import type { ConnectionSnapshot } from '../../shared/mail/monitor.ts';
-import type { HandedConnection, ListenerKind } from '../../workers/shard/contract.ts';
+import type { ConnectionSnapshot, ConnectionTransport } from '../../shared/mail/monitor.ts';
+import type { HandedConnection } from '../../workers/shard/contract.ts';
 
 /**
  * The open connections of one shard, as far as main knows them: number, peer, start and kind. They are what is left to tell
@@ -16,7 +16,7 @@ export class OpenConnections {
   #cids: number[] = [];
   #startsMs: number[] = [];
   #ports: number[] = [];
-  #listeners: ListenerKind[] = [];
+  #transports: ConnectionTransport[] = [];
   /** Empty: over. */
   #addresses: string[] = [];
   #size = 0;
@@ -31,7 +31,7 @@ export class OpenConnections {
       this.#cids.push(cid);
       this.#startsMs.push(acceptedAtMs);
       this.#ports.push(remotePort);
-      this.#listeners.push(listener);
+      this.#transports.push(listener === 'client' ? 'nats' : listener);
       this.#addresses.push(remoteAddress);
     }
     this.#size += list.length;
@@ -72,7 +72,7 @@ export class OpenConnections {
     this.#cids = kept(this.#cids);
     this.#startsMs = kept(this.#startsMs);
     this.#ports = kept(this.#ports);
-    this.#listeners = kept(this.#listeners);
+    this.#transports = kept(this.#transports);
     this.#addresses = kept(addresses);
   }
 
@@ -81,7 +81,7 @@ export class OpenConnections {
     return {
       cid: this.#cids[at]!,
       kind: 'Client',
-      transport: this.#listeners[at]!,
+      transport: this.#transports[at]!,
       remoteAddress: this.#addresses[at]!,
       remotePort: this.#ports[at]!,
       startMs: this.#startsMs[at]!,

@@ -18,6 +18,8 @@ import type { Logger, LogLevel } from '../log/logger.ts';
 
 /** A store that doesn't finish its last checkpoint in time is ended anyway: everything acknowledged is in its log. */
 const STOP_TIMEOUT_MS = 10_000;
+/** A thread that is stuck must not hold up the shutdown. */
+const ANNOUNCE_TIMEOUT_MS = 1000;
 
 const LOG_LEVELS: Record<(FromPersistence & { kind: 'log' })['level'], LogLevel> = {
   error: 'error',
@@ -121,6 +123,17 @@ export class PersistenceThread {
   /** How late its timers were at its last heartbeat, milliseconds. */
   get loopLagMs(): number {
     return this.#heartbeat[HEARTBEAT.loopLagMs]!;
+  }
+
+  /** Has those told who wait at pull consumers; resolves when the shards have it, or the thread takes too long. */
+  async announceStop(): Promise<void> {
+    if (!this.#isReady || this.#isEnded) return;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ANNOUNCE_TIMEOUT_MS);
+    });
+    await Promise.race([this.#ask((request) => ({ kind: 'announce-stop', request })), late]);
+    clearTimeout(timer);
   }
 
   /** Ends the thread; the shards must have ended before. */

@@ -4,6 +4,7 @@ import type { ConnectionSnapshot } from '../../shared/mail/monitor.ts';
 import { createDoorbells } from '../../shared/ring/doorbell.ts';
 import { createRing } from '../../shared/ring/ring.ts';
 import {
+  ADMISSION,
   COUNTERS,
   type FromShard,
   type HandedConnection,
@@ -27,6 +28,8 @@ import { PersistenceThread } from './persistence-thread.ts';
  * knows how far it had come.
  */
 
+/** nats-server numbers its internal clients too; the first real client is not 1. */
+const FIRST_CID = 5;
 /** Rings share this much memory; many threads get smaller ones. */
 const RINGS_TOTAL_BYTES = 32 * 1024 * 1024;
 const RING_MAX_BYTES = 1024 * 1024;
@@ -45,6 +48,8 @@ export interface TopologyEvents {
   message(shard: number, message: FromShard, reply: (message: ToShard) => void): void;
   /** A shard died; its connections are gone. Of them only what main knows is told. */
   lost(shard: number, error: Error, connections: ConnectionSnapshot[]): void;
+  /** Another thread has taken its place. */
+  restarted(shard: number): void;
   /** The persistence thread died; without it nothing can be stored. */
   persistenceLost(error: Error): void;
 }
@@ -75,6 +80,8 @@ export class Topology {
   #persistence: PersistenceThread | null = null;
   readonly #logger: Logger;
   readonly #events: TopologyEvents;
+  readonly #admissionMemory = new SharedArrayBuffer(ADMISSION.slots * Int32Array.BYTES_PER_ELEMENT);
+  readonly #admission = new Int32Array(this.#admissionMemory);
   readonly #requests = new Map<number, { shard: number; resolve: (reply: ShardReply | null) => void }>();
   readonly #retired: Float64Array = new Float64Array(COUNTERS.slots);
   #nextRequest = 1;
@@ -97,6 +104,7 @@ export class Topology {
     this.#threads = options.jetStream === null ? shards : shards + 1;
     this.#doorbells = createDoorbells(this.#threads);
     this.#ringBytes = ringSize(this.#threads);
+    this.#admission[ADMISSION.nextCid] = FIRST_CID;
     this.accounts.add(options.accounts);
   }
 
@@ -146,7 +154,9 @@ export class Topology {
     } catch (error) {
       // A socket that failed since it was accepted can't be transferred, and takes the others of the message along.
       this.#logger.error(`Error accepting client connection: ${(error as Error).message}`);
-      handle.admitted -= list.filter(({ refusal }) => refusal === '').length;
+      const admitted = list.filter(({ refusal }) => refusal === '').length;
+      handle.admitted -= admitted;
+      Atomics.sub(this.#admission, ADMISSION.open, admitted);
       for (const { fd, socket } of list) abandon(fd, socket);
     }
   }
@@ -163,6 +173,12 @@ export class Topology {
   /** A connection will be handed to the shard: it counts from now on. */
   expect(shard: number): void {
     this.#shards[shard]!.admitted++;
+    Atomics.add(this.#admission, ADMISSION.open, 1);
+  }
+
+  /** Number of the next connection; shards that accept by themselves take theirs from the same place. */
+  nextCid(): number {
+    return Atomics.add(this.#admission, ADMISSION.nextCid, 1);
   }
 
   send(shard: number, message: ToShard): void {
@@ -175,15 +191,18 @@ export class Topology {
 
   /** Asks every living shard; one that dies meanwhile doesn't answer. */
   async ask(message: (request: number) => ToShard): Promise<ShardReply[]> {
-    const replies = this.#shards.map((handle, shard) => {
-      if (!handle.alive) return Promise.resolve(null);
-      const request = this.#nextRequest++;
-      return new Promise<ShardReply | null>((resolve) => {
-        this.#requests.set(request, { shard, resolve });
-        this.send(shard, message(request));
-      });
-    });
+    const replies = this.#shards.map((_handle, shard) => this.askShard(shard, message));
     return (await Promise.all(replies)).filter((reply): reply is ShardReply => reply !== null);
+  }
+
+  /** Asks one shard. @returns `null` when it doesn't live */
+  async askShard(shard: number, message: (request: number) => ToShard): Promise<ShardReply | null> {
+    if (this.#shards[shard]?.alive !== true) return null;
+    const request = this.#nextRequest++;
+    return new Promise<ShardReply | null>((resolve) => {
+      this.#requests.set(request, { shard, resolve });
+      this.send(shard, message(request));
+    });
   }
 
   /** Sum of a counter over all shards, those that died included. */
@@ -274,6 +293,7 @@ export class Topology {
       counters,
       accountConnections: this.accounts.connections,
       ownAccountConnections: accountShare,
+      admission: this.#admissionMemory,
       links,
       accountIndexes: this.accounts.byName,
       seed: (Math.random() * 0x7fffffff) | 0,
@@ -338,6 +358,7 @@ export class Topology {
       resolve(null);
     }
     handle.inFlight.abandon(handle.counters[COUNTERS.adopted]!);
+    Atomics.sub(this.#admission, ADMISSION.open, openConnections(handle));
     this.accounts.releaseShare(handle.accountShare);
     for (let slot = 0; slot < COUNTERS.slots; slot++) {
       const gone =
@@ -371,7 +392,10 @@ export class Topology {
     }
     this.#shards[thread] = this.#spawn(thread, own, failures);
     this.#shards[thread]!.ready.then(
-      () => this.#logger.notice(`Shard ${thread} restarted`),
+      () => {
+        this.#logger.notice(`Shard ${thread} restarted`);
+        this.#events.restarted(thread);
+      },
       () => undefined,
     );
   }
@@ -404,7 +428,7 @@ export class Topology {
 
 /** Exact however late the shard looks: what was admitted and hasn't ended. */
 function openConnections({ admitted, counters }: ShardHandle): number {
-  return admitted - counters[COUNTERS.ended]!;
+  return admitted + counters[COUNTERS.acceptedHere]! - counters[COUNTERS.ended]!;
 }
 
 function ringSize(threads: number): number {

@@ -8,6 +8,8 @@ export const READ_REGION_BYTES = 64 * 1024;
 export const CARRY_MAX_BYTES = 16 * 1024;
 /** Bytes of one pooled output chunk. Larger than a read region: what one read causes usually fits one write. */
 export const OUTPUT_CHUNK_BYTES = 96 * 1024;
+/** Room in front of an output chunk for the header of a frame; a multiple of a word, so that copies stay aligned. */
+export const CHUNK_FRONT_BYTES = 16;
 /** Free output chunks a shard keeps. */
 export const OUTPUT_POOL_CHUNKS = 64;
 /** Copied tails above this many bytes go through `TypedArray.set`; below, a word loop is faster (measured: crossover near 200 B). */
@@ -36,3 +38,10 @@ export const WRITEV_MAX_BYTES = 1024 * 1024;
 export const LARGE_IN_FLIGHT_MAX_BYTES = 64 * 1024 * 1024;
 /** Room in every ring that only control records may use. */
 export const RING_CONTROL_RESERVE_BYTES = 16 * 1024;
+/** Longest head of an HTTP request that asks for a WebSocket. */
+export const HTTP_HEAD_MAX_BYTES = 32 * 1024;
+/** Compressed bytes of one WebSocket message that are collected: this many times `max_payload`, and never more than that. */
+export const WEBSOCKET_COMPRESSED_FACTOR = 8;
+export const WEBSOCKET_COMPRESSED_MAX_BYTES = 64 * 1024 * 1024;
+/** WebSocket pings of a connection that are still to be answered; beyond it the oldest go unanswered (RFC 6455 §5.5.3). */
+export const WEBSOCKET_PONGS_MAX = 64;

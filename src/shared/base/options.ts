@@ -221,6 +221,40 @@ export interface MqttOptions {
   downgradeQos2Subscribe: boolean;
 }
 
+/** The `websocket` block. Source: websocket.md §1. */
+export interface WebsocketOptions {
+  host: string;
+  /** -1 random. */
+  port: number;
+  advertise: string;
+  noTls: boolean;
+  tls: TlsOptions | null;
+  sameOrigin: boolean;
+  /** Absolute URLs with http or https scheme. */
+  allowedOrigins: string[];
+  compression: boolean;
+  /** For the TLS handshake and the request; 0 is none. */
+  handshakeTimeoutMs: number;
+  /** 0: that of all clients. */
+  pingIntervalMs: number;
+  noAuthUser: string;
+  user: string;
+  password: string;
+  token: string;
+  /** 0: that of all clients. */
+  authTimeoutMs: number;
+  jwtCookie: string;
+  userCookie: string;
+  passCookie: string;
+  tokenCookie: string;
+  /** Extra headers of the upgrade response: name and value. */
+  headers: [string, string][];
+  /** natsd only: which implementation runs; `auto` is uWebSockets.js where it is installed and can do what is asked. */
+  transport: WebsocketTransportChoice;
+}
+
+export type WebsocketTransportChoice = 'auto' | 'ws' | 'uws';
+
 export interface ServerOptions {
   configFile: string;
   /** `sha256:<hex>` of the parsed tree, empty without a file. */
@@ -271,6 +305,8 @@ export interface ServerOptions {
   jetStream: JetStreamServerOptions | null;
   /** `null`: no listener. */
   mqtt: MqttOptions | null;
+  /** `null`: no such listener. */
+  websocket: WebsocketOptions | null;
   log: LogOptions;
   monitor: MonitorOptions;
   pidFile: string;

@@ -1,4 +1,10 @@
-import { OUTPUT_CHUNK_BYTES, OUTPUT_POOL_CHUNKS, WORD_COPY_MAX_BYTES, WORD_SLACK_BYTES } from './limits.ts';
+import {
+  CHUNK_FRONT_BYTES,
+  OUTPUT_CHUNK_BYTES,
+  OUTPUT_POOL_CHUNKS,
+  WORD_COPY_MAX_BYTES,
+  WORD_SLACK_BYTES,
+} from './limits.ts';
 
 /**
  * Bytes on their way to one connection.
@@ -18,10 +24,13 @@ import { OUTPUT_CHUNK_BYTES, OUTPUT_POOL_CHUNKS, WORD_COPY_MAX_BYTES, WORD_SLACK
 export class OutputChunk {
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  /** The same memory and CHUNK_FRONT_BYTES in front of it: a transport can put its header there without moving anything. */
+  readonly whole: Uint8Array;
 
   constructor(sizeBytes: number) {
-    this.bytes = new Uint8Array(sizeBytes);
-    this.view = new DataView(this.bytes.buffer);
+    this.whole = new Uint8Array(CHUNK_FRONT_BYTES + sizeBytes);
+    this.bytes = this.whole.subarray(CHUNK_FRONT_BYTES);
+    this.view = new DataView(this.whole.buffer, CHUNK_FRONT_BYTES);
   }
 }
 

@@ -407,7 +407,7 @@ export class ThreadLinks {
     frame.payloadBytes = view.getInt32(offset + record.MESSAGE_PAYLOAD_LENGTH, true);
     frame.payloadStart = frame.tailEnd - frame.payloadBytes - 2;
     const queuesBytes = view.getInt32(offset + record.MESSAGE_QUEUES_LENGTH, true);
-    this.#readQueues(bytes, view, frame.tailEnd, queuesBytes);
+    if (queuesBytes > 0 || this.#queues.length > 0) this.#readQueues(bytes, view, frame.tailEnd, queuesBytes);
     const accountIndex = view.getInt32(offset + record.MESSAGE_ACCOUNT, true);
     const hops = (flags >> record.HOPS_SHIFT) & record.HOPS_MASK;
     const plain = (flags & record.FLAG_PLAIN) !== 0;
@@ -417,8 +417,7 @@ export class ThreadLinks {
 
   #readQueues(bytes: Uint8Array, view: DataView, start: number, length: number): void {
     const queues = this.#queues;
-    // Setting the length costs more than all the rest, and mostly there is nothing.
-    if (queues.length > 0) queues.length = 0;
+    queues.length = 0;
     for (let at = start; at < start + length; ) {
       const nameStart = at + record.QUEUE_NAME_LENGTH_BYTES;
       const nameEnd = nameStart + view.getInt32(at, true);

@@ -105,6 +105,13 @@ export interface EngineSubscription {
 export interface Destination {
   /** Whether anybody listens there now. */
   readonly hasInterest: boolean;
+  /**
+   * Whether somebody listens on this very subject, not through a wildcard: who watches everything is no subscriber of a push
+   * consumer (jetstream-consumers §5).
+   *
+   * @param group queue group that has to listen; empty: somebody outside of all groups
+   */
+  isBound(group: string): boolean;
 }
 
 /** Told when interest on a subject begins or ends, in a later step than the one that asked. */

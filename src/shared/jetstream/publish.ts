@@ -32,7 +32,9 @@ export interface PublishOutcome {
   error: ApiError | null;
 }
 
-const FAILED: PublishOutcome = { sequence: 0, duplicate: false, error: null };
+const FAILED: Readonly<PublishOutcome> = { sequence: 0, duplicate: false, error: null };
+/** The outcome of most messages. */
+const stored: PublishOutcome = { sequence: 0, duplicate: false, error: null };
 
 /** A message on one of the stream's subjects. */
 export function receive(stream: Stream, message: InboundMessage): void {
@@ -54,7 +56,7 @@ function isFastReply({ bytes, replyStart, replyEnd }: InboundMessage): boolean {
   return FAST_REPLY_SUFFIX.every((byte, i) => bytes[at + i] === byte);
 }
 
-function reply(stream: Stream, publication: Publication, outcome: PublishOutcome): void {
+function reply(stream: Stream, publication: Publication, outcome: Readonly<PublishOutcome>): void {
   if (!publication.hasReply || stream.config.noAck) return;
   const { sequence, duplicate, error } = outcome;
   if (error !== null) refuse(stream, publication.reply, error);
@@ -99,16 +101,16 @@ export function refuse(stream: Stream, replySubject: string, error: ApiError): v
   stream.engine.effects.send(stream.account.name, replySubject, '', EMPTY_BYTES, text, NO_TICKET);
 }
 
-/** Checks and stores one message by itself. */
-export function publishOne(stream: Stream, publication: Publication): PublishOutcome {
+/** Checks and stores one message by itself. The outcome is good until the next call. */
+export function publishOne(stream: Stream, publication: Publication): Readonly<PublishOutcome> {
   const error = admissionProblem(publication, stream) ?? publicationProblem(publication, stream.view);
   if (error !== null) return { sequence: 0, duplicate: false, error };
   if (publication.duplicateOf > 0) return { sequence: publication.duplicateOf, duplicate: true, error: null };
   return storePublication(stream, publication);
 }
 
-/** Stores a message that passed its checks, and does what follows from it. */
-export function storePublication(stream: Stream, p: Publication): PublishOutcome {
+/** Stores a message that passed its checks, and does what follows from it. The outcome is good until the next call. */
+export function storePublication(stream: Stream, p: Publication): Readonly<PublishOutcome> {
   const sequence = p.unwanted ? skip(stream, p.sequence) : append(stream, p);
   if (sequence < 0) return storeFailure(stream);
   const id = p.headers['Nats-Msg-Id'];
@@ -119,7 +121,8 @@ export function storePublication(stream: Stream, p: Publication): PublishOutcome
     if (p.rollup !== 'none') rollUp(stream, p, sequence);
   } else afterStoring(stream, p, sequence);
   stream.settle();
-  return { sequence, duplicate: false, error: null };
+  stored.sequence = sequence;
+  return stored;
 }
 
 /** Uses up a sequence; 0 is the next one. */
@@ -150,7 +153,7 @@ function append(stream: Stream, p: Publication): number {
 }
 
 /** Nothing is said to the publisher unless it is about room: that another server may have. */
-function storeFailure(stream: Stream): PublishOutcome {
+function storeFailure(stream: Stream): Readonly<PublishOutcome> {
   const failure = stream.store.failure ?? stream.engine.store.failure;
   stream.engine.effects.warn(
     `JetStream failed to store a msg on stream '${stream.account.name} > ${stream.name}': ${failure?.message ?? 'unknown'}`,

@@ -42,6 +42,8 @@ export type ToPersistence =
   | { kind: 'health-query'; request: number; selection: AssetSelection }
   | { kind: 'thread-lost'; thread: number }
   | { kind: 'thread-link'; link: ThreadLinkMemory }
+  /** Tells who waits at pull consumers that the server stops, while there are shards to tell it; answered with a reply. */
+  | { kind: 'announce-stop'; request: number }
   /** Writes what is left and releases the store; answered with `stopped`. */
   | { kind: 'stop' };
 

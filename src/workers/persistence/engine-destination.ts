@@ -14,6 +14,10 @@ export class EngineDestination implements Destination {
   readonly subjectHash: number;
   #route: Route | null = null;
   #version = -1;
+  /** What `isBound` found, and when. */
+  #bound = false;
+  #boundGroup = '';
+  #boundVersion = -1;
 
   constructor(account: Account, subject: string) {
     this.account = account;
@@ -25,6 +29,21 @@ export class EngineDestination implements Destination {
   get hasInterest(): boolean {
     const { hasThreads, plain, groups } = this.route;
     return hasThreads || plain.length > 0 || groups.length > 0;
+  }
+
+  isBound(group: string): boolean {
+    const { account, subject } = this;
+    if (this.#boundVersion === account.version && this.#boundGroup === group) return this.#bound;
+    const wanted = group === '' ? null : group;
+    let bound = false;
+    account.sublist.visit(subject, (item, queue) => {
+      bound = item.subject === subject && queue === wanted;
+      return bound;
+    });
+    this.#bound = bound;
+    this.#boundGroup = group;
+    this.#boundVersion = account.version;
+    return bound;
   }
 
   get route(): Route {

@@ -1,3 +1,4 @@
+import { decimalDigits, writeDecimal } from '../../shared/base/decimal.ts';
 import { hashLatin1 } from '../../shared/base/latin1.ts';
 import { WORD_SLACK_BYTES } from '../../shared/base/limits.ts';
 import { MessageFrame } from '../../shared/base/message-frame.ts';
@@ -32,19 +33,18 @@ const REPLY_BYTES = 4;
 const HEADER_BYTES = 5;
 const PAYLOAD_BYTES = 6;
 const TAIL_BYTES = 7;
-const ENTRY_INTS = 8;
+const TARGET = 8;
+const ENTRY_INTS = 9;
 
 const SPACE = 32;
 const CR = 13;
 const LF = 10;
-const ZERO = 48;
 /** Two sizes, spaces and line ends. */
 const SIZES_MAX_BYTES = 32;
 /** `"seq":` and the digits of a sequence, and the bracket. */
 const ACK_EXTRA_BYTES = 32;
 const SEQ_MEMBER = [34, 115, 101, 113, 34, 58];
 const CLOSING_BRACE = 125;
-const DIGITS_AT_ONCE = 1e9;
 
 /** Who gets a message: whoever listens in the account, or those at a destination. */
 export type OutgoingTarget = Account | EngineDestination;
@@ -57,7 +57,9 @@ export class Outgoing {
   #end = 0;
   #entries = new Int32Array(FIRST_ENTRIES * ENTRY_INTS);
   #tickets = new Float64Array(FIRST_ENTRIES);
-  #targets: (OutgoingTarget | null)[] = [];
+  /** Targets of the entries; messages in a row to the same one share it. */
+  #targets: OutgoingTarget[] = [];
+  #lastTarget: OutgoingTarget | null = null;
   #head = 0;
   #tail = 0;
 
@@ -138,12 +140,12 @@ export class Outgoing {
       target[at++] = byte;
     }
     const tail = at;
-    const payload = prefix.length + SEQ_MEMBER.length + digitsOf(sequence) + 1;
+    const payload = prefix.length + SEQ_MEMBER.length + decimalDigits(sequence) + 1;
     at = this.#writeSizes(at, 0, payload);
     for (let i = 0; i < prefix.length; i++) target[at + i] = prefix[i]!;
     at += prefix.length;
     for (let i = 0; i < SEQ_MEMBER.length; i++) target[at++] = SEQ_MEMBER[i]!;
-    at = this.#writeNumber(at, sequence);
+    at = writeDecimal(target, at, sequence);
     target[at++] = CLOSING_BRACE;
     at = this.#writeLineEnd(at);
     const entry = this.#add(account, ticket);
@@ -210,11 +212,10 @@ export class Outgoing {
     while (this.#head < this.#tail) {
       const at = this.#head;
       if (this.#tickets[at]! > ticket) break;
-      if (!send(this.#targets[at]!, this.#frameOf(at))) {
+      if (!send(this.#targetOf(at), this.#frameOf(at))) {
         this.#compact();
         return false;
       }
-      this.#targets[at] = null;
       this.#head++;
     }
     this.#compact();
@@ -230,9 +231,12 @@ export class Outgoing {
       kept++;
     }
     const dropped = this.#tail - kept;
-    this.#targets.length = kept;
     this.#tail = kept;
     return dropped;
+  }
+
+  #targetOf(index: number): OutgoingTarget {
+    return this.#targets[this.#entries[index * ENTRY_INTS + TARGET]!]!;
   }
 
   #frameOf(index: number): MessageFrame {
@@ -259,8 +263,12 @@ export class Outgoing {
   #add(target: OutgoingTarget, ticket: number): number {
     if (this.#tail === this.#tickets.length) this.#growEntries();
     const index = this.#tail++;
-    this.#targets[index] = target;
+    if (target !== this.#lastTarget) {
+      this.#lastTarget = target;
+      this.#targets.push(target);
+    }
     this.#tickets[index] = ticket;
+    this.#entries[index * ENTRY_INTS + TARGET] = this.#targets.length - 1;
     return index * ENTRY_INTS;
   }
 
@@ -289,7 +297,6 @@ export class Outgoing {
     if (from === to) return;
     this.#entries.copyWithin(to * ENTRY_INTS, from * ENTRY_INTS, (from + 1) * ENTRY_INTS);
     this.#tickets[to] = this.#tickets[from]!;
-    this.#targets[to] = this.#targets[from]!;
   }
 
   #reserve(bytes: number): void {
@@ -319,6 +326,7 @@ export class Outgoing {
     if (this.#head === 0) return;
     if (this.#head === this.#tail) {
       this.#targets.length = 0;
+      this.#lastTarget = null;
       this.#head = 0;
       this.#tail = 0;
       this.#end = 0;
@@ -327,16 +335,18 @@ export class Outgoing {
     }
     if (this.#head * 2 < this.#tail) return;
     const first = this.#entries[this.#head * ENTRY_INTS + START]!;
+    const firstTarget = this.#entries[this.#head * ENTRY_INTS + TARGET]!;
     this.#bytes.copyWithin(0, first, this.#end);
     this.#end -= first;
     for (let at = this.#head; at < this.#tail; at++) {
       const to = at - this.#head;
       this.#moveEntry(at, to);
       this.#entries[to * ENTRY_INTS + START]! -= first;
+      this.#entries[to * ENTRY_INTS + TARGET]! -= firstTarget;
     }
+    this.#targets.splice(0, firstTarget);
     this.#tail -= this.#head;
     this.#head = 0;
-    this.#targets.length = this.#tail;
   }
 
   #writeLatin1(start: number, text: string): number {
@@ -349,10 +359,10 @@ export class Outgoing {
   #writeSizes(start: number, headerBytes: number, totalBytes: number): number {
     let at = start;
     if (headerBytes > 0) {
-      at = this.#writeNumber(at, headerBytes);
+      at = writeDecimal(this.#bytes, at, headerBytes);
       this.#bytes[at++] = SPACE;
     }
-    return this.#writeLineEnd(this.#writeNumber(at, totalBytes));
+    return this.#writeLineEnd(writeDecimal(this.#bytes, at, totalBytes));
   }
 
   #writeLineEnd(at: number): number {
@@ -360,34 +370,4 @@ export class Outgoing {
     this.#bytes[at + 1] = LF;
     return at + 2;
   }
-
-  #writeNumber(start: number, value: number): number {
-    const end = start + digitsOf(value);
-    let at = end;
-    let high = value;
-    // Integer arithmetic is many times faster below 2^31.
-    while (high >= DIGITS_AT_ONCE) {
-      let low = (high % DIGITS_AT_ONCE) | 0;
-      high = Math.floor(high / DIGITS_AT_ONCE);
-      for (let i = 0; i < 9; i++) {
-        const tenth = (low / 10) | 0;
-        this.#bytes[--at] = ZERO + low - tenth * 10;
-        low = tenth;
-      }
-    }
-    let rest = high | 0;
-    do {
-      const tenth = (rest / 10) | 0;
-      this.#bytes[--at] = ZERO + rest - tenth * 10;
-      rest = tenth;
-    } while (at > start);
-    return end;
-  }
-}
-
-/** Decimal digits of a non-negative integer. */
-function digitsOf(value: number): number {
-  let digits = 1;
-  for (let bound = 10; value >= bound; bound *= 10) digits++;
-  return digits;
 }

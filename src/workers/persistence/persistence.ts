@@ -6,8 +6,8 @@ import {
   type ServerOptions,
 } from '../../shared/base/options.ts';
 import { Prng } from '../../shared/base/prng.ts';
-import { Account, type InterestAnnouncer } from '../../shared/broker/account.ts';
-import { EarlyInterest } from '../../shared/broker/early-interest.ts';
+import { Account } from '../../shared/broker/account.ts';
+import { MeshAccounts } from '../../shared/broker/mesh-accounts.ts';
 import type { RouteGroup } from '../../shared/broker/route.ts';
 import { BLOCKED, Router } from '../../shared/broker/router.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
@@ -24,7 +24,6 @@ import type { Clock } from '../../shared/jetstream/time.ts';
 import { MqttEngine } from '../../shared/mqtt/engine.ts';
 import { ENGINE_SUBJECT } from '../../shared/mqtt/mail.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
-import { RingConsumer, RingProducer } from '../../shared/ring/ring.ts';
 import { ApiListener } from './api-listener.ts';
 import type {
   FromPersistence,
@@ -70,7 +69,7 @@ const TURN_API_REQUESTS = 64;
 const NANOS_STEP = 1000;
 const NANOS_MAX = 999_000;
 
-export class Persistence implements ThreadLinkSink, InterestAnnouncer {
+export class Persistence implements ThreadLinkSink {
   readonly #post: (message: FromPersistence) => void;
   readonly #store: Store;
   readonly #syncMicros: () => number;
@@ -87,8 +86,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
   readonly #doorbell: Doorbell;
   readonly #links: ThreadLinks;
   readonly #router: Router;
-  readonly #accounts: (Account | undefined)[] = [];
-  readonly #earlyInterest = new EarlyInterest();
+  readonly #accounts: MeshAccounts;
   readonly #inbound = new InboundCopy();
   /** Messages from the engine to itself: one may be on its way while another arrives. */
   readonly #ownInbound = new InboundCopy();
@@ -119,6 +117,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     this.#random = new Prng(start.seed);
     this.#doorbell = new Doorbell(start.doorbells, start.thread);
     this.#links = new ThreadLinks(start.thread, start.threads, this.#doorbell, this);
+    this.#accounts = new MeshAccounts(this.#links);
     for (const link of start.links) this.#connectThread(link);
     const host = {
       // No subscription of this thread ends by itself, and none is told of deliveries.
@@ -184,16 +183,21 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
         break;
       }
       case 'thread-lost':
-        this.#links.setLink(message.thread, null);
-        for (const account of this.#accounts) account?.dropThread(message.thread);
         this.#watches.allChanged();
-        this.#earlyInterest.dropThread(message.thread);
+        this.#accounts.dropThread(message.thread);
         this.#effects.isBlocked = false;
         this.#mqtt?.threadLost(message.thread);
         break;
       case 'thread-link':
         this.#connectThread(message.link);
         break;
+      case 'announce-stop':
+        this.#setClock();
+        this.#engine.shutDown();
+        // The reply says that the shards have it.
+        this.#turn();
+        this.#post({ kind: 'reply', request: message.request });
+        return;
       case 'stop':
         this.#stop();
         return;
@@ -223,12 +227,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     this.#engine.retainAccounts(this.#monitor.accountNames);
     for (const { name, limits, jetStream } of options.accounts) {
       if (!this.#effects.accounts.has(name)) {
-        const account = new Account(accountIndexes[name]!, name, limits, this, !options.disableSublistCache);
+        const account = this.#accounts.add(accountIndexes[name]!, name, limits, !options.disableSublistCache);
         this.#effects.accounts.set(name, account);
-        this.#accounts[account.index] = account;
-        for (const { thread, subject, queue, weight, filter } of this.#earlyInterest.take(account.index)) {
-          account.setThreadInterest(thread, subject, queue, weight, filter);
-        }
         // In every account: one without JetStream is told that it has none.
         this.#apiListener.listen(account);
         if (name === MQTT_INTERNAL_ACCOUNT) this.#listenToShards(account);
@@ -460,29 +460,10 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
   #connectThread(memory: ThreadLinkMemory): void {
     const { port } = memory;
     port.unref();
-    this.#links.setLink(memory.thread, {
-      producer: new RingProducer(memory.outRing),
-      consumer: new RingConsumer(memory.inRing),
-      largeSent: new Int32Array(memory.outLarge),
-      largeReceived: new Int32Array(memory.inLarge),
-      postLarge: (payload) => port.postMessage(payload),
-      takeLarge: () => (receiveMessageOnPort(port)?.message as SharedArrayBuffer | undefined) ?? null,
-    });
-    for (const account of this.#accounts) {
-      account?.forEachLocalInterest((subject, queue, weight, filter) =>
-        this.#links.sendInterest(memory.thread, account.index, subject, queue, weight, filter),
-      );
-    }
-  }
-
-  announceInterest(
-    accountIndex: number,
-    subject: string,
-    queue: string | null,
-    weight: number,
-    filter: string,
-  ): void {
-    this.#links.sendInterest(-1, accountIndex, subject, queue, weight, filter);
+    this.#accounts.connect(
+      memory,
+      () => (receiveMessageOnPort(port)?.message as SharedArrayBuffer | undefined) ?? null,
+    );
   }
 
   interestChanged(
@@ -493,13 +474,8 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     weight: number,
     filter: string,
   ): void {
-    const account = this.#accounts[accountIndex];
-    if (account === undefined) {
-      this.#earlyInterest.hold(accountIndex, { thread, subject, queue, weight, filter });
-    } else {
-      account.setThreadInterest(thread, subject, queue, weight, filter);
-      this.#watches.changed(account.name, subject);
-    }
+    const account = this.#accounts.interestChanged(thread, accountIndex, subject, queue, weight, filter);
+    if (account !== undefined) this.#watches.changed(account.name, subject);
   }
 
   /** Kept until the message that follows. */
@@ -516,7 +492,7 @@ export class Persistence implements ThreadLinkSink, InterestAnnouncer {
     queues: readonly Uint8Array[],
     hops: number,
   ): void {
-    const account = this.#accounts[accountIndex];
+    const account = this.#accounts.at(accountIndex);
     if (account === undefined) return;
     const route = account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd);
     const message = this.#inbound.take(frame);

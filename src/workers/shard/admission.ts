@@ -65,33 +65,37 @@ export class Admission {
     try {
       socket = adoptSocket(handed, direct ? onread : null);
     } catch (error) {
-      this.#lost(handed, error as Error);
+      this.lost(handed, error as Error);
       return;
     }
     connection = new ClientConnection(shard, handed.cid, socket, shard.globalAccount, Date.now());
     connection.remoteAddress = handed.remoteAddress;
     connection.remotePort = handed.remotePort;
     connection.refused = handed.refusal !== '';
-    if (isMqtt) shard.mqtt!.begin(connection);
+    if (isMqtt) {
+      connection.type = 'MQTT';
+      shard.mqtt!.begin(connection);
+    } else connection.gated = shard.session.login.requiresAuth(connection);
     shard.register(connection);
-    this.#listen(connection, socket);
+    this.listen(connection, socket);
     shard.log('debug', `${connection.label} - Client connection created`);
-    if (handed.refusal !== '') this.#refuse(connection, handed.refusal);
+    if (handed.refusal !== '') this.refuse(connection, handed.refusal);
     else if (direct) this.#begin(connection);
     else this.#prepare(connection, socket);
   }
 
   /** The descriptor can't be made a socket of this thread: that must cost this one connection, not all the others. */
-  #lost(handed: HandedConnection, error: Error): void {
+  lost(handed: HandedConnection, error: Error): void {
     const { counters } = this.#shard;
     counters[COUNTERS.totalConnections]!++;
-    if (handed.refusal === '') counters[COUNTERS.ended]!++;
+    if (handed.refusal === '') this.#shard.countEnded();
     this.#shard.log('error', `Error accepting client connection: ${error.message}`);
     this.#shard.post({ kind: 'not-opened', cid: handed.cid });
     if (handed.fd >= 0) closeSync(handed.fd);
   }
 
-  #listen(connection: ClientConnection, stream: net.Socket | tls.TLSSocket): void {
+  /** From now on the connection hears of the stream's end. */
+  listen(connection: ClientConnection, stream: net.Socket | tls.TLSSocket): void {
     const owned = stream as OwnedStream;
     owned[CONNECTION] = connection;
     owned.on('error', onError);
@@ -118,7 +122,8 @@ export class Admission {
   finish(connection: ClientConnection, flush: boolean): void {
     const { stream } = connection;
     const { output } = this.#shard;
-    if (!flush || stream.destroyed) {
+    const answers = connection.websocket?.closeFrame != null;
+    if ((!flush && !answers) || stream.destroyed) {
       output.abandon(connection);
       stream.destroy();
       return;
@@ -129,15 +134,14 @@ export class Admission {
       output.abandon(connection);
     });
     // Behind a write under way the last words are still in the outbox: the stream takes them in order.
-    const parts = connection.outbox.takeParts();
-    for (const part of parts) stream.write(part.bytes);
-    stream.once('close', () => connection.outbox.recycle(parts));
+    output.writeLast(connection);
     // Reading goes on until the peer closes: unread bytes would turn our close into a reset that destroys the last words.
     stream.end();
     stream.resume();
   }
 
-  #refuse(connection: ClientConnection, refusal: 'max-connections' | 'throttled'): void {
+  /** Tells a connection that there is no room for it. */
+  refuse(connection: ClientConnection, refusal: 'max-connections' | 'throttled'): void {
     const { session, options } = this.#shard;
     if (connection.mqtt !== null) {
       this.#shard.log('error', `${connection.label} - maximum connections exceeded`);
@@ -145,7 +149,8 @@ export class Admission {
       return;
     }
     // With the handshake first nothing was to come in clear, and yet the error does, as in nats-server.
-    if (options.tls?.handshakeFirstMs !== 0) session.login.sendInfo(connection);
+    if (connection.websocket !== null || options.tls?.handshakeFirstMs !== 0)
+      session.login.sendInfo(connection);
     if (refusal === 'throttled') {
       session.errorAndClose(connection, ERR.connectionThrottling, CLOSE_REASON.maximumConnectionsExceeded);
       return;
@@ -305,7 +310,7 @@ export class Admission {
     connection.timer = setTimeout(() => this.#handshakeFailed(connection, 'i/o timeout'), options.timeoutMs);
     connection.stream = secure;
     connection.encrypted = true;
-    this.#listen(connection, secure);
+    this.listen(connection, secure);
     secure.once('secure', () => this.#secured(connection, secure, options));
   }
 
@@ -323,13 +328,13 @@ export class Admission {
     this.#readPlain(connection, secure);
   }
 
-  /** The list of pinned certificates changed: connections without one of them end, those without TLS too. */
-  dropUnpinned(pinnedCerts: readonly string[]): void {
+  /** The list of pinned certificates of a listener changed: its connections without one of them end, those without TLS too. */
+  dropUnpinned(pinnedCerts: readonly string[], listener: HandedConnection['listener']): void {
     if (pinnedCerts.length === 0) return;
     let dropped = 0;
     for (const connection of [...this.#shard.connections.values()]) {
-      if (connection.mqtt !== null) continue;
       const { stream, stage } = connection;
+      if (connection.listener !== listener) continue;
       // A handshake under way ends with the check anyway.
       if (stage === STAGE_TLS_HANDSHAKE) continue;
       const certificate = stream instanceof tls.TLSSocket ? stream.getPeerX509Certificate() : undefined;
@@ -375,7 +380,7 @@ function onDrain(this: OwnedStream): void {
 }
 
 /** OpenSSL's own messages name its source files and end in a line break: its reason alone says what is wrong. */
-function describeError(error: Error & { reason?: string }): string {
+export function describeError(error: Error & { reason?: string }): string {
   return error.reason === undefined ? error.message : `tls: ${error.reason}`;
 }
 
@@ -401,7 +406,7 @@ function verifyError(secure: tls.TLSSocket): Error | null {
 }
 
 /** Why the peer's certificate isn't acceptable, or ''. */
-function peerProblem(secure: tls.TLSSocket, options: TlsOptions): string {
+export function peerProblem(secure: tls.TLSSocket, options: TlsOptions): string {
   if (options.verify || options.pinnedCerts.length > 0) {
     const certificate = secure.getPeerX509Certificate();
     if (certificate === undefined) return "tls: client didn't provide a certificate";

@@ -20,7 +20,7 @@ export function clientInfo(connection: ClientConnection): Uint8Array {
     .integerUnlessZero('rtt', Number(nanos(connection.rttMs)))
     .stringUnlessEmpty('server', shard.identity.serverName)
     .string('kind', 'Client')
-    .string('client_type', 'nats');
+    .string('client_type', connection.transport);
   return Buffer.from(json.end(), 'utf8');
 }
 

@@ -2,22 +2,38 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { PermissionSet } from '../../shared/auth/permissions.ts';
 import type { ResponseTracker } from '../../shared/auth/response-tracker.ts';
+import type { ConnectionType } from '../../shared/base/options.ts';
 import { Outbox, type OutputPart } from '../../shared/base/outbox.ts';
 import type { Account } from '../../shared/broker/account.ts';
 import type { DeliveryEncoder, Subscriber, Subscription } from '../../shared/broker/subscription.ts';
+import type { ConnectionTransport } from '../../shared/mail/monitor.ts';
 import type { MqttPeer } from '../../shared/mqtt/peer.ts';
 import { type ConnectOptions, DEFAULT_CONNECT_OPTIONS } from '../../shared/protocol/nats/connect-options.ts';
 import type { CloseReason } from '../../shared/protocol/nats/errors.ts';
 import type { LineMemo } from '../../shared/protocol/nats/line-memo.ts';
 import type { ParserClient } from '../../shared/protocol/nats/parser.ts';
+import type { HandedConnection } from './contract.ts';
 import type { PayloadBuffer } from './payload-buffers.ts';
 import type { Shard } from './shard.ts';
+import type { UwsStream } from './websocket/uws-stream.ts';
+import type { WebsocketState } from './websocket/websocket-state.ts';
 
 /** How far the connection has come. Bytes mean something else in each stage. */
 export const STAGE_PROXY = 0;
 export const STAGE_TLS_PEEK = 1;
 export const STAGE_TLS_HANDSHAKE = 2;
 export const STAGE_PROTOCOL = 3;
+
+/** What log lines call the number of a connection. */
+const CID_NAMES: Readonly<Record<ConnectionType, string>> = {
+  STANDARD: 'cid',
+  IN_PROCESS: 'cid',
+  WEBSOCKET: 'wid',
+  MQTT: 'mid',
+  MQTT_WS: 'mid_ws',
+  LEAFNODE: 'lid',
+  LEAFNODE_WS: 'lid_ws',
+};
 
 /** Bytes that wait for the parser: an unfinished operation, or everything behind one that was put off. */
 export interface HeldBytes {
@@ -38,10 +54,16 @@ export class ClientConnection implements Subscriber, ParserClient {
   readonly startedAtMs: number;
   remoteAddress: string;
   remotePort: number;
-  stream: Socket | TLSSocket;
+  stream: Socket | TLSSocket | UwsStream;
   readonly outbox: Outbox;
   stage = STAGE_PROTOCOL;
-  /** Set for connections of the MQTT listener. */
+  /** How it came in, for `allowed_connection_types` and whatever else differs. */
+  type: ConnectionType = 'STANDARD';
+  /** `null`: the stream's bytes are the protocol's. */
+  websocket: WebsocketState | null = null;
+  /** The same, where frames are made here and not by the transport. */
+  framing: WebsocketState | null = null;
+  /** Set for connections that speak MQTT. */
   mqtt: MqttPeer | null = null;
   encoder: DeliveryEncoder | null = null;
   // Parser
@@ -51,7 +73,8 @@ export class ClientConnection implements Subscriber, ParserClient {
   maxPayloadBytes: number;
   maxControlLineBytes: number;
   skippingOp = 0;
-  gated: boolean;
+  /** Nothing but CONNECT is taken: it has to authenticate first. */
+  gated = true;
   closed = false;
   /** Only here to be told that there is no room: it counts as accepted, but never as open. */
   refused = false;
@@ -126,7 +149,7 @@ export class ClientConnection implements Subscriber, ParserClient {
   reportedOutMsgs = 0;
   reportedOutBytes = 0;
 
-  constructor(shard: Shard, cid: number, stream: Socket, account: Account, nowMs: number) {
+  constructor(shard: Shard, cid: number, stream: Socket | UwsStream, account: Account, nowMs: number) {
     this.shard = shard;
     this.cid = cid;
     this.stream = stream;
@@ -138,7 +161,6 @@ export class ClientConnection implements Subscriber, ParserClient {
     this.outbox = new Outbox(shard.chunks, this);
     this.maxPayloadBytes = shard.options.maxPayloadBytes;
     this.maxControlLineBytes = shard.options.maxControlLineBytes;
-    this.gated = shard.authRequired;
   }
 
   /** The client sent a message, SUB or UNSUB. */
@@ -178,14 +200,25 @@ export class ClientConnection implements Subscriber, ParserClient {
     return this.subscriptions?.size ?? 0;
   }
 
+  /** Which listener it came to. */
+  get listener(): HandedConnection['listener'] {
+    if (this.websocket !== null) return 'websocket';
+    return this.mqtt === null ? 'client' : 'mqtt';
+  }
+
+  /** What it speaks, as monitoring calls it: MQTT is that in a WebSocket too. */
+  get transport(): ConnectionTransport {
+    if (this.mqtt !== null) return 'mqtt';
+    return this.websocket === null ? 'nats' : 'websocket';
+  }
+
   /** Identity in log lines (client-protocol.md §18). */
   get label(): string {
     const { lang, version, name } = this.connect;
-    const id = `${this.remoteAddress.includes(':') ? `[${this.remoteAddress}]` : this.remoteAddress}:${this.remotePort} - cid:${this.cid}`;
-    if (this.mqtt !== null) {
-      const mid = id.replace(' - cid:', ' - mid:');
-      return this.mqtt.clientId === '' ? mid : `${mid} - ${JSON.stringify(this.mqtt.clientId)}`;
-    }
+    const address = this.remoteAddress.includes(':') ? `[${this.remoteAddress}]` : this.remoteAddress;
+    const { websocket, mqtt } = this;
+    const id = `${websocket?.via ?? ''}${address}:${this.remotePort} - ${CID_NAMES[this.type]}:${this.cid}`;
+    if (mqtt !== null) return mqtt.clientId === '' ? id : `${id} - ${JSON.stringify(mqtt.clientId)}`;
     if (!this.connectReceived || (lang === '' && version === '' && name === '')) return id;
     const who = `${id} - "v${version}:${lang}:${name}"`;
     return this.userLabel === '' ? who : `${who} - "${this.account.name}/${this.userLabel}"`;

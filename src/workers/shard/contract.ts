@@ -22,6 +22,10 @@ export interface ServerIdentity {
   infoHost: string;
   infoPort: number;
   connectUrls: string[];
+  /** The same of the WebSocket listener. */
+  websocketHost: string;
+  websocketPort: number;
+  websocketConnectUrls: string[];
   startedAtMs: number;
 }
 
@@ -41,6 +45,8 @@ export interface ShardStart {
   accountConnections: SharedArrayBuffer;
   /** This shard's share of them: what is to be taken back when it dies. */
   ownAccountConnections: SharedArrayBuffer;
+  /** ADMISSION slots, shared by main and all shards. */
+  admission: SharedArrayBuffer;
   links: ThreadLinkMemory[];
   /** Index of each account, by name: the same on all threads and never reused. */
   accountIndexes: Record<string, number>;
@@ -48,11 +54,10 @@ export interface ShardStart {
   seed: number;
 }
 
-/** Which listener accepted a connection: what it speaks. */
-export type ListenerKind = 'nats' | 'mqtt';
-
 /** An accepted connection on its way to a shard. */
 export interface HandedConnection {
+  /** Which listener accepted it. */
+  listener: 'client' | 'websocket' | 'mqtt';
   cid: number;
   /** A duplicated file descriptor that now belongs to the shard; -1 when the socket itself is transferred. */
   fd: number;
@@ -61,7 +66,6 @@ export interface HandedConnection {
   remoteAddress: string;
   remotePort: number;
   acceptedAtMs: number;
-  listener: ListenerKind;
   /** Why it is to be refused after INFO: '' | 'max-connections' | 'throttled'. */
   refusal: '' | 'max-connections' | 'throttled';
 }
@@ -82,6 +86,10 @@ export type ToShard =
   | { kind: 'lame-duck' }
   | { kind: 'close-clients'; count: number; reason: 'shutdown' | 'max-connections' }
   | { kind: 'shutdown' }
+  /** uWebSockets.js listens in every shard. Port 0 is a random one. Answered with where it listens. */
+  | { kind: 'websocket-listen'; request: number; host: string; port: number }
+  /** The process is about to exit without a shutdown: see `#endNative` of the daemon. */
+  | { kind: 'websocket-abandon'; done: SharedArrayBuffer }
   | { kind: 'bcrypt-result'; request: number; matches: boolean }
   | { kind: 'thread-lost'; thread: number }
   | { kind: 'thread-link'; link: ThreadLinkMemory }
@@ -100,13 +108,23 @@ export type FromShard =
   | { kind: 'reply'; request: number; result: ShardReply | null }
   | { kind: 'stopped' };
 
-export type ShardReply = ConnectionAnswer | SubscriptionAnswer;
+export type ShardReply = ConnectionAnswer | SubscriptionAnswer | ListenAnswer;
+
+/** Whether and where a shard listens by itself. */
+export interface ListenAnswer {
+  /** 0 when it failed. */
+  port: number;
+  error: string;
+}
+
+/** Slots (Int32) for what main and shards count together: connections get their numbers and their place from both. */
+export const ADMISSION = { nextCid: 0, open: 1, slots: 2 } as const;
 
 /**
  * Slots of a shard's counter page (Float64). Main reads them without asking; only the shard writes.
  *
  * `adopted` counts every connection whose descriptor has become the shard's, `ended` every one of them that wasn't refused
- * and is over. Main knows how many it handed over, so the two tell it exactly what is open and what is still on its way.
+ * and is over. `acceptedHere` counts those that never went through main. Main knows how many it handed over, so the two tell it exactly what is open and what is still on its way.
  */
 export const COUNTERS = {
   connections: 0,
@@ -123,5 +141,6 @@ export const COUNTERS = {
   heartbeatMs: 11,
   adopted: 12,
   ended: 13,
+  acceptedHere: 14,
   slots: 16,
 } as const;

@@ -54,6 +54,11 @@ export class Input {
     return this.#region;
   }
 
+  /** The region with its headroom, where the region begins, and all of it as a view. */
+  get area(): { bytes: Uint8Array; view: DataView; regionStart: number } {
+    return { bytes: this.#bytes, view: this.#view, regionStart: HEADROOM_BYTES };
+  }
+
   /** Where the next bytes of this connection are to be read. */
   target(connection: ClientConnection): Uint8Array {
     const { filling } = connection;
@@ -76,7 +81,7 @@ export class Input {
       const { held } = connection;
       const heldBytes = held === null ? 0 : held.end - held.start;
       connection.held = null;
-      if (heldBytes > HEADROOM_BYTES) this.#parseJoined(connection, held!, count);
+      if (heldBytes > HEADROOM_BYTES) this.#parseJoined(connection, held!, this.#region.subarray(0, count));
       else {
         const start = HEADROOM_BYTES - heldBytes;
         if (held !== null) this.#bytes.set(held.bytes.subarray(held.start, held.end), start);
@@ -100,6 +105,46 @@ export class Input {
       done += count;
       this.received(connection, count);
     }
+  }
+
+  /**
+   * Bytes of the stream that lie inside of others, as the payload of a frame does. What is in front of them may be
+   * overwritten, and WORD_SLACK_BYTES behind them must be readable. @returns false when reading must stop
+   */
+  receivedInside(
+    connection: ClientConnection,
+    bytes: Uint8Array,
+    view: DataView,
+    start: number,
+    end: number,
+  ): boolean {
+    let at = start;
+    const { filling } = connection;
+    if (filling !== null) {
+      const count = Math.min(end - at, connection.fillTargetBytes - connection.filledBytes);
+      filling.bytes.set(bytes.subarray(at, at + count), connection.filledBytes);
+      connection.filledBytes += count;
+      at += count;
+      if (connection.filledBytes === connection.fillTargetBytes) this.#parseFilled(connection);
+    }
+    if (connection.closed) return false;
+    if (at === end) return !connection.paused;
+    if (connection.paused) {
+      this.#hold(connection, bytes.subarray(0, end), at);
+      return false;
+    }
+    const { held } = connection;
+    connection.held = null;
+    const heldBytes = held === null ? 0 : held.end - held.start;
+    if (heldBytes > at) this.#parseJoined(connection, held!, bytes.subarray(at, end));
+    else {
+      if (held !== null) bytes.set(held.bytes.subarray(held.start, held.end), at - heldBytes);
+      // The parser puts a mark there, where the next frame begins.
+      const behind = bytes[end]!;
+      this.#parse(connection, bytes, view, at - heldBytes, end);
+      bytes[end] = behind;
+    }
+    return !connection.closed && !connection.paused;
   }
 
   /** Parses what was held back; the reason for holding it is gone. */
@@ -181,13 +226,13 @@ export class Input {
       this.#blocked.add(connection);
   }
 
-  /** An unfinished control line longer than the headroom: only a very large `max_control_line` leads here. */
-  #parseJoined(connection: ClientConnection, held: HeldBytes, count: number): void {
+  /** What is unfinished is longer than the room in front of the new bytes. */
+  #parseJoined(connection: ClientConnection, held: HeldBytes, fresh: Uint8Array): void {
     const heldBytes = held.end - held.start;
-    const joined = new Uint8Array(heldBytes + count + WORD_SLACK_BYTES);
+    const joined = new Uint8Array(heldBytes + fresh.length + WORD_SLACK_BYTES);
     joined.set(held.bytes.subarray(held.start, held.end));
-    joined.set(this.#region.subarray(0, count), heldBytes);
-    this.#parse(connection, joined, new DataView(joined.buffer), 0, heldBytes + count);
+    joined.set(fresh, heldBytes);
+    this.#parse(connection, joined, new DataView(joined.buffer), 0, heldBytes + fresh.length);
   }
 
   /**
@@ -285,6 +330,7 @@ export class Input {
     if (connection.closed || connection.blocked || this.#stalled.has(connection) || !connection.paused)
       return;
     connection.paused = false;
+    if (connection.websocket !== null && !this.#shard.websocket.resume(connection)) return;
     // Bytes may have been added while it was paused; a socket that reads into the region never has any.
     const { held: waiting } = connection;
     if (waiting !== null && waiting.payload === null && connection.copies) {

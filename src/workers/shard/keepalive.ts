@@ -31,10 +31,16 @@ export class Keepalive {
   /** Arms the PING timer: soon after CONNECT, for the round trip time. */
   start(connection: ClientConnection, afterConnect: boolean): void {
     this.stop(connection);
-    const { pingIntervalMs } = this.#shard.options;
+    const pingIntervalMs = this.#intervalMs(connection);
     const jitter = 1 + this.#shard.random.unit() * FIRST_PING_JITTER;
     const delayMs = afterConnect ? Math.min(FIRST_PING_MAX_MS, pingIntervalMs) * jitter : pingIntervalMs;
     connection.timer = setTimeout(this.#tick, delayMs, connection);
+  }
+
+  #intervalMs({ type }: ClientConnection): number {
+    const { pingIntervalMs, websocket } = this.#shard.options;
+    const ownMs = type === 'WEBSOCKET' ? (websocket?.pingIntervalMs ?? 0) : 0;
+    return ownMs > 0 ? ownMs : pingIntervalMs;
   }
 
   stop(connection: ClientConnection): void {
@@ -79,7 +85,8 @@ export class Keepalive {
   readonly #tick = (connection: ClientConnection): void => {
     connection.timer = null;
     if (connection.closed) return;
-    const { pingIntervalMs, pingMax } = this.#shard.options;
+    const { pingMax } = this.#shard.options;
+    const pingIntervalMs = this.#intervalMs(connection);
     const nowMs = Date.now();
     const rttKnown = connection.rttAtMs > 0 && nowMs - connection.rttAtMs < RTT_VALID_MS;
     if (nowMs - connection.lastInputMs < pingIntervalMs && rttKnown) {

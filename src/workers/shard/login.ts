@@ -13,11 +13,12 @@ import {
 import type { PermissionSet } from '../../shared/auth/permissions.ts';
 import { ResponseTracker } from '../../shared/auth/response-tracker.ts';
 import { latin1 } from '../../shared/base/latin1.ts';
-import type { Permissions } from '../../shared/base/options.ts';
+import type { Permissions, ServerOptions, WebsocketOptions } from '../../shared/base/options.ts';
 import { API_LEVEL, COMPATIBLE_VERSION } from '../../shared/base/version.ts';
 import type { Account } from '../../shared/broker/account.ts';
 import {
   type ConnectDecodeResult,
+  type ConnectOptions,
   connectViolation,
   DEFAULT_CONNECT_OPTIONS,
   decodeConnect,
@@ -38,8 +39,6 @@ import { effectiveMaxSubscriptions } from './subscribe-checks.ts';
  * there, and its authentication timeout keeps running.
  */
 
-/** How these connections come in, for `allowed_connection_types`. */
-const CONNECTION_TYPE = 'STANDARD';
 /** The runtime's name in the place where nats-server has Go's. */
 const RUNTIME = `node${process.version}`;
 
@@ -52,7 +51,8 @@ export class Login {
   readonly #shard: Shard;
   readonly #session: ClientSession;
   #policy: AuthPolicy;
-  #authAnnounced = false;
+  /** Of WebSocket clients: their listener may have credentials of its own. */
+  #websocketPolicy: AuthPolicy;
   #lastConnectText = '';
   #lastConnect: ConnectDecodeResult = { options: null, error: '' };
   #pending = new Map<number, PendingPassword>();
@@ -63,16 +63,32 @@ export class Login {
     this.#shard = shard;
     this.#session = session;
     this.#policy = compileAuthPolicy(shard.options);
+    this.#websocketPolicy = this.#policy;
   }
 
   /** Takes over new options: users, passwords, limits. */
   applyOptions(): void {
-    this.#policy = compileAuthPolicy(this.#shard.options);
+    const { options } = this.#shard;
+    this.#policy = compileAuthPolicy(options);
+    this.#websocketPolicy = overridesAuth(options.websocket)
+      ? compileAuthPolicy(withWebsocketAuth(options, options.websocket))
+      : this.#policy;
     this.#permissionSets.clear();
-    this.#shard.authRequired = isAuthRequired(this.#policy);
-    this.#authAnnounced =
-      isAuthAnnounced(this.#policy) ||
-      (this.#shard.authRequired && this.#shard.options.noAuthUserGenerated === true);
+  }
+
+  #policyOf({ type }: ClientConnection): AuthPolicy {
+    return type === 'WEBSOCKET' ? this.#websocketPolicy : this.#policy;
+  }
+
+  /** Whether the connection has to authenticate before it may do anything. */
+  requiresAuth(connection: ClientConnection): boolean {
+    return isAuthRequired(this.#policyOf(connection));
+  }
+
+  #announcesAuth(connection: ClientConnection): boolean {
+    const policy = this.#policyOf(connection);
+    const isGenerated = this.#shard.options.noAuthUserGenerated === true;
+    return isAuthAnnounced(policy) || (isGenerated && isAuthRequired(policy));
   }
 
   // INFO
@@ -89,7 +105,7 @@ export class Login {
     const fields = this.#infoFields(connection);
     fields.maxPayload = connection.maxPayloadBytes;
     // The first INFO hides that there are users when nobody needs to show who he is; this one doesn't.
-    fields.authRequired = this.#shard.authRequired;
+    fields.authRequired = this.requiresAuth(connection);
     fields.connectInfo = true;
     fields.remoteAccount = connection.account.name;
     if (connection.account.name === this.#shard.options.systemAccount) fields.accountIsSystem = true;
@@ -110,25 +126,30 @@ export class Login {
 
   #infoFields(connection: ClientConnection): InfoFields {
     const { identity, options } = this.#shard;
-    const { tls, allowNonTls } = options;
+    const { websocket } = options;
+    const overWebsocket = connection.websocket !== null && websocket !== null;
+    // There is no upgrade to TLS inside a WebSocket: it has it or not.
+    const tls = overWebsocket ? websocket.tls : options.tls;
+    const allowNonTls = !overWebsocket && options.allowNonTls;
+    const connectUrls = overWebsocket ? identity.websocketConnectUrls : identity.connectUrls;
     return {
       serverId: identity.serverId,
       serverName: identity.serverName,
       version: COMPATIBLE_VERSION,
       go: RUNTIME,
-      host: identity.infoHost,
-      port: identity.infoPort,
+      host: overWebsocket ? identity.websocketHost : identity.infoHost,
+      port: overWebsocket ? identity.websocketPort : identity.infoPort,
       headers: !options.noHeaderSupport,
-      authRequired: this.#authAnnounced,
+      authRequired: this.#announcesAuth(connection),
       tlsRequired: tls !== null && (!allowNonTls || connection.tlsFirst),
       tlsVerify: tls?.verify === true,
-      tlsAvailable: tls !== null && allowNonTls && !connection.tlsFirst,
+      tlsAvailable: tls !== null && (overWebsocket || (allowNonTls && !connection.tlsFirst)),
       maxPayload: options.maxPayloadBytes,
       jetstream: options.jetStream !== null,
       clientId: connection.cid,
       clientIp: connection.remoteAddress,
       domain: options.jetStream?.domain ?? '',
-      ...(identity.connectUrls.length > 0 ? { connectUrls: identity.connectUrls } : {}),
+      ...(connectUrls.length > 0 ? { connectUrls } : {}),
       apiLevel: API_LEVEL,
       xkey: identity.xkey,
     };
@@ -139,9 +160,11 @@ export class Login {
   /** INFO is out: from now on the client has so long to authenticate, or else is pinged. */
   awaitConnect(connection: ClientConnection): void {
     const { keepalive } = this.#session;
-    connection.gated = this.#shard.authRequired;
+    connection.gated = this.requiresAuth(connection);
     if (connection.gated) {
-      keepalive.awaitAuthentication(connection, this.#shard.options.authorization.timeoutMs);
+      const { authorization, websocket } = this.#shard.options;
+      const ownMs = connection.type === 'WEBSOCKET' ? (websocket?.authTimeoutMs ?? 0) : 0;
+      keepalive.awaitAuthentication(connection, ownMs > 0 ? ownMs : authorization.timeoutMs);
       return;
     }
     keepalive.start(connection, false);
@@ -151,7 +174,7 @@ export class Login {
 
   /** Something else than CONNECT came first although authentication is required. */
   withoutConnect(connection: ClientConnection): number {
-    if (!allowsImplicitLogin(this.#policy, CONNECTION_TYPE)) return this.#rejected(connection);
+    if (!allowsImplicitLogin(this.#policyOf(connection), connection.type)) return this.#rejected(connection);
     const result = this.#authenticate(connection);
     return result.kind === 'accepted'
       ? this.#accepted(connection, result.identity)
@@ -167,7 +190,7 @@ export class Login {
       return this.#session.closeNow(connection, CLOSE_REASON.protocolViolation);
     }
     const again = connection.connectReceived;
-    connection.connect = decoded.options;
+    connection.connect = withCookies(decoded.options, connection);
     connection.connectReceived = true;
     if (again || connection.subscriptionCount > 0) this.#forgetAccount(connection);
     const result = this.#authenticate(connection);
@@ -210,9 +233,9 @@ export class Login {
   }
 
   #authenticate(connection: ClientConnection): AuthResult {
-    return authenticate(this.#policy, {
+    return authenticate(this.#policyOf(connection), {
       credentials: connection.connect,
-      connectionType: CONNECTION_TYPE,
+      connectionType: connection.type,
       fromTrustedProxy: false,
     });
   }
@@ -306,11 +329,11 @@ export class Login {
       return;
     }
     if (connection.stage !== STAGE_PROTOCOL) {
-      connection.gated = this.#shard.authRequired;
+      connection.gated = this.requiresAuth(connection);
       return;
     }
     if (connection.gated) {
-      if (!this.#shard.authRequired) this.awaitConnect(connection);
+      if (!this.requiresAuth(connection)) this.awaitConnect(connection);
       return;
     }
     const result = this.#authenticate(connection);
@@ -324,11 +347,12 @@ export class Login {
   /** A user that is gone is closed without a word, as in nats-server; wrong credentials are an error. */
   #dismiss(connection: ClientConnection, rejection: AuthRejection): void {
     const { user } = connection.connect;
+    const policy = this.#policyOf(connection);
     if (
       user !== '' &&
       user === connection.authenticatedUser &&
-      !this.#policy.users.has(user) &&
-      this.#policy.users.size > 0
+      !policy.users.has(user) &&
+      policy.users.size > 0
     ) {
       this.#session.closeNow(connection, CLOSE_REASON.clientClosed);
     } else {
@@ -451,4 +475,30 @@ export class Login {
 function lowest(server: number, account: number): number {
   if (account < 0) return server;
   return server < 0 ? account : Math.min(server, account);
+}
+
+/** Credentials of its own replace the global ones, all of them (websocket.md §3). */
+function overridesAuth(websocket: WebsocketOptions | null): websocket is WebsocketOptions {
+  return (
+    websocket !== null && [websocket.user, websocket.token, websocket.noAuthUser].some((text) => text !== '')
+  );
+}
+
+function withWebsocketAuth(options: ServerOptions, websocket: WebsocketOptions): ServerOptions {
+  const { user, password, token, noAuthUser } = websocket;
+  return { ...options, noAuthUser, authorization: { ...options.authorization, user, password, token } };
+}
+
+/** Cookies fill what CONNECT left empty. */
+function withCookies(options: ConnectOptions, { websocket }: ClientConnection): ConnectOptions {
+  const cookies = websocket?.cookies ?? null;
+  if (cookies === null) return options;
+  const { jwt, user, pass, authToken } = options;
+  return {
+    ...options,
+    jwt: jwt === '' ? cookies.jwt : jwt,
+    user: user === '' ? cookies.user : user,
+    pass: pass === '' ? cookies.pass : pass,
+    authToken: authToken === '' ? cookies.token : authToken,
+  };
 }

@@ -7,7 +7,10 @@ export function handleMail(shard: Shard, message: ToShard): void {
   shard.beginTurn();
   switch (message.kind) {
     case 'connections':
-      for (const handed of message.list) shard.admission.accept(handed);
+      for (const handed of message.list) {
+        if (handed.listener === 'websocket') shard.websocket.accept(handed);
+        else shard.admission.accept(handed);
+      }
       return;
     case 'options':
       shard.reload(message.options, message.identity, message.accountIndexes);
@@ -25,6 +28,14 @@ export function handleMail(shard: Shard, message: ToShard): void {
       return;
     case 'close-clients':
       shard.closeSome(message.count, message.reason);
+      return;
+    case 'websocket-listen':
+      void shard.websocket.native
+        .listen(message.host, message.port)
+        .then((result) => shard.post({ kind: 'reply', request: message.request, result }));
+      return;
+    case 'websocket-abandon':
+      shard.websocket.native.abandon(new Int32Array(message.done));
       return;
     case 'shutdown':
       shard.shutdown();

@@ -1,8 +1,10 @@
-import { WRITEV_MAX_BYTES, WRITEV_MAX_PARTS } from '../../shared/base/limits.ts';
+import { CHUNK_FRONT_BYTES, WRITEV_MAX_BYTES, WRITEV_MAX_PARTS } from '../../shared/base/limits.ts';
 import type { OutputChunk, OutputPart } from '../../shared/base/outbox.ts';
 import { CLOSE_REASON } from '../../shared/protocol/nats/errors.ts';
+import { BINARY_FRAME, frameHeader, writeHeader } from '../../shared/protocol/websocket/frames.ts';
 import type { ClientConnection } from './connection.ts';
 import type { Shard } from './shard.ts';
+import type { WebsocketState } from './websocket/websocket-state.ts';
 
 /**
  * From outboxes to sockets: one write per connection and turn, slow consumers, stalled producers.
@@ -55,6 +57,10 @@ export class Output {
       outbox.dirty = false;
       return;
     }
+    if (connection.framing?.needsEncoding === true) {
+      this.#writeEncoded(connection, connection.framing);
+      return;
+    }
     const length = outbox.position;
     const chunk = outbox.takeOnlyChunk();
     if (chunk !== null) this.#writeChunk(connection, chunk, length);
@@ -76,7 +82,7 @@ export class Output {
         `${connection.label} - Slow Consumer Recovered: Flush took ${seconds}s with ${chunks} chunks of ${bytes} total bytes.`,
       );
     }
-    if (connection.outbox.pendingBytes > 0) this.flush(connection);
+    if (connection.outbox.pendingBytes > 0 || connection.framing?.hasPongs === true) this.flush(connection);
     if (connection.pendingBytes > this.#shard.options.maxPendingBytes * STALL_SHARE) return;
     connection.outbox.refusing = false;
     this.#shard.releaseStalled();
@@ -88,10 +94,21 @@ export class Output {
     connection.outbox.discard();
   }
 
+  /** The last words of a connection that has ended: what is queued, and the close frame of a WebSocket. */
+  writeLast(connection: ClientConnection): void {
+    const { stream, outbox, framing } = connection;
+    const parts = outbox.takeParts();
+    if (framing === null) for (const part of parts) stream.write(part.bytes);
+    else stream.write(framing.encodeLast(parts, connection.closeReason));
+    stream.once('close', () => outbox.recycle(parts));
+  }
+
   #writeChunk(connection: ClientConnection, chunk: OutputChunk, length: number): void {
     const { stream } = connection;
-    if (connection.encrypted) stream.write(chunk.bytes.subarray(0, length), () => this.completed(connection));
-    else stream.write(chunk.bytes.subarray(0, length));
+    const bytes =
+      connection.framing === null ? chunk.bytes.subarray(0, length) : framedChunk(chunk, length, length);
+    if (connection.encrypted) stream.write(bytes, () => this.completed(connection));
+    else stream.write(bytes);
     if (stream.writableLength === 0) {
       this.#shard.chunks.give(chunk);
       return;
@@ -99,19 +116,41 @@ export class Output {
     this.#begin(connection, [{ bytes: chunk.bytes, chunk, payload: null }], length);
   }
 
-  #writeParts(connection: ClientConnection, all: OutputPart[]): void {
-    if (all.length === 0) return;
+  /** Whatever doesn't leave as it lies in the outbox: compressed or cut frames, and pongs, which go first. */
+  #writeEncoded(connection: ClientConnection, websocket: WebsocketState): void {
+    const { stream, outbox } = connection;
+    const parts = this.#takeWritable(connection, outbox.takeParts());
+    const bytes = websocket.encode(parts);
+    outbox.recycle(parts);
+    if (connection.encrypted) stream.write(bytes, () => this.completed(connection));
+    else stream.write(bytes);
+    if (stream.writableLength > 0) {
+      this.#begin(connection, [{ bytes, chunk: null, payload: null }], bytes.length);
+    } else if (outbox.pendingBytes > 0) this.flush(connection);
+  }
+
+  /** As much of `all` as one write takes; the rest goes back to the outbox. */
+  #takeWritable(connection: ClientConnection, all: OutputPart[]): OutputPart[] {
     let bytes = 0;
     let count = 0;
     while (count < all.length && count < WRITEV_MAX_PARTS && bytes < WRITEV_MAX_BYTES)
       bytes += all[count++]!.bytes.length;
-    const parts = count === all.length ? all : all.splice(0, count);
+    if (count === all.length) return all;
+    const parts = all.splice(0, count);
+    connection.outbox.putBack(all);
+    return parts;
+  }
+
+  #writeParts(connection: ClientConnection, all: OutputPart[]): void {
+    if (all.length === 0) return;
+    const parts = this.#takeWritable(connection, all);
+    const bytes = parts.reduce((sum, part) => sum + part.bytes.length, 0);
     const { stream } = connection;
     stream.cork();
-    for (const part of parts) stream.write(part.bytes);
+    if (connection.framing === null) for (const part of parts) stream.write(part.bytes);
+    else writeFramed(stream, parts, bytes);
     if (connection.encrypted) stream.write(NO_BYTES, () => this.completed(connection));
     stream.uncork();
-    if (parts !== all) connection.outbox.putBack(all);
     if (stream.writableLength === 0) {
       connection.outbox.recycle(parts);
       if (connection.outbox.pendingBytes > 0) this.flush(connection);
@@ -184,6 +223,21 @@ export class Output {
     }
     this.#shard.close(connection, CLOSE_REASON.slowConsumerWriteDeadline);
   }
+}
+
+/** The chunk's first `length` bytes with a frame header in front that announces `payloadBytes`. */
+function framedChunk(chunk: OutputChunk, length: number, payloadBytes: number): Uint8Array {
+  const start = writeHeader(chunk.whole, CHUNK_FRONT_BYTES, BINARY_FRAME, payloadBytes);
+  return chunk.whole.subarray(start, CHUNK_FRONT_BYTES + length);
+}
+
+/** Writes all parts as one frame. */
+function writeFramed(stream: ClientConnection['stream'], parts: readonly OutputPart[], bytes: number): void {
+  const [first] = parts;
+  if (first!.chunk === null) stream.write(frameHeader(BINARY_FRAME, bytes));
+  else stream.write(framedChunk(first!.chunk, first!.bytes.length, bytes));
+  for (let part = first!.chunk === null ? 0 : 1; part < parts.length; part++)
+    stream.write(parts[part]!.bytes);
 }
 
 /** The parts of a stream that know how far the kernel has come; TLS lies on top of the handle that does. */

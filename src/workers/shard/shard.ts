@@ -1,12 +1,12 @@
 import { receiveMessageOnPort } from 'node:worker_threads';
 import { PermissionSet } from '../../shared/auth/permissions.ts';
 import type { MessageFrame } from '../../shared/base/message-frame.ts';
-import type { ServerOptions } from '../../shared/base/options.ts';
+import type { ServerOptions, TlsOptions } from '../../shared/base/options.ts';
 import { GLOBAL_ACCOUNT } from '../../shared/base/options.ts';
 import { ChunkPool } from '../../shared/base/outbox.ts';
 import { Prng } from '../../shared/base/prng.ts';
-import { Account, type InterestAnnouncer } from '../../shared/broker/account.ts';
-import { EarlyInterest } from '../../shared/broker/early-interest.ts';
+import type { Account } from '../../shared/broker/account.ts';
+import { MeshAccounts } from '../../shared/broker/mesh-accounts.ts';
 import type { Route } from '../../shared/broker/route.ts';
 import { Router, type RouterHost } from '../../shared/broker/router.ts';
 import type { Subscription } from '../../shared/broker/subscription.ts';
@@ -15,14 +15,15 @@ import { MqttParser } from '../../shared/protocol/mqtt/parser.ts';
 import { CLOSE_REASON, type CloseReason, ERR, flushesOnClose } from '../../shared/protocol/nats/errors.ts';
 import { ClientParser } from '../../shared/protocol/nats/parser.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
-import { RingConsumer, RingProducer } from '../../shared/ring/ring.ts';
 import { MappingError, MappingSet } from '../../shared/subject/mapping.ts';
 import { Admission } from './admission.ts';
 import { ClientSession } from './client-session.ts';
 import type { ClientConnection } from './connection.ts';
 import {
+  ADMISSION,
   COUNTERS,
   type FromShard,
+  type HandedConnection,
   type ServerIdentity,
   type ShardLogLevel,
   type ShardStart,
@@ -32,6 +33,7 @@ import { Input } from './input.ts';
 import { MqttSession } from './mqtt/mqtt-session.ts';
 import { Output } from './output.ts';
 import { snapshotConnection } from './snapshots.ts';
+import { WebsocketServer } from './websocket/websocket-server.ts';
 
 /**
  * One shard: the connections it owns for life, its part of every account, and its links to the other threads.
@@ -45,7 +47,7 @@ const HEARTBEAT_MS = 1000;
 /** Connections with output that are written before the turn ends, so that a huge fan-out starts early. */
 const EARLY_FLUSH_CONNECTIONS = 4096;
 
-export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
+export class Shard implements RouterHost, ThreadLinkSink {
   readonly thread: number;
   options: ServerOptions;
   identity: ServerIdentity;
@@ -56,18 +58,18 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   /** Null without an MQTT listener. */
   readonly mqtt: MqttSession | null;
   readonly admission: Admission;
+  readonly websocket: WebsocketServer;
   readonly router: Router;
   readonly random: Prng;
   readonly connections = new Map<number, ClientConnection>();
-  readonly accounts: (Account | undefined)[] = [];
+  readonly accounts: MeshAccounts;
   readonly accountsByName = new Map<string, Account>();
   parsingConnection: ClientConnection | null = null;
   nowMs = Date.now();
-  authRequired = false;
   readonly counters: Float64Array;
   readonly accountConnections: Int32Array;
   readonly ownAccountConnections: Int32Array;
-  readonly #earlyInterest = new EarlyInterest();
+  readonly #admission: Int32Array;
   readonly #links: ThreadLinks | null;
   readonly #doorbell: Doorbell;
   readonly #post: (message: FromShard) => void;
@@ -88,10 +90,12 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.counters = new Float64Array(start.counters);
     this.accountConnections = new Int32Array(start.accountConnections);
     this.ownAccountConnections = new Int32Array(start.ownAccountConnections);
+    this.#admission = new Int32Array(start.admission);
     this.random = new Prng(start.seed);
     this.#doorbell = new Doorbell(start.doorbells, start.thread);
     this.#links =
       start.threads > 1 ? new ThreadLinks(start.thread, start.threads, this.#doorbell, this) : null;
+    this.accounts = new MeshAccounts(this.#links);
     for (const link of start.links) this.connectThread(link);
     this.router = new Router(this, this.#links, this.random);
     this.session = new ClientSession(this);
@@ -100,6 +104,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.mqtt = start.options.mqtt === null ? null : new MqttSession(this);
     const mqttParser = this.mqtt === null ? null : new MqttParser<ClientConnection>(this.mqtt);
     this.input = new Input(this, new ClientParser<ClientConnection>(this.session), mqttParser);
+    this.websocket = new WebsocketServer(this);
     this.applyOptions(start.options, start.identity, start.accountIndexes);
     this.mqtt?.mail.listen();
     if (this.#links !== null) this.#sleep();
@@ -137,13 +142,8 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     for (const { name, limits, mappings } of options.accounts) {
       let account = this.accountsByName.get(name);
       if (account === undefined) {
-        const announcer = this.#links === null ? null : this;
-        account = new Account(accountIndexes[name]!, name, limits, announcer, !options.disableSublistCache);
+        account = this.accounts.add(accountIndexes[name]!, name, limits, !options.disableSublistCache);
         this.accountsByName.set(name, account);
-        this.accounts[account.index] = account;
-        for (const { thread, subject, queue, weight, filter } of this.#earlyInterest.take(account.index)) {
-          account.setThreadInterest(thread, subject, queue, weight, filter);
-        }
       }
       account.limits = limits;
       const compiled = mappings.length === 0 ? null : MappingSet.compile(mappings, '');
@@ -154,19 +154,29 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.session.login.applyOptions();
     this.mqtt?.login.applyOptions();
     this.admission.applyOptions();
+    this.websocket.applyOptions();
   }
 
   /** A reload: options are taken over, and every connection is looked at again in their light. */
   reload(options: ServerOptions, identity: ServerIdentity, accountIndexes: Record<string, number>): void {
-    const pinned = this.options.tls?.pinnedCerts.join() ?? '';
+    const before = this.options;
     this.applyOptions(options, identity, accountIndexes);
-    if (options.tls !== null && options.tls.pinnedCerts.join() !== pinned) {
-      this.admission.dropUnpinned(options.tls.pinnedCerts);
-    }
+    this.#dropUnpinned(before.tls, options.tls, 'client');
+    this.#dropUnpinned(before.websocket?.tls, options.websocket?.tls, 'websocket');
+    this.#dropUnpinned(before.mqtt?.tls, options.mqtt?.tls, 'mqtt');
     for (const connection of [...this.connections.values()]) {
       this.session.login.reauthenticate(connection);
       if (!connection.closed) this.session.login.refresh(connection);
     }
+  }
+
+  #dropUnpinned(
+    before: TlsOptions | null | undefined,
+    now: TlsOptions | null | undefined,
+    listener: HandedConnection['listener'],
+  ): void {
+    if (now == null || now.pinnedCerts.join() === (before?.pinnedCerts.join() ?? '')) return;
+    this.admission.dropUnpinned(now.pinnedCerts, listener);
   }
 
   /** The end of a reload, when all threads have let go those who had to leave: accounts may still be too full. */
@@ -313,40 +323,19 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
   connectThread(memory: ThreadLinkMemory): void {
     const { port } = memory;
     port.unref();
-    this.#links!.setLink(memory.thread, {
-      producer: new RingProducer(memory.outRing),
-      consumer: new RingConsumer(memory.inRing),
-      largeSent: new Int32Array(memory.outLarge),
-      largeReceived: new Int32Array(memory.inLarge),
-      postLarge: (payload) => port.postMessage(payload),
-      takeLarge: () => (receiveMessageOnPort(port)?.message as SharedArrayBuffer | undefined) ?? null,
-    });
-    for (const account of this.accounts) {
-      account?.forEachLocalInterest((subject, queue, weight, filter) =>
-        this.#links!.sendInterest(memory.thread, account.index, subject, queue, weight, filter),
-      );
-    }
-    if (this.#turnOpen === false && this.accounts.length > 0) this.beginTurn();
+    this.accounts.connect(
+      memory,
+      () => (receiveMessageOnPort(port)?.message as SharedArrayBuffer | undefined) ?? null,
+    );
+    if (this.#turnOpen === false && !this.accounts.isEmpty) this.beginTurn();
   }
 
   /** A thread died: nothing is sent to it any more, and whoever waited for it goes on. */
   threadLost(thread: number): void {
-    this.#links?.setLink(thread, null);
-    for (const account of this.accounts) account?.dropThread(thread);
-    this.#earlyInterest.dropThread(thread);
+    this.accounts.dropThread(thread);
     // Nobody will ever say that its ring has room.
     this.#roomFreed = true;
     this.beginTurn();
-  }
-
-  announceInterest(
-    accountIndex: number,
-    subject: string,
-    queue: string | null,
-    weight: number,
-    filter: string,
-  ): void {
-    this.#links!.sendInterest(-1, accountIndex, subject, queue, weight, filter);
   }
 
   interestChanged(
@@ -357,10 +346,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     weight: number,
     filter: string,
   ): void {
-    const account = this.accounts[accountIndex];
-    if (account === undefined) {
-      this.#earlyInterest.hold(accountIndex, { thread, subject, queue, weight, filter });
-    } else account.setThreadInterest(thread, subject, queue, weight, filter);
+    this.accounts.interestChanged(thread, accountIndex, subject, queue, weight, filter);
   }
 
   messageArrived(
@@ -371,7 +357,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     queues: readonly Uint8Array[],
     hops: number,
   ): void {
-    const account = this.accounts[accountIndex];
+    const account = this.accounts.at(accountIndex);
     if (account === undefined) return;
     const route = account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd);
     this.router.deliverFromThread(account, route, frame, plain, queues, hops);
@@ -416,13 +402,39 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
     this.connections.delete(connection.cid);
     if (!connection.refused) {
       this.counters[COUNTERS.connections]!--;
-      this.counters[COUNTERS.ended]!++;
+      this.countEnded();
     }
     this.log('debug', `${connection.label} - Client connection closed: ${reason}`);
     this.post({ kind: 'closed', snapshot: snapshotConnection(connection, this.nowMs, true) });
     connection.subscriptions = null;
     this.admission.finish(connection, flushesOnClose(reason));
-    if (this.#stopping && this.connections.size === 0) this.post({ kind: 'stopped' });
+    if (this.#stopping && this.connections.size === 0) this.#stopped();
+  }
+
+  /** All connections are closed. Sockets of the native transport have to be gone before the thread may end. */
+  #stopped(): void {
+    if (this.websocket.native.isOpen) this.websocket.native.close(() => this.post({ kind: 'stopped' }));
+    else this.post({ kind: 'stopped' });
+  }
+
+  /** A connection that counted as open is over. */
+  countEnded(): void {
+    this.counters[COUNTERS.ended]!++;
+    Atomics.sub(this.#admission, ADMISSION.open, 1);
+  }
+
+  /** Counts a connection that this shard accepted by itself. @returns false when the server has no room for it */
+  admitOwn(): boolean {
+    if (Atomics.add(this.#admission, ADMISSION.open, 1) >= this.options.maxConnections) {
+      Atomics.sub(this.#admission, ADMISSION.open, 1);
+      return false;
+    }
+    this.counters[COUNTERS.acceptedHere]!++;
+    return true;
+  }
+
+  nextCid(): number {
+    return Atomics.add(this.#admission, ADMISSION.nextCid, 1);
   }
 
   register(connection: ClientConnection): void {
@@ -433,6 +445,7 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   /** Lame duck: clients are told, so that they move on by themselves. */
   enterLameDuck(): void {
+    this.websocket.native.stopListening();
     for (const connection of this.connections.values()) this.session.login.sendAsyncInfo(connection, true);
   }
 
@@ -455,10 +468,13 @@ export class Shard implements RouterHost, ThreadLinkSink, InterestAnnouncer {
 
   /** Closes everything and reports when it is done. */
   shutdown(): void {
-    this.#stopping = true;
+    if (this.#stopping) return;
+    this.websocket.native.stopListening();
+    this.websocket.abandonPending();
     for (const connection of [...this.connections.values()])
       this.close(connection, CLOSE_REASON.serverShutdown);
-    if (this.connections.size === 0) this.post({ kind: 'stopped' });
+    this.#stopping = true;
+    if (this.connections.size === 0) this.#stopped();
   }
 
   countSubscriptions(change: number): void {

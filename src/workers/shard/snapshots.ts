@@ -30,7 +30,7 @@ export function snapshotConnection(
   return {
     cid: connection.cid,
     kind: 'Client',
-    transport: connection.mqtt === null ? 'nats' : 'mqtt',
+    transport: connection.transport,
     remoteAddress: connection.remoteAddress,
     remotePort: connection.remotePort,
     startMs: connection.startedAtMs,
@@ -155,8 +155,8 @@ export function querySubscriptions(shard: Shard, query: SubscriptionQuery): Subs
   };
   const subscriptions: SubscriptionSnapshot[] = [];
   let total = 0;
-  for (const account of shard.accounts) {
-    if (account === undefined || (query.account !== '' && account.name !== query.account)) continue;
+  for (const account of shard.accountsByName.values()) {
+    if (query.account !== '' && account.name !== query.account) continue;
     addStats(stats, account);
     if (!query.wantsList) continue;
     account.sublist.forEach((interest) => {

@@ -7,6 +7,8 @@ import type { Frame } from '../../support/server-frames.ts';
 /** A message as it is kept in a transcript. */
 export interface Answer {
   subject: string;
+  /** Where an acknowledgement or an answer of flow control goes. */
+  reply?: string;
   /** Header block. */
   headers?: string;
   /** Parsed when it is JSON, else text. */
@@ -24,6 +26,10 @@ function isNow(text: string): boolean {
 /** Values that mean something by the name of their field alone. */
 const VOLATILE = new Map<string, (value: unknown) => unknown>([
   ['active', (value) => (Number(value) > 0 ? '<ns>' : value)],
+  ['pause_remaining', () => '<ns>'],
+  ['ack_time', () => '<ns>'],
+  ['pinned_id', () => '<id>'],
+  ['pinned_client_id', () => '<id>'],
 ]);
 
 /** Objects that have fields of their own kind, by the field they stand in. */
@@ -86,7 +92,22 @@ function normalizeHeaders(block: string): string {
   return block
     .replace(/^(Nats-Time-Stamp: |Nats-Schedule-Next: )20\S+/gm, '$1<time>')
     .replace(/^(Nats-Stream-Source: .* )\w{8}(?=\r)/gm, '$1<identity>')
-    .replace(/^(Nats-Stream-Identity: )\w{8}(?=\r)/gm, '$1<identity>');
+    .replace(/^(Nats-Stream-Identity: )\w{8}(?=\r)/gm, '$1<identity>')
+    .replace(/^(Nats-Pin-Id: )\w{22}(?=\r)/gm, '$1<id>')
+    .replace(/^(Nats-Consumer-Stalled: .*\.)\w{4}(?=\r)/gm, '$1<id>');
+}
+
+/** `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>` and `$JS.FC.<stream>.<consumer>.<id>`. */
+function normalizeReply(reply: string): string | null {
+  if (reply.startsWith('$JS.FC.')) return reply.replace(/\.\w{4}$/, '.<id>');
+  return reply.startsWith('$JS.ACK.') ? reply.replace(/\.\d{19}\.(\d+)$/, '.<time>.$1') : null;
+}
+
+/** Reply subject of a message; the line has it when there is a word more. */
+function replyOf(frame: Frame): string | null {
+  const words = frame.line.split(' ').filter((token) => token !== '');
+  const most = frame.op === 'HMSG' ? 6 : 5;
+  return words.length === most ? normalizeReply(words[3] ?? '') : null;
 }
 
 /** Offset of the body in a frame's payload. */
@@ -97,9 +118,11 @@ function headerBytes(frame: Frame): number {
 export function normalizeAnswer(frame: Frame): Answer {
   const payload = frame.payload ?? '';
   const size = headerBytes(frame);
+  const reply = replyOf(frame);
   const body = payload.slice(size);
   return {
     subject: normalizeText(frame.line.split(' ').filter((token) => token !== '')[1] ?? ''),
+    ...(reply === null ? {} : { reply }),
     ...(size === 0 ? {} : { headers: normalizeHeaders(payload.slice(0, size)) }),
     ...(body === '' ? {} : { body: normalizeBody(body) }),
   };

@@ -84,7 +84,7 @@ export class JetStreamRunner {
         const user = await this.#user(step.user);
         if (step.kind === 'listen') {
           user.listens++;
-          await user.client.sync(`SUB ${step.subject} ${1 + user.listens}\r\n`);
+          await user.client.sync(`SUB ${step.subject} ${step.queue} ${1 + user.listens}\r\n`);
           user.taken = user.client.frames.length;
         } else transcript.steps.push(await this.#request(step, user, step.reply ?? `R.${index}`));
       }

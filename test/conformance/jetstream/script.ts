@@ -33,7 +33,13 @@ export interface RequestStep {
 export type JetStreamStep =
   | RequestStep
   /** Subscribes; what arrives is an event of the step it arrives in. */
-  | { readonly kind: 'listen'; readonly user: string; readonly subject: string };
+  | {
+      readonly kind: 'listen';
+      readonly user: string;
+      readonly subject: string;
+      /** Group; empty: none. */
+      readonly queue: string;
+    };
 
 export interface JetStreamScenario {
   readonly name: string;
@@ -41,7 +47,7 @@ export interface JetStreamScenario {
   readonly steps: readonly JetStreamStep[];
 }
 
-export type Body = string | Record<string, unknown>;
+export type Body = string | number | Record<string, unknown>;
 
 export interface RequestOptions {
   headers?: readonly string[];
@@ -95,8 +101,38 @@ export class Script {
     return this.api(`DIRECT.GET.${stream}`, body, { replies });
   }
 
-  listen(subject: string): this {
-    this.steps.push({ kind: 'listen', user: this.user, subject });
+  /** Makes or changes the consumer `c` of stream `S`. */
+  consumer(config: Record<string, unknown>, options: RequestOptions = {}): this {
+    const body = {
+      stream_name: 'S',
+      config: { name: 'c', durable_name: 'c', ack_policy: 'explicit', ...config },
+    };
+    return this.api('CONSUMER.CREATE.S.c', body, options);
+  }
+
+  /** A pull at consumer `c` of stream `S`. Everything it brings is in this step: so many messages, statuses included. */
+  pull(body: Body, replies: number, headers: readonly string[] = []): this {
+    return this.api('CONSUMER.MSG.NEXT.S.c', body, { replies, headers });
+  }
+
+  /** A pull whose messages are events of `d.>`, of this step and later ones. */
+  pullTo(reply: string, body: Body, events = 0): this {
+    return this.api('CONSUMER.MSG.NEXT.S.c', body, { reply, replies: 0, events });
+  }
+
+  /** A message on the acknowledgement subject of consumer `c`; of one delivery unless it is given. */
+  ack(
+    streamSeq: number,
+    consumerSeq: number,
+    payload: string,
+    options: RequestOptions & { delivered?: number } = {},
+  ): this {
+    const { delivered = 1, ...rest } = options;
+    return this.request(`$JS.ACK.S.c.${delivered}.${streamSeq}.${consumerSeq}.1.0`, payload, rest);
+  }
+
+  listen(subject: string, queue = ''): this {
+    this.steps.push({ kind: 'listen', user: this.user, subject, queue });
     return this;
   }
 }

@@ -32,6 +32,13 @@ describe('deploy/natsd.service', () => {
     expect(seconds(settings('TimeoutStopSec')[0]!)).toBeGreaterThan(defaultLameDuckSeconds);
   });
 
+  test("the service may write where the example configuration has JetStream's store", () => {
+    const configuration = new URL('../../../deploy/jetstream-mqtt-websocket.conf', import.meta.url);
+    const storeDir = /^ *store_dir: "(.*)"$/m.exec(readFileSync(configuration, 'utf8'))![1];
+    expect([settings('ProtectSystem'), settings('StateDirectory')]).toEqual([['strict'], ['natsd']]);
+    expect(storeDir).toBe('/var/lib/natsd');
+  });
+
   test('nothing forbids what the compiler of Node does', () => {
     expect(settings('MemoryDenyWriteExecute')).toEqual([]);
     expect(settings('ProcSubset')).toEqual([]);

@@ -5,6 +5,7 @@ interface Goal {
   better: 'more' | 'less';
   required: number;
   aim: number;
+  aimOf?: 'ratio' | 'natsd';
 }
 interface Comparison {
   natsd: number | null;
@@ -55,6 +56,13 @@ test('a goal is judged on the ratio or on natsd alone, in its direction, bounds 
   expect(verdict(smaller, compare([8], []))).toBe('aim');
   expect(verdict(smaller, compare([15], [1]))).toBe('met');
   expect(verdict(smaller, compare([15.1], [39]))).toBe('missed');
+});
+
+test('an aim may be on another figure than what is required', () => {
+  const goal: Goal = { of: 'ratio', better: 'less', required: 1, aim: 1000, aimOf: 'natsd' };
+  expect(verdict(goal, compare([900], [950]))).toBe('aim');
+  expect(verdict(goal, compare([1500], [2000]))).toBe('met');
+  expect(verdict(goal, compare([900], [800]))).toBe('missed');
 });
 
 test('without a figure or without a goal there is no verdict', () => {

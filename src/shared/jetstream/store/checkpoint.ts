@@ -217,15 +217,16 @@ export class Checkpointer {
   #done(job: Job): void {
     const { disk, report } = this.#parts;
     const { stream } = job;
-    stream.weakCopy = -1;
-    stream.writingFrom = -1;
     job.manifest?.close();
     job.manifest = null;
+    // Until the names are durable the log is needed.
     if (!stream.published) {
       disk.syncDirectory(stream.directory);
       disk.syncDirectory('streams');
       stream.published = true;
     }
+    stream.weakCopy = -1;
+    stream.writingFrom = -1;
     this.#remove(job);
     for (const { file, aside } of job.retired) {
       file.close();

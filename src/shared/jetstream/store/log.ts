@@ -46,6 +46,9 @@ import { paddedBytes, storeChecksum, WordBuffer } from './record.ts';
  */
 
 const ZEROS = new Uint8Array(1024 * 1024);
+/** The frame's buffer begins small, for a log that is only opened, and grows to what a full frame needs. */
+const FIRST_BUFFER_BYTES = 16 * 1024;
+const FULL_BUFFER_BYTES = FRAME_BYTES + 64 * 1024;
 /** Bytes of a new segment zero-filled in one portion. */
 const FILL_PORTION_BYTES = 4 * 1024 * 1024;
 
@@ -66,7 +69,7 @@ export interface LogSegment {
 
 export class WriteAheadLog {
   /** The frame being filled; a staged record lies at the offset `stage` returned. */
-  buffer = new WordBuffer(FRAME_BYTES + 64 * 1024);
+  buffer = new WordBuffer(FIRST_BUFFER_BYTES);
   /** Position behind the last staged record. */
   ticket: number;
   written: number;
@@ -332,7 +335,7 @@ export class WriteAheadLog {
   }
 
   #growBuffer(bytes: number): void {
-    const larger = new WordBuffer(Math.max(bytes, this.buffer.bytes.length * 2));
+    const larger = new WordBuffer(Math.max(bytes, Math.min(FULL_BUFFER_BYTES, this.buffer.bytes.length * 4)));
     larger.bytes.set(this.buffer.bytes.subarray(0, this.#used));
     this.buffer = larger;
   }

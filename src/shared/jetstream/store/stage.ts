@@ -16,7 +16,7 @@ import type { StoreParts } from './shared.ts';
 /** Puts records into the log's frame. Room for them was reserved, so nothing here can fail. */
 
 /** Padded bytes up to which a loop over words beats a call. */
-const LOOP_COPY_BYTES = 512;
+const LOOP_COPY_BYTES = 200;
 
 const fields = new RecordFields();
 const checksum = new Checksum();

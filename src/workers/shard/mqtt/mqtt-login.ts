@@ -17,7 +17,6 @@ import type { MqttSession } from './mqtt-session.ts';
 
 /** Who an MQTT client is (mqtt.md §4): its user name and password are those of a NATS user, or of the `mqtt` block. */
 
-const CONNECTION_TYPE = 'MQTT';
 const AUTH_TIMEOUT_DEFAULT_MS = 2000;
 
 export class MqttLogin {
@@ -88,7 +87,7 @@ export class MqttLogin {
   #authenticate(connection: ClientConnection): AuthResult {
     return authenticate(this.#policy, {
       credentials: connection.connect,
-      connectionType: CONNECTION_TYPE,
+      connectionType: connection.type,
       fromTrustedProxy: false,
     });
   }

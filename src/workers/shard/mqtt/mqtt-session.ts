@@ -66,7 +66,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     this.subscriptions = new MqttSubscriptions(shard, this.mail);
   }
 
-  /** A connection of the MQTT listener: it speaks MQTT from its first byte on. */
+  /** A connection that speaks MQTT from its first byte on, on a socket of its own or in the frames of a WebSocket. */
   begin(connection: ClientConnection): void {
     const { maxPayloadBytes } = this.#shard.options;
     const host = {

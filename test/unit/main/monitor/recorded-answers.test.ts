@@ -105,6 +105,7 @@ const facts: MonitorFacts = {
   requestCounts: new Map([['/varz', 1]]),
   usage: { residentBytes: 17027072, cpuPercent: 0, cores: 2 },
   certificateNotAfterMs: 0,
+  webSocketCertificateNotAfterMs: 0,
 };
 const configDigest = `sha256:${'0'.repeat(64)}`;
 

@@ -73,6 +73,7 @@ export function sampleOptions(changes: Partial<ServerOptions> = {}): ServerOptio
     tls: null,
     jetStream: null,
     mqtt: null,
+    websocket: null,
     log: {
       file: '',
       debug: false,
@@ -212,6 +213,7 @@ export class SampleSource implements MonitorSource {
       isAuthRequired: false,
       connectUrls: [],
       mqttPort: 0,
+      webSocketPort: 0,
       webSocketConnectUrls: [],
       ...this.identityChanges,
     };

@@ -10,7 +10,7 @@ function handed(cid: number, more: Partial<HandedConnection> = {}): HandedConnec
     remoteAddress: '10.0.0.1',
     remotePort: 1000 + cid,
     acceptedAtMs: cid * 10,
-    listener: 'nats',
+    listener: 'client',
     refusal: '',
     ...more,
   };

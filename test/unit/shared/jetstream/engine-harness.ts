@@ -59,6 +59,10 @@ class HarnessDestination implements Destination {
   get hasInterest(): boolean {
     return this.#harness.listens(this.subject);
   }
+
+  isBound(): boolean {
+    return this.hasInterest;
+  }
 }
 
 const OPTIONS: JetStreamOptions = {
@@ -91,6 +95,11 @@ export class Harness<S extends Store = FakeStore> implements Effects {
   readonly closedInboxes = new Set<string>();
   /** Nothing more may be delivered now. */
   congested = false;
+  /** Commits what was staged. Gives whether what was appended may be delivered. */
+  commit: () => boolean = () => {
+    this.store.commit(true);
+    return true;
+  };
   readonly #received = new Map<string, Received[]>();
   readonly #watches = new Set<InterestWatch>();
   readonly #subscriptions: EngineSubscription[] = [];
@@ -219,13 +228,13 @@ export class Harness<S extends Store = FakeStore> implements Effects {
 
   /** Commits, and delivers everything that may be delivered. */
   settle(): void {
-    this.store.commit(true);
+    if (!this.commit()) return;
     for (let rounds = 0; this.engine.runReady(1000); rounds++) {
       if (this.congested) return;
       if (rounds > 1000) throw new Error('the engine never comes to rest');
-      this.store.commit(true);
+      if (!this.commit()) return;
     }
-    this.store.commit(true);
+    this.commit();
   }
 
   /** Makes a consumer, its configuration with defaults for what isn't given. */

@@ -8,7 +8,11 @@
  * ```
  */
 
+import { writeDecimal, writeDigits } from '../../../base/decimal.ts';
+
 const DOT = 46;
+/** Of the nanoseconds within a millisecond. */
+const NANOS_DIGITS = 6;
 const DIGIT_0 = 48;
 /** Digits of the five numbers and the dots between them, at most. */
 const NUMBERS_MAX_BYTES = 5 * 20;
@@ -40,45 +44,17 @@ export class AckReply {
     if (most > this.bytes.length) this.bytes = new Uint8Array(most);
     const { bytes } = this;
     for (let i = 0; i < prefix.length; i++) bytes[i] = prefix[i]!;
-    this.length = prefix.length;
-    this.#number(deliveries);
-    bytes[this.length++] = DOT;
-    this.#number(streamSeq);
-    bytes[this.length++] = DOT;
-    this.#number(consumerSeq);
-    bytes[this.length++] = DOT;
-    if (timestampMs > 0) {
-      this.#number(timestampMs);
-      this.#padded(nanos, 6);
-    } else this.#number(nanos);
-    bytes[this.length++] = DOT;
-    this.#number(pending);
-  }
-
-  #number(value: number): void {
-    // Integers below 2^31 divide faster than doubles.
-    if (value >= 0x4000_0000) {
-      const high = Math.floor(value / 1_000_000_000);
-      this.#number(high);
-      this.#padded(value - high * 1_000_000_000, 9);
-      return;
-    }
-    let digits = 1;
-    for (let limit = 10; value >= limit; limit *= 10) digits++;
-    this.#padded(value, digits);
-  }
-
-  /** Below 2^30, with leading zeros. */
-  #padded(value: number, digits: number): void {
-    const { bytes } = this;
-    const start = this.length;
-    let rest = value | 0;
-    for (let at = start + digits - 1; at >= start; at--) {
-      const tenth = (rest / 10) | 0;
-      bytes[at] = DIGIT_0 + (rest - tenth * 10);
-      rest = tenth;
-    }
-    this.length = start + digits;
+    let at = writeDecimal(bytes, prefix.length, deliveries);
+    bytes[at] = DOT;
+    at = writeDecimal(bytes, at + 1, streamSeq);
+    bytes[at] = DOT;
+    at = writeDecimal(bytes, at + 1, consumerSeq);
+    bytes[at++] = DOT;
+    // Nanoseconds since 1970 are more than a number holds.
+    if (timestampMs > 0) at = writeDigits(bytes, writeDecimal(bytes, at, timestampMs), nanos, NANOS_DIGITS);
+    else at = writeDecimal(bytes, at, nanos);
+    bytes[at] = DOT;
+    this.length = writeDecimal(bytes, at + 1, pending);
   }
 }
 

@@ -13,7 +13,7 @@ export function receiveAck(consumer: Consumer, subject: AckSubject, message: Inb
   const { bytes, payloadStart, payloadEnd } = message;
   const kind = ackKind(bytes, payloadStart, payloadEnd);
   if (kind === 'next') {
-    acknowledge(consumer, subject);
+    acknowledge(consumer, subject, true);
     requestMore(consumer, message);
     return;
   }
@@ -40,7 +40,7 @@ function carryOut(
 ): boolean {
   switch (kind) {
     case 'ack':
-      return acknowledge(consumer, subject);
+      return acknowledge(consumer, subject, true);
     case 'nak':
       negate(consumer, subject, ackArgument(message.payload(), '-NAK'));
       return true;
@@ -61,18 +61,20 @@ function requestMore(consumer: Consumer, message: InboundMessage): void {
   consumer.side.receive(message.reply, EMPTY_BYTES, Buffer.from(argument, 'utf8'));
 }
 
-/** @returns whether it is answered */
-function acknowledge(consumer: Consumer, subject: AckSubject): boolean {
+/**
+ * @param sampled whether it counts for the metrics
+ * @returns whether it is answered
+ */
+function acknowledge(consumer: Consumer, subject: AckSubject, sampled: boolean): boolean {
   const { state, settings } = consumer;
   const { streamSeq, consumerSeq } = subject;
-  if (settings.mode === 'none') return consumer.stream.config.retention !== 'limits';
   if (streamSeq === 0 || streamSeq >= state.streamSeq) return false;
   if (settings.mode === 'all') {
     acknowledgeAll(consumer, streamSeq, consumerSeq);
     return true;
   }
   const index = state.pending.find(streamSeq);
-  if (index >= 0 && settings.samplePercent > 0) sample(consumer, index, subject);
+  if (sampled && index >= 0 && settings.samplePercent > 0) sample(consumer, index, subject);
   consumer.settle(streamSeq, consumerSeq);
   return true;
 }
@@ -149,15 +151,15 @@ function progress(consumer: Consumer, subject: AckSubject): void {
 /** @returns whether it is answered */
 function terminate(consumer: Consumer, subject: AckSubject, reason: string): boolean {
   const { state, settings } = consumer;
-  const index = settings.mode === 'none' ? -1 : pendingOf(consumer, subject);
-  if (index < 0) return acknowledge(consumer, subject);
+  const index = pendingOf(consumer, subject);
+  if (index < 0) return acknowledge(consumer, subject, false);
   const { streamSeq, consumerSeq, deliveries } = subject;
   if (settings.deadLetter !== '') {
     const sequence = state.pending.sequence(index);
     const count = state.pending.deliveries(index);
     const settle = () => consumer.settle(streamSeq, consumerSeq);
     if (!buryMessage(consumer, sequence, count, 'terminated', reason, settle)) return false;
-  } else acknowledge(consumer, subject);
+  } else acknowledge(consumer, subject, false);
   adviseTerminated(consumer, consumerSeq, streamSeq, deliveries, reason);
   return true;
 }

@@ -86,7 +86,10 @@ export class ConsumerState {
     const index = pending.find(sequence);
     const first = index < 0 ? consumerSeq : pending.consumerSeq(index);
     if (index >= 0) pending.settle(index);
-    else if (!this.forgetExhausted(sequence) && first !== this.floorConsumerSeq + 1) return false;
+    else if (this.forgetExhausted(sequence)) {
+      this.ackedMs = timeMs;
+      return true;
+    } else if (first !== this.floorConsumerSeq + 1) return false;
     this.ackedMs = timeMs;
     if (pending.size === 0) this.#floorToDelivered();
     else if (first === this.floorConsumerSeq + 1) {

@@ -22,6 +22,8 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
   readonly #consumer: Consumer;
   subject: string;
   destination: Destination;
+  /** Wire form of the deliver group; empty: none. */
+  #group: string;
   readonly pinId = '';
   #heartbeatMs = 0;
   #beatMs = Infinity;
@@ -40,12 +42,13 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
     this.#consumer = consumer;
     const { effects, clock } = consumer.engine;
     this.subject = wireText(consumer.config.deliverSubject);
+    this.#group = wireText(consumer.config.deliverGroup);
     this.destination = effects.destination(consumer.account, this.subject);
     effects.watchInterest(this);
     this.#bucket = this.#burst;
     this.#bucketMs = clock.ms;
     this.#heartbeatMs = durationMs(consumer.config.idleHeartbeatNs);
-    this.#listened = this.destination.hasInterest;
+    this.#listened = this.hasInterest;
     if (this.#listened) this.#startHeartbeat();
   }
 
@@ -61,8 +64,9 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
     return 0;
   }
 
+  /** Whether it is active: §5. */
   get hasInterest(): boolean {
-    return this.destination.hasInterest;
+    return this.destination.isBound(this.#group);
   }
 
   get #flowControl(): boolean {
@@ -71,11 +75,11 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
 
   get isOpen(): boolean {
     if (this.#flowControl && this.#outstanding > this.#window) return false;
-    return this.destination.hasInterest;
+    return this.hasInterest;
   }
 
   interestChanged(): void {
-    const listened = this.destination.hasInterest;
+    const listened = this.hasInterest;
     if (listened && !this.#listened) {
       this.#startHeartbeat();
       this.#consumer.wake();
@@ -176,7 +180,7 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
     }
     if (this.#beatMs > nowMs) return;
     this.#beatMs = nowMs + this.#heartbeatMs;
-    if (this.destination.hasInterest) this.#beat();
+    if (this.hasInterest) this.#beat();
   }
 
   #beat(): void {
@@ -190,6 +194,11 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
   updated(): void {
     const consumer = this.#consumer;
     const subject = wireText(consumer.config.deliverSubject);
+    const group = wireText(consumer.config.deliverGroup);
+    if (group !== this.#group) {
+      this.#group = group;
+      this.interestChanged();
+    }
     if (subject !== this.subject) {
       const { effects } = consumer.engine;
       effects.unwatchInterest(this);

@@ -23,7 +23,7 @@ export function startPosition(
     case 'all':
       return at(begin);
     case 'last':
-      return at(store.lastSeqOf(filter) || store.lastSeq + 1);
+      return at(store.lastSeqOf(filter) || begin);
     case 'new':
       return at(store.lastSeq + 1);
     case 'by_start_sequence':

@@ -443,7 +443,8 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
   #receiveAck(message: InboundMessage): void {
     if (!ackSubject.parse(message.bytes, message.subjectStart, message.subjectEnd)) return;
     const consumer = this.#consumerNamed(message.bytes, ackSubject.nameStart, ackSubject.nameEnd);
-    if (consumer === null) this.#nobody(message);
+    // Nor does nats-server listen for acknowledgements nobody wants.
+    if (consumer === null || consumer.settings.mode === 'none') this.#nobody(message);
     else receiveAck(consumer, ackSubject, message);
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Prng } from '../../../../../src/shared/base/prng.ts';
 import { checksumOf } from '../../../../../src/shared/jetstream/store/checksum.ts';
 import {
   type Store,
@@ -6,8 +7,9 @@ import {
   type StreamStore,
 } from '../../../../../src/shared/jetstream/store/contract.ts';
 import { isFailure, type StoreOptions } from '../../../../../src/shared/jetstream/store/open.ts';
+import type { StoredStream } from '../../../../../src/shared/jetstream/store/stream.ts';
 import { bytesOf, draftOf, textOf } from '../../../../simulation/compare.ts';
-import { SimulatedDisk } from '../../../../simulation/disk.ts';
+import { MachineCrash, SimulatedDisk } from '../../../../simulation/disk.ts';
 import { create, open, SMALL, settle, tryOpen } from './harness.ts';
 
 const message = new StoredMessage();
@@ -163,6 +165,39 @@ describe('a failing disk', () => {
     expect(put(again.find('A', 'S')!, 'yes')).toBe(11);
   });
 
+  test('a sync of names that fails keeps the log, which alone knows the stream after a crash', () => {
+    const disk = new SimulatedDisk();
+    const store = open(disk);
+    const s = create(store) as StoredStream;
+    put(s, 'kept');
+    store.commit(true);
+    disk.failSync = /^streams$/;
+    checkpoint(store);
+    expect(s.stopped?.code).toBe('io');
+    expect(s.neededFrom).toBeGreaterThanOrEqual(0);
+    expect(s.neededFrom).toBeLessThan(store.ticket);
+  });
+
+  test('a commit beside the thread promises nothing when its sync fails', () => {
+    const disk = new SimulatedDisk();
+    const store = open(disk);
+    const s = create(store);
+    put(s, 'kept');
+    store.commit(true);
+    const { syncedTicket } = store;
+    put(s, 'unknown');
+    expect(store.beginCommit()).toBeNull();
+    expect(store.committing).toBe(true);
+    disk.failSync = /^log\//;
+    expect(store.pollCommit()).toBeNull();
+    expect(store.pollCommit()?.code).toBe('io');
+    disk.failSync = null;
+    expect(store.beginCommit()?.code).toBe('io');
+    expect(store.commit(true)?.code).toBe('io');
+    expect(store.syncedTicket).toBe(syncedTicket);
+    expect(put(s, 'more')).toBe(-1);
+  });
+
   test('a block that cannot be read costs its messages, not the stream', () => {
     const disk = new SimulatedDisk();
     const store = open(disk);
@@ -176,6 +211,62 @@ describe('a failing disk', () => {
     expect(found.load(1, message)).toBe(false);
     expect(again.takeReports().length).toBeGreaterThan(0);
     expect(put(found, 'on')).toBe(101);
+  });
+});
+
+describe('a crash in the first checkpoint of a stream', () => {
+  /** @returns whether the crash came before the work was done */
+  function crashes(disk: SimulatedDisk, calls: number, work: () => void): boolean {
+    disk.crashAfter = calls;
+    try {
+      work();
+      return false;
+    } catch (error) {
+      if (error instanceof MachineCrash) return true;
+      throw error;
+    }
+  }
+
+  /** What is left of a stream of ten messages when one copy of its manifest has a durable name. */
+  function half(): SimulatedDisk {
+    for (let calls = 0; calls < 500; calls++) {
+      const disk = new SimulatedDisk();
+      const store = open(disk);
+      const s = create(store);
+      s.putMetadata('config', bytesOf('old'.repeat(1000)));
+      for (let i = 0; i < 10; i++) put(s, `m${i}`);
+      store.commit(true);
+      if (!crashes(disk, calls, () => checkpoint(store))) break;
+      const left = disk.crashed(new Prng(calls + 1));
+      const manifests = left.files().filter((path) => path.includes('manifest'));
+      if (manifests.length === 1 && left.content(manifests[0]!).length > 0) return left;
+    }
+    throw new Error('no crash leaves one manifest');
+  }
+
+  test('leaves one copy of the manifest; the other gets a durable name before both are trusted', () => {
+    const disk = half();
+    let calls = 0;
+    for (let more = true; more; calls++) {
+      for (let seed = 1; seed <= 6; seed++) {
+        const second = disk.copy();
+        const store = open(second);
+        // Spare segments are made, whose names would take those of the manifests along.
+        settle(store, 0);
+        put(store.find('A', 'S')!, 'm10');
+        store.commit(true);
+        settle(store, 40_000);
+        put(store.find('A', 'S')!, 'm11');
+        // Of several sectors, so that a crash can tear it.
+        store.find('A', 'S')!.putMetadata('config', bytesOf('new'.repeat(1000)));
+        store.commit(true);
+        more = crashes(second, calls, () => settle(store, 80_000));
+        const last = open(second.crashed(new Prng(seed * 1000 + calls)));
+        expect(last.takeReports()).toEqual([]);
+        expect(last.find('A', 'S')?.messages).toBe(12);
+      }
+    }
+    expect(calls).toBeGreaterThan(5);
   });
 });
 
