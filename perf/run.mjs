@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { cases, selectCases } from './harness/cases.mjs';
 import { compileDriver } from './harness/driver.mjs';
 import { CPU_GOAL, CPU_METRIC } from './harness/goals.mjs';
+import { findMosquitto, MOSQUITTO_NAME } from './harness/mqtt.mjs';
 import { environment, fileSystem, markdownTable, textTable } from './harness/report.mjs';
 import { Sampler } from './harness/sample.mjs';
 import { findNatsd, findNatsServer, killAll } from './harness/server.mjs';
@@ -118,12 +119,12 @@ async function runCase(what, products, settings) {
 function judge(what, samples) {
   const values = (/** @type {string} */ server, /** @type {string} */ metric) =>
     (samples[server] ?? []).map((one) => one[metric]).filter((value) => value !== undefined);
-  const of = (/** @type {string} */ metric) =>
-    compare(values('natsd', metric), values('nats-server', metric));
-  const cpu = of(CPU_METRIC);
+  const of = (/** @type {string} */ metric, against = 'nats-server') =>
+    compare(values('natsd', metric), values(against, metric));
   return what.rows.map((row, index) => {
-    const comparison = of(row.metric);
-    const shown = index === 0 && (cpu.natsd !== null || cpu.reference !== null) ? cpu : null;
+    const comparison = of(row.metric, row.against);
+    const cpu = of(CPU_METRIC, row.against);
+    const shown = (index === 0 || row.against) && (cpu.natsd !== null || cpu.reference !== null) ? cpu : null;
     // Accepting a connection is no message: its CPU time is shown, but has no target.
     const cpuVerdict = shown && what.id.startsWith('core/') ? verdict(CPU_GOAL, shown) : null;
     return { row, comparison, verdict: verdict(row.goal, comparison), cpu: shown, cpuVerdict };
@@ -160,13 +161,18 @@ async function main(settings) {
     killAll();
     rmSync(directory, { recursive: true, force: true });
   });
+  /** @type {import('./harness/server.mjs').Product | null} */
+  let mosquitto = null;
   const rows = [];
   const failures = [];
   const all = [];
   for (const what of settings.cases) {
     if ('own' in what && settings.alone === 'nats-server') continue;
     try {
-      const samples = await runCase(what, products, { ...settings, binary, directory });
+      const isMqtt = what.rows.some(({ against }) => against === MOSQUITTO_NAME);
+      if (isMqtt && settings.alone === undefined) mosquitto ??= findMosquitto();
+      const compared = isMqtt && mosquitto ? [...products, mosquitto] : products;
+      const samples = await runCase(what, compared, { ...settings, binary, directory });
       const judged = judge(what, samples);
       rows.push(...judged);
       all.push({ id: what.id, samples, rows: judged });
@@ -177,6 +183,7 @@ async function main(settings) {
     }
   }
   progress('');
+  if (mosquitto) machine.push(`${mosquitto.name} ${mosquitto.version}`);
   process.stdout.write(`${textTable(rows)}\n`);
   for (const failure of failures) process.stdout.write(`failed: ${failure.split('\n')[0]}\n`);
   if (settings.json)

@@ -14,6 +14,7 @@ static const char usage[] =
     "  latency     one request at a time for --seconds\n"
     "  connect     connect, handshake, close, again, for --seconds\n"
     "  hold        open --connections with one subscription each, keep them until standard input ends\n"
+    "  mqtt-throughput, mqtt-hold, mqtt-retained: MQTT 3.1.1, with options of their own\n"
     "  request     --window requests under way on each of --publishers connections, each with a reply that has to come:\n"
     "              publishes to a stream, and its API\n"
     "  consume     create a consumer, take --messages from it, delete it, again, for --seconds\n"
@@ -103,6 +104,7 @@ static int default_receivers(const struct options *options) {
 }
 
 int main(int argc, char **argv) {
+  if (argc > 1 && !strncmp(argv[1], "mqtt-", 5)) return run_mqtt(argc, argv);
   struct options options = {
       .host = "127.0.0.1", .password = "", .subject = "bench.load", .publishers = 1, .payload_size = 16,
       .subject_count = 1, .seconds = 1, .connections = 1000, .parallel = 32, .timeout_s = 10,

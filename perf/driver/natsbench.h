@@ -138,4 +138,7 @@ int run_request(const struct options *options);
 int run_consume(const struct options *options);
 int run_delivery(const struct options *options);
 
+/* Modes of MQTT, with options of their own. */
+int run_mqtt(int argc, char **argv);
+
 #endif

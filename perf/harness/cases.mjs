@@ -7,6 +7,7 @@ import { consumerCases } from './consumer-cases.mjs';
 import { holdConnections, runDriver } from './driver.mjs';
 import { atLeast, atMost, CPU_METRIC, ratio } from './goals.mjs';
 import { jetstreamCases } from './jetstream-cases.mjs';
+import { mqttCases } from './mqtt.mjs';
 import { ringFigures } from './ring.mjs';
 import { settledBytes } from './server.mjs';
 
@@ -219,6 +220,7 @@ export const cases = [
   ring,
   ...consumerCases,
   ...jetstreamCases,
+  ...mqttCases,
 ];
 
 /**

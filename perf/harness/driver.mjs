@@ -86,7 +86,7 @@ function runProgram(file, args) {
  * Runs natsbench once.
  *
  * @param {Target} target
- * @param {'throughput' | 'latency' | 'connect' | 'request' | 'consume' | 'delivery'} mode
+ * @param {'throughput' | 'latency' | 'connect' | 'request' | 'consume' | 'delivery' | 'mqtt-throughput' | 'mqtt-retained'} mode
  * @param {DriverOptions} options
  * @returns {Promise<Record<string, number>>} what it printed
  * @throws {Error} when messages were lost or the server misbehaved
@@ -111,11 +111,12 @@ export function runScript(path, args) {
  *
  * @param {Target} target
  * @param {DriverOptions} options
+ * @param {'hold' | 'mqtt-hold'} mode
  * @returns {Promise<{ seconds: number, release: () => Promise<void> }>} resolves when all are established
  */
-export function holdConnections(target, options) {
+export function holdConnections(target, options, mode = 'hold') {
   return new Promise((resolve, reject) => {
-    const child = spawn(target.binary, commandLine(target, 'hold', options), {
+    const child = spawn(target.binary, commandLine(target, mode, options), {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     let complaint = '';

@@ -4,7 +4,7 @@
  * @typedef {{ of: 'ratio' | 'natsd', better: 'more' | 'less', required: number, aim: number,
  *   aimOf?: 'ratio' | 'natsd' }} Goal `aimOf`: where the aim is on another figure than what is required
  * @typedef {{ metric: string, label: string, unit: 'rate' | 'us' | 'ms' | 'bytes' | 'ns' | 'times',
- *   goal: Goal | null }} Row
+ *   goal: Goal | null, against?: string }} Row `against`: the server it is compared with, nats-server without it
  * @typedef {{ target: import('./driver.mjs').Target, server: import('./server.mjs').Server, seconds: number,
  *   warmupSeconds: number, connections: number, scale: number,
  *   restart: (how: 'stop' | 'kill') => Promise<import('./server.mjs').Server> }} Context
@@ -12,8 +12,10 @@
  * @typedef {{ referenceSyncs: boolean, fill?: (context: Context) => Promise<void> }} JetStream
  *   `referenceSyncs`: nats-server syncs every write as well, which natsd does by default; `fill`: makes the store once
  *   for all samples of a server, which add little to it
- * @typedef {{ id: string, title: string, rows: Row[], jetstream?: JetStream, websocket?: boolean,
- *   sample: (context: Context) => Promise<Record<string, number>> }} Case `websocket`: it wants such a listener
+ * @typedef {(product: import('./server.mjs').Product, directory: string) => Promise<import('./server.mjs').Server>} Start
+ * @typedef {{ id: string, title: string, rows: Row[], jetstream?: JetStream, websocket?: boolean, start?: Start,
+ *   sample: (context: Context) => Promise<Record<string, number>> }} Case `websocket`: it wants such a listener;
+ *   `start`: it starts servers in a way of its own, without users
  * @typedef {{ id: string, title: string, own: true, rows: Row[], sample: () => Promise<Record<string, number>> }} OwnCase
  *   one that concerns natsd alone and starts no server
  */

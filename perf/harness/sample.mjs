@@ -15,15 +15,18 @@ import { BENCH_USER, logTail, startServer } from './server.mjs';
  * @template T
  * @param {import('./server.mjs').Product} product
  * @param {Settings} settings
- * @param {{ store?: import('./server.mjs').Store, websocket?: boolean }} wants
+ * @param {{ store?: import('./server.mjs').Store, websocket?: boolean, start?: import('./goals.mjs').Start }} wants
  * @param {(context: import('./goals.mjs').Context) => Promise<T>} action
  * @returns {Promise<T>}
  */
 async function onServer(product, settings, wants, action) {
   const options = { bare: settings.bare, directory: settings.directory, ...wants };
   // The configuration with a WebSocket listener always has users.
-  const login = settings.bare && !wants.websocket ? { user: null, password: null } : BENCH_USER;
-  let server = await startServer(product, options);
+  const isOpen = wants.start !== undefined || (settings.bare && !wants.websocket);
+  const login = isOpen ? { user: null, password: null } : BENCH_USER;
+  const start = () =>
+    wants.start ? wants.start(product, settings.directory) : startServer(product, options);
+  let server = await start();
   const targetOf = () => {
     const { port, websocketPort, pid } = server;
     return { binary: settings.binary, port, websocketPort, pid, ...login };
@@ -37,7 +40,7 @@ async function onServer(product, settings, wants, action) {
     scale: settings.scale,
     restart: async (/** @type {'stop' | 'kill'} */ how) => {
       await server[how]();
-      server = await startServer(product, options);
+      server = await start();
       context.target = targetOf();
       context.server = server;
       return server;
@@ -89,6 +92,7 @@ export class Sampler {
       this.pid = context.server.pid;
       return figures;
     };
+    if (what.start) return onServer(product, settings, { start: what.start }, measure);
     if (!what.jetstream) return onServer(product, settings, { websocket: what.websocket === true }, measure);
     const { fill } = what.jetstream;
     if (fill && this.#filled === null) {

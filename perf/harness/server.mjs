@@ -88,7 +88,7 @@ export function findNatsServer() {
 }
 
 /** @returns {Promise<number>} a port nobody listens on */
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.on('error', reject);
@@ -114,7 +114,7 @@ function greets(port) {
 }
 
 /** Resolves with whether somebody listens. @param {number} port */
-function accepts(port) {
+export function accepts(port) {
   return new Promise((resolve) => {
     const socket = connect(port, HOST);
     const end = (/** @type {boolean} */ connected) => {
@@ -165,17 +165,51 @@ export async function startServer(
 ) {
   const port = await freePort();
   const websocketPort = websocket ? await freePort() : 0;
-  const [file, ...rest] = what.command;
   const ownConfig = join(directory, `${what.name}-${port}.conf`);
   if (store) writeJetStreamConfig(ownConfig, store, bare);
   const plain = websocket ? ['-c', WEBSOCKET_CONFIG] : bare ? [] : ['-c', BENCH_CONFIG];
   const config = store ? ['-c', ownConfig] : plain;
+  const server = await launch(what, [...config, '-a', HOST, '-p', String(port)], {
+    directory,
+    port,
+    isReady: greets,
+    environment: { NATSD_BENCH_WEBSOCKET: `${HOST}:${websocketPort}` },
+    startTimeoutMs,
+    stopTimeoutMs: store ? JETSTREAM_TIMEOUT_MS : STOP_TIMEOUT_MS,
+  });
+  while (websocket && !(await accepts(websocketPort))) await sleep(RETRY_MS);
+  return { ...server, websocketPort };
+}
+
+/**
+ * Starts a server and waits until it is ready.
+ *
+ * @param {Product} what
+ * @param {string[]} argv
+ * @param {{ directory: string, port: number, isReady: (port: number) => Promise<unknown>,
+ *   environment?: Record<string, string>, startTimeoutMs?: number, stopTimeoutMs?: number }} options
+ *   `directory` receives the log
+ * @returns {Promise<Server>}
+ */
+export async function launch(
+  what,
+  argv,
+  {
+    directory,
+    port,
+    isReady,
+    environment = {},
+    startTimeoutMs = START_TIMEOUT_MS,
+    stopTimeoutMs = STOP_TIMEOUT_MS,
+  },
+) {
+  const [file, ...rest] = what.command;
   const log = join(directory, `${what.name}-${port}.log`);
   const output = openSync(log, 'a');
   const begin = performance.now();
-  const child = spawn(file, [...rest, ...config, '-a', HOST, '-p', String(port)], {
+  const child = spawn(file, [...rest, ...argv], {
     cwd: directory,
-    env: { ...process.env, NATSD_BENCH_WEBSOCKET: `${HOST}:${websocketPort}` },
+    env: { ...process.env, ...environment },
     stdio: ['ignore', output, output],
   });
   closeSync(output);
@@ -185,21 +219,19 @@ export async function startServer(
     child.once('exit', resolve);
   }).then(() => running.delete(child));
 
-  while (!(await greets(port))) {
+  while (!(await isReady(port))) {
     const late = performance.now() - begin > startTimeoutMs;
     if (late) child.kill('SIGKILL');
     if (late || !running.has(child)) throw new Error(`${what.name} did not start:\n${logTail(log)}`);
     await sleep(RETRY_MS);
   }
   const startMs = performance.now() - begin;
-  while (websocket && !(await accepts(websocketPort))) await sleep(RETRY_MS);
   const pid = /** @type {number} */ (child.pid);
-  const stopTimeoutMs = store ? JETSTREAM_TIMEOUT_MS : STOP_TIMEOUT_MS;
   const kill = async () => {
     child.kill('SIGKILL');
     await exited;
   };
-  const identity = { name: what.name, pid, port, websocketPort, log };
+  const identity = { name: what.name, pid, port, websocketPort: 0, log };
   return {
     ...identity,
     startMs,

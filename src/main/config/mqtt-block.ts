@@ -165,7 +165,7 @@ const DELIVERY_ROWS: OptionRow<MqttOptions>[] = [
     name: 'ack_wait',
     aliases: ['ackwait'],
     type: 'duration',
-    doc: 'Ignored: unacknowledged messages are sent again when the client reconnects, as MQTT demands.',
+    doc: 'When an unacknowledged message is sent again.',
     default: '30s',
     reload: 'yes',
     read: (reader, entry, draft) => {
@@ -176,7 +176,7 @@ const DELIVERY_ROWS: OptionRow<MqttOptions>[] = [
     name: 'js_api_timeout',
     aliases: ['api_timeout'],
     type: 'duration',
-    doc: 'Wait for the store.',
+    doc: 'How long a request to the store may take.',
     default: '5s',
     read: (reader, entry, draft) => {
       draft.jsApiTimeoutMs = duration(reader, entry);

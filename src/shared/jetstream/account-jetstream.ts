@@ -63,6 +63,8 @@ export class AccountJetStream {
   readonly offline = new Map<string, string>();
   memoryBytes = 0;
   storeBytes = 0;
+  /** What of `storeBytes` isn't in streams: sessions and messages of MQTT. */
+  mqttBytes = 0;
   apiTotal = 0;
   apiErrors = 0;
 
@@ -83,6 +85,12 @@ export class AccountJetStream {
     }
   }
 
+  /** Sets what MQTT stores for the account: it counts as a stream without replicas does. */
+  setMqttBytes(bytes: number): void {
+    this.count('file', bytes - this.mqttBytes);
+    this.mqttBytes = bytes;
+  }
+
   /** The limits for streams of so many replicas; null when no tier is for them. */
   limitsFor(replicas: number): JetStreamTierLimits | null {
     const { limits, tiers } = this.limits;
@@ -97,6 +105,7 @@ export class AccountJetStream {
   usage(replicas: number | null): JetStreamUsage {
     const sum = { memoryBytes: 0, storeBytes: 0, reservedMemoryBytes: 0, reservedStoreBytes: 0 };
     const usage: JetStreamUsage = { ...sum, streams: 0, consumers: 0 };
+    if (replicas === null || replicas <= 1) usage.storeBytes += this.mqttBytes;
     for (const stream of this.streams.values()) {
       if (replicas !== null && !this.#inTier(stream, replicas)) continue;
       const { config, store } = stream;

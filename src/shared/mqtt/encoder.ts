@@ -1,4 +1,5 @@
 import { latin1 } from '../base/latin1.ts';
+import { WORD_COPY_MAX_BYTES, WORD_SLACK_BYTES } from '../base/limits.ts';
 import type { MessageFrame } from '../base/message-frame.ts';
 import type { Route } from '../broker/route.ts';
 import type { DeliveryEncoder, Subscriber, Subscription } from '../broker/subscription.ts';
@@ -28,6 +29,9 @@ import type { MqttPeer, TopicSubscription, WaitingPublish } from './peer.ts';
 
 /** Bytes that may wait for a client whose window is full. */
 const WAITING_MAX_BYTES = 64 * 1024 * 1024;
+/** Packets up to here are put together once for all who get the same. */
+const PLAIN_MAX_BYTES = 4096;
+const FIXED_HEADER_MAX_BYTES = 5;
 const NO_TOPIC = new Uint8Array(0);
 const PACKET_ID_MAX = 65_535;
 /** Identifiers up to here are the engine's, for sessions that it keeps. */
@@ -38,6 +42,22 @@ export interface EncoderClock {
   readonly nowMs: number;
 }
 
+/** A PUBLISH of QoS 0 that is the same for many subscribers. */
+interface PlainPacket {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** The message it is of. */
+  number: number;
+  topic: Uint8Array;
+  remaining: number;
+  length: number;
+}
+
+function plainPacket(): PlainPacket {
+  const bytes = new Uint8Array(PLAIN_MAX_BYTES + FIXED_HEADER_MAX_BYTES + WORD_SLACK_BYTES);
+  return { bytes, view: new DataView(bytes.buffer), number: -1, topic: NO_TOPIC, remaining: -1, length: 0 };
+}
+
 export class MqttEncoder implements DeliveryEncoder {
   readonly #clock: EncoderClock;
   readonly #meaning = new MessageMeaning();
@@ -46,11 +66,18 @@ export class MqttEncoder implements DeliveryEncoder {
   #number = -1;
   #topic: Uint8Array = new Uint8Array(0);
   #subject = '';
+  /** The last message that `send` was given, as the next one often is on the same subject. */
+  #sentSubject = '';
+  #sentTopic: Uint8Array = new Uint8Array(0);
   #isDollar = false;
   /** -1: expired; 0: never expires. */
   #expirySeconds = 0;
   /** The payload is `#source[#start, #end)`. */
   #source: Uint8Array = NO_TOPIC;
+  /** Of the same memory, with some bytes behind the payload; null: not at hand. */
+  #sourceView: DataView | null = null;
+  readonly #plain4 = plainPacket();
+  readonly #plain5 = plainPacket();
   #start = 0;
   #end = 0;
 
@@ -75,6 +102,10 @@ export class MqttEncoder implements DeliveryEncoder {
     if (qos > 0 && peer.persistent && !topic.isShared) return;
     const retain = topic.retainAsPublished && this.#meaning.retain;
     const subscriber = subscription.subscriber;
+    if (qos === 0 && !retain && this.#isPlain(peer, topic) && this.#appendPlain(peer)) {
+      subscriber.outBytes += this.#end - this.#start;
+      return;
+    }
     const bytes = this.#write(peer, topic.subscriptionId, qos, retain, -1, false);
     subscriber.outBytes += bytes;
   }
@@ -98,17 +129,78 @@ export class MqttEncoder implements DeliveryEncoder {
   ): boolean {
     this.#number = -1;
     this.#meaning.read(headers, reply);
+    if (this.#sentSubject !== subject) {
+      this.#sentSubject = subject;
+      this.#sentTopic = topicOfSubject(subject);
+    }
     this.#subject = subject;
-    this.#topic = topicOfSubject(subject);
+    this.#topic = this.#sentTopic;
     this.#source = payload;
+    this.#sourceView = null;
     this.#start = 0;
     this.#end = payload.length;
     this.#expirySeconds = this.#remaining();
     if (this.#expirySeconds < 0) return false;
     if (subscriptionIds.length <= 1)
       return this.#write(peer, subscriptionIds[0] ?? 0, qos, retain, packetId, dup) > 0;
-    for (const id of subscriptionIds.slice(1)) this.#meaning.properties.property(PROPERTY.subscriptionId, id);
+    for (const id of subscriptionIds.slice(1)) this.#meaning.addSubscriptionId(id);
     return this.#write(peer, subscriptionIds[0]!, qos, retain, packetId, dup) > 0;
+  }
+
+  /** Whether a subscriber gets the very packet that all others of its kind get. */
+  #isPlain(peer: MqttPeer, topic: TopicSubscription): boolean {
+    if (peer.clientMaxPacketBytes > 0) return false;
+    if (peer.level !== MQTT_5) return true;
+    if (topic.subscriptionId !== 0 || peer.topicAliasMaximum !== 0) return false;
+    return this.#expirySeconds === 0 && this.#meaning.properties.length === 0;
+  }
+
+  /** @returns false when the packet is too large for this way */
+  #appendPlain(peer: MqttPeer): boolean {
+    const packet = peer.level === MQTT_5 ? this.#plain5 : this.#plain4;
+    if (packet.number !== this.#number && !this.#composePlain(packet)) return false;
+    const { outbox } = peer.host;
+    const { bytes, view, length } = packet;
+    if (outbox.position + length > outbox.limit) outbox.reserve(length);
+    const at = outbox.position;
+    if (length > WORD_COPY_MAX_BYTES) outbox.bytes.set(bytes.subarray(0, length), at);
+    else {
+      const target = outbox.view;
+      for (let i = 0; i < length; i += 4) target.setInt32(at + i, view.getInt32(i, true), true);
+    }
+    outbox.position = at + length;
+    outbox.touch();
+    return true;
+  }
+
+  #composePlain(packet: PlainPacket): boolean {
+    const topic = this.#topic;
+    const propertyBytes = packet === this.#plain5 ? 1 : 0;
+    const payloadBytes = this.#end - this.#start;
+    const headBytes = 2 + topic.length + propertyBytes;
+    const remaining = headBytes + payloadBytes;
+    if (remaining > PLAIN_MAX_BYTES) return false;
+    const { bytes } = packet;
+    if (packet.topic !== topic || packet.remaining !== remaining) {
+      const head = this.#head.reset().byte(PUBLISH << 4);
+      head.varint(remaining).binary(topic);
+      if (propertyBytes > 0) head.byte(0);
+      bytes.set(head.bytes.subarray(0, head.length));
+      packet.topic = topic;
+      packet.remaining = remaining;
+      packet.length = head.length + payloadBytes;
+    }
+    const source = this.#source;
+    const [from, to] = [this.#start, packet.length - payloadBytes];
+    if (payloadBytes > WORD_COPY_MAX_BYTES) bytes.set(source.subarray(from, this.#end), to);
+    else if (this.#sourceView === null)
+      for (let i = 0; i < payloadBytes; i++) bytes[to + i] = source[from + i]!;
+    else {
+      const [words, target] = [this.#sourceView, packet.view];
+      for (let i = 0; i < payloadBytes; i += 4) target.setInt32(to + i, words.getInt32(from + i, true), true);
+    }
+    packet.number = this.#number;
+    return true;
   }
 
   /** Works out what all subscribers of the message have in common. */
@@ -125,6 +217,7 @@ export class MqttEncoder implements DeliveryEncoder {
     this.#subject = route.subject;
     this.#isDollar = route.subject.charCodeAt(0) === 0x24;
     this.#source = bytes;
+    this.#sourceView = frame.view;
     this.#start = payloadStart + headerBytes;
     this.#end = payloadStart + frame.payloadBytes;
     this.#expirySeconds = this.#remaining();

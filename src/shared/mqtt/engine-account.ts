@@ -1,4 +1,10 @@
-import { MessageDraft, type Store, StoredMessage, type StreamStore } from '../jetstream/store/contract.ts';
+import {
+  MessageDraft,
+  type Store,
+  StoredMessage,
+  type StreamStore,
+  type SubjectFilter,
+} from '../jetstream/store/contract.ts';
 import type { Clock } from '../jetstream/time.ts';
 import { Sublist } from '../subject/sublist.ts';
 import {
@@ -9,7 +15,7 @@ import {
   RELEASED,
   SessionHistory,
 } from './engine-session.ts';
-import { type MailMessage, MailReader, MailWriter } from './mail.ts';
+import { MailReader, MailWriter } from './mail.ts';
 import type { FilterOptions } from './session-filter.ts';
 
 /**
@@ -31,11 +37,42 @@ export const STORE_ACCOUNT = '$MQTT';
 const SESSIONS = 's.';
 const MESSAGES = 'm.';
 const RETAINED = 'r.';
+const DOLLAR = 0x24;
+/** What `MailWriter.begin` writes. */
+const HEAD_BYTES = 9;
+
+/** What an account may store, all of JetStream included. */
+export interface StoreQuota {
+  allows(account: string, bytes: number): boolean;
+  /** What MQTT stores for the account in all. */
+  setBytes(account: string, bytes: number): void;
+}
 
 export interface Recipient {
   readonly session: EngineSession;
   qos: number;
   readonly subscriptionIds: number[];
+}
+
+interface KnownRecipients {
+  readonly subject: string;
+  readonly qos: number;
+  readonly publisher: EngineSession | null;
+  readonly recipients: readonly Recipient[];
+}
+
+/** Retained messages on their way to a new subscription. */
+export interface RetainedVisit {
+  readonly session: EngineSession;
+  /** The connection that subscribed. */
+  readonly cid: number;
+  readonly options: FilterOptions;
+  readonly stream: StreamStore;
+  readonly filter: SubjectFilter;
+  /** Sequence to go on with. */
+  from: number;
+  /** The last one there was when the client subscribed. */
+  readonly last: number;
 }
 
 export class EngineAccount {
@@ -49,10 +86,21 @@ export class EngineAccount {
   /** Sessions that wait for a message, by sequence. */
   readonly #references = new Map<number, number>();
   readonly #draft = new MessageDraft();
+  readonly #writer = new MailWriter();
+  /** Recipients of the last subject: the next message often is on the same. */
+  #known: KnownRecipients | null = null;
+  /** Its subject in the stream is still the draft's. */
+  #draftSubject = '';
   readonly #loaded = new StoredMessage();
+  readonly #visited = new StoredMessage();
   #stream: StreamStore | null = null;
 
-  constructor(index: number, name: string, store: Store, clock: Clock) {
+  readonly #quota: StoreQuota;
+  /** Bytes as the quota knows them. */
+  #countedBytes = 0;
+
+  constructor(index: number, name: string, store: Store, clock: Clock, quota: StoreQuota) {
+    this.#quota = quota;
     this.index = index;
     this.name = name;
     this.#store = store;
@@ -67,6 +115,14 @@ export class EngineAccount {
     this.#stream = found ?? this.#store.createStream({ ...spec, firstSeq: 0, blockBytes: 0 });
     this.#stream?.setSnapshotSource((key) => this.#byNumber.get(Number(key))?.snapshot() ?? null);
     return this.#stream;
+  }
+
+  /** Tells the quota what is stored now. */
+  count(): void {
+    const bytes = this.#stream?.bytes ?? 0;
+    if (bytes === this.#countedBytes) return;
+    this.#quota.setBytes(this.name, bytes);
+    this.#countedBytes = bytes;
   }
 
   // Sessions
@@ -104,6 +160,7 @@ export class EngineAccount {
   }
 
   setFilter(session: EngineSession, options: FilterOptions): void {
+    this.#known = null;
     this.removeFilter(session, options.filter);
     const subjects =
       options.parentSubject === null ? [options.subject] : [options.subject, options.parentSubject];
@@ -120,6 +177,7 @@ export class EngineAccount {
   removeFilter(session: EngineSession, filter: string): void {
     const known = session.filters.get(filter);
     if (known === undefined) return;
+    this.#known = null;
     for (const entry of known.entries) this.filters.remove(entry);
     if (isSharedDelivery(known.options)) session.sharedFilters--;
     session.filters.delete(filter);
@@ -128,11 +186,21 @@ export class EngineAccount {
   // Messages
 
   /** Sessions that are to get a message, each once: the highest QoS and all identifiers of what matches. */
-  recipients(subject: string, qos: number, publisher: EngineSession | null): Recipient[] {
+  recipients(subject: string, qos: number, publisher: EngineSession | null): readonly Recipient[] {
+    const known = this.#known;
+    if (known !== null && known.subject === subject && known.qos === qos && known.publisher === publisher)
+      return known.recipients;
+    const recipients = this.#match(subject, qos, publisher);
+    this.#known = { subject, qos, publisher, recipients };
+    return recipients;
+  }
+
+  #match(subject: string, qos: number, publisher: EngineSession | null): Recipient[] {
     const found = new Map<EngineSession, Recipient>();
     const isDollar = subject.startsWith('$');
     for (const { session, options } of this.filters.match(subject).plain) {
-      if ((isDollar && options.skipsDollar) || (options.noLocal && session === publisher)) continue;
+      if (!session.kept || (isDollar && options.skipsDollar) || (options.noLocal && session === publisher))
+        continue;
       let recipient = found.get(session);
       if (recipient === undefined) {
         recipient = { session, qos: 0, subscriptionIds: [] };
@@ -145,15 +213,20 @@ export class EngineAccount {
     return [...found.values()];
   }
 
-  /** Stores a message for its recipients and queues it with them. @returns false when the store refuses */
-  enqueue(message: MailMessage, recipients: readonly Recipient[], retain: boolean): boolean {
-    const writer = new MailWriter().begin(retain ? 1 : 0, recipients.length);
+  /**
+   * Stores a message for its recipients and queues it with them.
+   *
+   * @param message as `MailWriter.message` writes it
+   * @returns its sequence, or -1 when the store refuses
+   */
+  enqueue(subject: string, message: Uint8Array, recipients: readonly Recipient[], retain: boolean): number {
+    const writer = this.#writer.begin(retain ? 1 : 0, recipients.length);
     for (const { session, qos, subscriptionIds } of recipients) {
       writer.f64(session.number).f64(session.nextOrdinal).u8(qos).u32(subscriptionIds.length);
       for (const id of subscriptionIds) writer.u32(id);
     }
-    const seq = this.#append(`${MESSAGES}${message.subject}`, writer.message(message).take());
-    if (seq < 0) return false;
+    const seq = this.#appendMessage(subject, writer.raw(message).view());
+    if (seq < 0) return -1;
     for (const { session, qos, subscriptionIds } of recipients) {
       const ordinal = session.nextOrdinal++;
       session.queue.set(ordinal, {
@@ -167,15 +240,20 @@ export class EngineAccount {
       });
     }
     this.#references.set(seq, recipients.length);
-    return true;
+    return seq;
   }
 
-  /** The message of a queue entry, or null when it is damaged. Views, good until the next call. */
-  load(seq: number): MailMessage | null {
+  /** The message of a queue entry, as it was given; null when it is damaged. A view, good until the next call. */
+  load(seq: number): Uint8Array | null {
     if (this.stream?.load(seq, this.#loaded) !== true) return null;
     const reader = new MailReader(this.#loaded.payload());
     skipRecipients(reader);
-    return reader.message();
+    return reader.rest();
+  }
+
+  /** Whether nobody else waits for a message: then its end is told by its removal. */
+  isLastFor(seq: number): boolean {
+    return (this.#references.get(seq) ?? 1) <= 1;
   }
 
   /** A session has done with a message. */
@@ -195,11 +273,24 @@ export class EngineAccount {
     this.stream?.remove(seq, false);
   }
 
+  #appendMessage(subject: string, payload: Uint8Array): number {
+    if (this.#draftSubject !== subject) this.#draft.setSubject(`${MESSAGES}${subject}`);
+    this.#draftSubject = subject;
+    return this.#appendDraft(payload);
+  }
+
   #append(subject: string, payload: Uint8Array): number {
+    this.#draft.setSubject(subject);
+    this.#draftSubject = '';
+    return this.#appendDraft(payload);
+  }
+
+  #appendDraft(payload: Uint8Array): number {
     const { stream } = this;
     if (stream === null) return -1;
+    const ahead = stream.bytes - this.#countedBytes;
+    if (!this.#quota.allows(this.name, ahead + payload.length)) return -1;
     const draft = this.#draft;
-    draft.setSubject(subject);
     draft.setPayload(payload);
     draft.timestampMs = this.#clock.ms;
     draft.timestampNanos = this.#clock.nanos;
@@ -208,36 +299,51 @@ export class EngineAccount {
 
   // Retained messages
 
-  /** Stores the retained message of a subject; one without payload removes it. [MQTT-3.3.1-5] to [MQTT-3.3.1-7] */
-  retain(message: MailMessage, qos: number): boolean {
-    const subject = `${RETAINED}${message.subject}`;
+  /**
+   * Stores the retained message of a subject; one without payload removes it. [MQTT-3.3.1-5] to [MQTT-3.3.1-7]
+   *
+   * @param message as `MailWriter.message` writes it; null: without payload
+   */
+  retain(subject: string, message: Uint8Array | null, qos: number): boolean {
+    const key = `${RETAINED}${subject}`;
     const { stream } = this;
     if (stream === null) return false;
-    const previous = stream.subjectState(subject)?.lastSeq ?? 0;
-    if (message.payload.length > 0) {
-      const payload = new MailWriter().begin(qos, 0).message(message).take();
-      if (this.#append(subject, payload) < 0) return false;
-    }
+    const previous = stream.subjectState(key)?.lastSeq ?? 0;
+    if (message !== null && this.#append(key, this.#writer.begin(qos, 0).raw(message).view()) < 0)
+      return false;
     if (previous > 0) stream.remove(previous, false);
     return true;
   }
 
-  /** Visits the retained messages that a filter matches. Views, good during the call. */
-  visitRetained(options: FilterOptions, visit: (message: MailMessage, qos: number) => void): void {
+  /** Looks for the retained messages that a filter matches now; null when there can't be any. */
+  openRetained(session: EngineSession, options: FilterOptions): RetainedVisit | null {
     const { stream } = this;
-    if (stream === null) return;
+    if (stream === null) return null;
     const { subject, parentSubject } = options;
     const patterns = parentSubject === null ? [subject] : [subject, parentSubject];
     const filter = stream.filter(patterns.map((pattern) => `${RETAINED}${pattern}`));
-    const loaded = new StoredMessage();
-    for (let from = 1; stream.next(filter, from, loaded); from = loaded.sequence + 1) {
-      const reader = new MailReader(loaded.payload());
-      const qos = reader.u8();
-      reader.f64();
-      const message = reader.message();
-      if (options.skipsDollar && message.subject.startsWith('$')) continue;
-      visit(message, qos);
+    return { session, cid: session.cid, options, stream, filter, from: 1, last: stream.lastSeq };
+  }
+
+  /**
+   * Visits some of them. Views, good during the call.
+   *
+   * @param visit whether there is room for more
+   * @returns whether there may be more
+   */
+  visitRetained(state: RetainedVisit, visit: (message: Uint8Array, qos: number) => boolean): boolean {
+    const { stream, filter, options } = state;
+    const loaded = this.#visited;
+    while (stream.next(filter, state.from, loaded)) {
+      // What came after the subscription was delivered as it came.
+      if (loaded.sequence > state.last) return false;
+      state.from = loaded.sequence + 1;
+      const isDollar = loaded.bytes[loaded.subjectStart + RETAINED.length] === DOLLAR;
+      if (options.skipsDollar && isDollar) continue;
+      const payload = loaded.payload();
+      if (!visit(payload.subarray(HEAD_BYTES), payload[0]!)) return true;
     }
+    return false;
   }
 
   // Recovery

@@ -4,7 +4,14 @@ import type { Store } from '../jetstream/store/contract.ts';
 import type { Clock } from '../jetstream/time.ts';
 import { PUBACK, PUBCOMP, PUBREC, PUBREL } from '../protocol/mqtt/packet-types.ts';
 import { REASON } from '../protocol/mqtt/reason-codes.ts';
-import { EngineAccount, expiryMs, type Recipient, STORE_ACCOUNT } from './engine-account.ts';
+import {
+  EngineAccount,
+  expiryMs,
+  type Recipient,
+  type RetainedVisit,
+  STORE_ACCOUNT,
+  type StoreQuota,
+} from './engine-account.ts';
 import {
   EngineSession,
   LOG_COMPLETED,
@@ -20,6 +27,7 @@ import {
 import {
   MAIL_ACKNOWLEDGE,
   MAIL_ANSWER,
+  MAIL_BATCH_BYTES,
   MAIL_CLOSE,
   MAIL_CONNECT,
   MAIL_CONNECTED,
@@ -31,10 +39,11 @@ import {
   MAIL_TAKEOVER,
   MAIL_UNSUBSCRIBE,
   MAIL_UNSUBSCRIBED,
-  type MailMessage,
+  MailBatch,
   MailReader,
   MailWriter,
   shardSubject,
+  TextMemo,
 } from './mail.ts';
 import type { FilterOptions } from './session-filter.ts';
 
@@ -56,14 +65,29 @@ import type { FilterOptions } from './session-filter.ts';
  */
 
 /** Messages that may wait for one session. */
-const QUEUE_MAX_MSGS = 1_000_000;
+export const SESSION_QUEUE_MAX_MSGS = 1_000_000;
+/** Between two lines of the log about dropped messages. */
+const DROPPED_PAUSE_MS = 60_000;
+/** What is sent of retained messages before anything else has its turn. */
+const RETAINED_PORTION_BYTES = 128 * 1024;
 /** A record of retained messages is sent when it is this long. */
 const RETAINED_RECORD_BYTES = 16 * 1024;
 
+/** Records to one shard. */
+interface Batch {
+  readonly records: MailBatch;
+  readonly subject: string;
+  /** The highest of them. */
+  ticket: number;
+}
+
 export interface MqttEngineHost {
   readonly store: Store;
-  readonly effects: Pick<Effects, 'send'>;
+  readonly effects: Pick<Effects, 'send' | 'congested' | 'warn'>;
   readonly clock: Clock;
+  readonly quota: StoreQuota;
+  /** Messages that may wait for one session. */
+  readonly queueMaxMsgs: number;
 }
 
 export class MqttEngine {
@@ -74,7 +98,20 @@ export class MqttEngine {
   /** Sessions without connection that end some time, or whose will is due. */
   readonly #timed = new Set<EngineSession>();
   #dueMs = Infinity;
-  readonly #record = new MailWriter();
+  readonly #will = new MailWriter();
+  readonly #subjects = new TextMemo();
+  /** By thread: what goes to its connections, and what has to be on the disk before. */
+  readonly #batches = new Map<number, Batch>();
+  /** Messages that found a full queue, and when the log was told. */
+  #dropped = 0;
+  #droppedToldMs = -Infinity;
+  /** New subscriptions that haven't got all retained messages. */
+  readonly #visits: RetainedVisit[] = [];
+  /** Records to nobody. */
+  readonly #void = new MailBatch();
+  /** The message that was stored last, in the form it travels. */
+  #freshSeq = -1;
+  #fresh: Uint8Array = EMPTY_BYTES;
 
   constructor(host: MqttEngineHost) {
     this.#host = host;
@@ -95,8 +132,8 @@ export class MqttEngine {
   #account(index: number): EngineAccount {
     let account = this.#accounts.get(index);
     if (account === undefined) {
-      const { store, clock } = this.#host;
-      account = new EngineAccount(index, this.#names.get(index) ?? '', store, clock);
+      const { store, clock, quota } = this.#host;
+      account = new EngineAccount(index, this.#names.get(index) ?? '', store, clock, quota);
       this.#accounts.set(index, account);
       if (store.find(STORE_ACCOUNT, account.name) !== null) account.recover(clock.ms);
       for (const session of account.sessions.values()) this.#time(session);
@@ -104,9 +141,13 @@ export class MqttEngine {
     return account;
   }
 
-  /** Takes in a record of a shard. */
+  /** Takes in the records of a shard. */
   receive(bytes: Uint8Array): void {
-    const record = new MailReader(bytes);
+    const record = MailReader.ofBatch(bytes);
+    while (record.next()) this.#receive(record);
+  }
+
+  #receive(record: MailReader): void {
     const kind = record.u8();
     const cid = record.f64();
     if (kind === MAIL_CONNECT) {
@@ -160,19 +201,18 @@ export class MqttEngine {
     this.#timed.delete(session);
     this.#byCid.set(cid, session);
     const isStored = !session.kept || account.saveSession(session, 0);
-    this.#record.begin(MAIL_CONNECTED, cid).u8(isStored ? REASON.success : REASON.serverUnavailable);
-    this.#record.u8(isPresent ? 1 : 0).u32(session.received.size);
-    for (const packetId of session.received) this.#record.u32(packetId);
-    for (const { options } of session.filters.values()) this.#record.filter(options);
-    this.#send(session, this.#host.store.ticket);
+    const answer = this.#begin(session, MAIL_CONNECTED, this.#host.store.ticket);
+    answer.u8(isStored ? REASON.success : REASON.serverUnavailable);
+    answer.u8(isPresent ? 1 : 0).u32(session.received.size);
+    for (const packetId of session.received) answer.u32(packetId);
+    for (const { options } of session.filters.values()) answer.filter(options);
     this.#resume(session);
   }
 
   /** Another connection has the client id now; the one before is told. */
   #takeOver(session: EngineSession, cleanStart: boolean): void {
     const sessionEnds = cleanStart || session.expirySeconds === 0;
-    this.#record.begin(MAIL_TAKEOVER, session.cid).u8(sessionEnds ? 1 : 0);
-    this.#send(session, NO_TICKET);
+    this.#begin(session, MAIL_TAKEOVER, NO_TICKET).u8(sessionEnds ? 1 : 0);
     this.#byCid.delete(session.cid);
     session.cid = -1;
   }
@@ -215,8 +255,9 @@ export class MqttEngine {
     session.will = null;
     if (will === null) return;
     const { subject, reply, headers, payload } = will.message;
-    if (will.retain) account.retain(will.message, will.qos);
-    if (will.qos > 0) this.#distribute(account, will.message, will.qos, session);
+    const encoded = this.#will.clear().message(will.message).view();
+    if (will.retain) account.retain(subject, payload.length > 0 ? encoded : null, will.qos);
+    if (will.qos > 0) this.#distribute(account, subject, encoded, will.qos, session);
     this.#host.effects.send(account.name, subject, reply, headers, payload, NO_TICKET);
   }
 
@@ -263,10 +304,10 @@ export class MqttEngine {
       requests.push({ options, wantsRetained });
     }
     if (session.kept) session.account.saveSession(session, 0);
-    this.#record.begin(MAIL_SUBSCRIBED, session.cid).u32(packetId).bytes(codes);
-    this.#send(session, session.kept ? this.#host.store.ticket : NO_TICKET);
+    const ticket = session.kept ? this.#host.store.ticket : NO_TICKET;
+    this.#begin(session, MAIL_SUBSCRIBED, ticket).u32(packetId).bytes(codes);
     for (const { options, wantsRetained } of requests)
-      if (wantsRetained) this.#sendRetained(session, options);
+      if (wantsRetained) this.#openRetained(session, options);
   }
 
   #unsubscribe(session: EngineSession, record: MailReader): void {
@@ -276,32 +317,63 @@ export class MqttEngine {
     if (session.kept) session.account.saveSession(session, 0);
     // The server itself ended them: there is nothing to answer.
     if (packetId === 0) return;
-    this.#record.begin(MAIL_UNSUBSCRIBED, session.cid).u32(packetId).bytes(codes);
-    this.#send(session, session.kept ? this.#host.store.ticket : NO_TICKET);
+    const ticket = session.kept ? this.#host.store.ticket : NO_TICKET;
+    this.#begin(session, MAIL_UNSUBSCRIBED, ticket).u32(packetId).bytes(codes);
   }
 
-  #sendRetained(session: EngineSession, options: FilterOptions): void {
+  // Retained messages
+
+  #openRetained(session: EngineSession, options: FilterOptions): void {
+    const visit = session.account.openRetained(session, options);
+    if (visit !== null) this.#visits.push(visit);
+  }
+
+  /** Whether `advance` has something to do, and may. */
+  get hasMore(): boolean {
+    return this.#visits.length > 0 && !this.#host.effects.congested;
+  }
+
+  /** Sends a portion of the retained messages that new subscriptions are to get. */
+  advance(): void {
+    if (!this.hasMore) return;
+    const visit = this.#visits.shift()!;
+    const { session, cid, options } = visit;
+    const isLeft = session.cid !== cid && !(session.kept && options.qos > 0);
+    // Or the subscription ended, or was made anew meanwhile.
+    if (isLeft || session.filters.get(options.filter)?.options !== options) return;
+    if (this.#sendRetained(visit)) this.#visits.push(visit);
+  }
+
+  /** @returns whether there may be more */
+  #sendRetained(visit: RetainedVisit): boolean {
+    const { session, options } = visit;
     const { account } = session;
-    const kept: { message: MailMessage; qos: number }[] = [];
-    const begin = () =>
-      this.#record.begin(MAIL_RETAINED, session.cid).u8(options.qos).u32(options.subscriptionId);
-    const emptyBytes = begin().length;
-    account.visitRetained(options, (message, retainedQos) => {
+    const kept: { message: Uint8Array; qos: number }[] = [];
+    let records: MailBatch | null = null;
+    let begun = 0;
+    let bytes = 0;
+    const more = account.visitRetained(visit, (message, retainedQos) => {
       const qos = Math.min(retainedQos, options.qos);
-      if (qos > 0 && session.kept) {
-        const { subject, reply, headers, payload } = message;
-        kept.push({ message: { subject, reply, headers: headers.slice(), payload: payload.slice() }, qos });
-        return;
+      bytes += message.length;
+      if (qos > 0 && session.kept) kept.push({ message: message.slice(), qos });
+      else if (session.cid === visit.cid) {
+        if (records === null || records.length - begun > RETAINED_RECORD_BYTES) {
+          records = this.#begin(session, MAIL_RETAINED, NO_TICKET);
+          begun = records.length;
+          records.u8(options.qos).u32(options.subscriptionId);
+        }
+        records.u8(qos).raw(message);
       }
-      this.#record.u8(qos).message(message);
-      if (this.#record.length < RETAINED_RECORD_BYTES) return;
-      this.#send(session, NO_TICKET);
-      begin();
+      return bytes < RETAINED_PORTION_BYTES;
     });
-    if (this.#record.length > emptyBytes) this.#send(session, NO_TICKET);
     const subscriptionIds = options.subscriptionId === 0 ? [] : [options.subscriptionId];
-    for (const { message, qos } of kept) account.enqueue(message, [{ session, qos, subscriptionIds }], true);
-    this.#pump(session);
+    for (const { message, qos } of kept) {
+      const recipient = { session, qos, subscriptionIds };
+      if (!this.#isFull(recipient))
+        account.enqueue(new MailReader(message).text(), message, [recipient], true);
+    }
+    if (kept.length > 0) this.#pump(session);
+    return more;
   }
 
   // Messages
@@ -311,37 +383,66 @@ export class MqttEngine {
     const qos = record.u8();
     const retain = record.u8() === 1;
     const packetId = record.u32();
-    const message = record.message();
+    const message = record.rest();
+    const subject = record.repeatedText(this.#subjects);
     const publisher = this.#byCid.get(cid) ?? null;
-    const { store } = this.#host;
-    const before = store.ticket;
-    let isKept = !retain || account.retain(message, qos);
-    if (qos > 0 && isKept) isKept = this.#distribute(account, message, qos, publisher);
+    let isKept = !retain || account.retain(subject, hasPayload(record) ? message : null, qos);
+    if (qos > 0 && isKept) isKept = this.#distribute(account, subject, message, qos, publisher);
     if (publisher === null || packetId === 0) return;
     if (qos === 2 && isKept && publisher.kept) {
       publisher.received.add(packetId);
       account.log(publisher, LOG_RECEIVED, packetId);
     }
     const reason = isKept ? REASON.success : REASON.quotaExceeded;
-    // Nothing was stored: there is nothing to wait for.
-    const ticket = store.ticket === before ? NO_TICKET : store.ticket;
-    this.#answer(publisher, qos === 1 ? PUBACK : PUBREC, packetId, reason, ticket);
+    // A stream may have stored it as well: the publish comes in front of this mail.
+    this.#answer(publisher, qos === 1 ? PUBACK : PUBREC, packetId, reason, this.#host.store.ticket);
   }
 
-  /** Queues a message with the sessions that are to have it. @returns false when the store refuses */
+  /**
+   * Queues a message with the sessions that are to have it.
+   *
+   * @param message as `MailWriter.message` writes it
+   * @returns false when the store refuses
+   */
   #distribute(
     account: EngineAccount,
-    message: MailMessage,
+    subject: string,
+    message: Uint8Array,
     qos: number,
     publisher: EngineSession | null,
   ): boolean {
-    const recipients = account
-      .recipients(message.subject, qos, publisher)
-      .filter((recipient) => isOpen(recipient));
+    const matching = account.recipients(subject, qos, publisher);
+    let recipients = matching;
+    const full = matching.find(this.#isFull);
+    if (full !== undefined) {
+      recipients = matching.filter((recipient) => !this.#isFull(recipient));
+      this.#noteDropped(full.session);
+    }
     if (recipients.length === 0) return true;
-    if (!account.enqueue(message, recipients, false)) return false;
+    const seq = account.enqueue(subject, message, recipients, false);
+    if (seq < 0) return false;
+    // Those who have room in their window get it from here: it need not be read again.
+    this.#freshSeq = seq;
+    this.#fresh = message;
     for (const { session } of recipients) if (session.cid >= 0) this.#pump(session);
+    this.#freshSeq = -1;
     return true;
+  }
+
+  /** One message too many is lost for a session. */
+  readonly #isFull = ({ session }: Recipient): boolean => session.queue.size >= this.#host.queueMaxMsgs;
+
+  /** A session's queue is full and a message lost for it: said now, or with the next ones in a minute. */
+  #noteDropped({ clientId, account }: EngineSession): void {
+    this.#dropped++;
+    const { clock, effects } = this.#host;
+    if (clock.ms < this.#droppedToldMs + DROPPED_PAUSE_MS) return;
+    const id = JSON.stringify(Buffer.from(clientId, 'latin1').toString('utf8'));
+    effects.warn(
+      `MQTT: the queue of session ${id} in account ${JSON.stringify(account.name)} is full; ` +
+        `messages dropped for full queues so far: ${this.#dropped}`,
+    );
+    this.#droppedToldMs = clock.ms;
   }
 
   /** A client is back: PUBRELs go again, then everything that isn't acknowledged, in order. [MQTT-4.4.0-1], [MQTT-4.6.0-1] */
@@ -368,7 +469,7 @@ export class MqttEngine {
       if (session.nextToSend - first >= PACKET_IDS) return;
       const entry = session.queue.get(session.nextToSend++);
       if (entry === undefined || entry.state !== QUEUED) continue;
-      const message = session.account.load(entry.seq);
+      const message = entry.seq === this.#freshSeq ? this.#fresh : session.account.load(entry.seq);
       if (message === null) {
         this.#finish(session, entry);
         continue;
@@ -376,16 +477,16 @@ export class MqttEngine {
       entry.state = SENT;
       session.inflight++;
       const flags = (entry.retain ? 1 : 0) | (entry.repeated ? 2 : 0);
-      this.#record.begin(MAIL_DELIVER, session.cid).u32(packetIdOf(entry)).u8(entry.qos).u8(flags);
-      this.#record.u32(entry.subscriptionIds.length);
-      for (const id of entry.subscriptionIds) this.#record.u32(id);
-      this.#record.message(message);
-      this.#send(session, this.#host.store.ticket);
+      const records = this.#begin(session, MAIL_DELIVER, this.#host.store.ticket);
+      records.u32(packetIdOf(entry)).u8(entry.qos).u8(flags).u32(entry.subscriptionIds.length);
+      for (const id of entry.subscriptionIds) records.u32(id);
+      records.raw(message);
     }
   }
 
   #finish(session: EngineSession, entry: QueueEntry): void {
-    session.account.log(session, LOG_DONE, entry.ordinal);
+    // Removing the message says the same. An ordinal that nothing tells of any more may be given again.
+    if (!session.account.isLastFor(entry.seq)) session.account.log(session, LOG_DONE, entry.ordinal);
     session.account.finish(session, entry);
   }
 
@@ -420,15 +521,39 @@ export class MqttEngine {
   // Mail
 
   #answer(session: EngineSession, type: number, packetId: number, reason: number, ticket: number): void {
-    this.#record.begin(MAIL_ANSWER, session.cid).u8(type).u32(packetId).u8(reason);
-    this.#send(session, ticket);
+    this.#begin(session, MAIL_ANSWER, ticket).u8(type).u32(packetId).u8(reason);
   }
 
-  /** Sends what was recorded to the shard of a session's connection. */
-  #send(session: EngineSession, ticket: number): void {
-    if (session.cid < 0) return;
-    const subject = shardSubject(session.thread);
-    this.#host.effects.send(MQTT_INTERNAL_ACCOUNT, subject, '', EMPTY_BYTES, this.#record.take(), ticket);
+  /**
+   * Begins a record to the shard of a session's connection.
+   *
+   * @param ticket what the store has to have kept before
+   */
+  #begin(session: EngineSession, kind: number, ticket: number): MailBatch {
+    const { cid, thread } = session;
+    if (cid < 0) return this.#void.clear().begin(kind, cid);
+    let batch = this.#batches.get(thread);
+    if (batch === undefined) {
+      batch = { records: new MailBatch(), subject: shardSubject(thread), ticket: NO_TICKET };
+      this.#batches.set(thread, batch);
+    }
+    if (batch.records.length > MAIL_BATCH_BYTES) this.#sendBatch(batch);
+    if (ticket > batch.ticket) batch.ticket = ticket;
+    return batch.records.begin(kind, cid);
+  }
+
+  #sendBatch(batch: Batch): void {
+    const { records, subject, ticket } = batch;
+    const bytes = records.end().view();
+    this.#host.effects.send(MQTT_INTERNAL_ACCOUNT, subject, '', EMPTY_BYTES, bytes, ticket);
+    records.clear();
+    batch.ticket = NO_TICKET;
+  }
+
+  /** Hands over what is to be said to the shards: to be called when what arrived together has been taken in. */
+  flush(): void {
+    for (const account of this.#accounts.values()) account.count();
+    for (const batch of this.#batches.values()) if (batch.records.length > 0) this.#sendBatch(batch);
   }
 }
 
@@ -436,7 +561,9 @@ function packetIdOf({ ordinal }: QueueEntry): number {
   return (ordinal % PACKET_IDS) + 1;
 }
 
-/** Whether a session takes another message: one too many is lost for it. */
-function isOpen({ session }: Recipient): boolean {
-  return session.kept && session.queue.size < QUEUE_MAX_MSGS;
+/** @param record behind the subject */
+function hasPayload(record: MailReader): boolean {
+  record.bytes();
+  record.bytes();
+  return record.bytes().length > 0;
 }

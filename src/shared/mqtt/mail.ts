@@ -1,3 +1,4 @@
+import { latin1 } from '../base/latin1.ts';
 import type { FilterOptions } from './session-filter.ts';
 
 /**
@@ -8,8 +9,10 @@ import type { FilterOptions } from './session-filter.ts';
  * The engine listens on `engine`, shard n on `shard.n`.
  *
  * ```
- *   kind u8 │ cid f64 │ fields by kind; texts and byte strings with their length (u32) in front │ little-endian
+ *   length u32 │ kind u8 │ cid f64 │ fields by kind; texts and byte strings with their length (u32) in front │ little-endian
  * ```
+ *
+ * Many records share one payload (`MailBatch`): a record that stands alone costs as much as a message of its own.
  *
  * Subjects and client ids are texts of the wire: one character a byte (client ids: the UTF-8 bytes).
  */
@@ -37,6 +40,9 @@ export const MAIL_ANSWER = 37;
 export const MAIL_DELIVER = 38;
 export const MAIL_RETAINED = 39;
 
+/** A batch is sent when it is this long: well below what a ring takes as one record. */
+export const MAIL_BATCH_BYTES = 8 * 1024;
+
 /** A message as it travels and is stored. */
 export interface MailMessage {
   readonly subject: string;
@@ -45,6 +51,9 @@ export interface MailMessage {
   readonly headers: Uint8Array;
   readonly payload: Uint8Array;
 }
+
+/** Up to here a loop is faster than `set`. */
+const COPY_LOOP_MAX_BYTES = 64;
 
 export class MailWriter {
   #bytes = new Uint8Array(1024);
@@ -59,6 +68,17 @@ export class MailWriter {
 
   get length(): number {
     return this.#length;
+  }
+
+  /** Forgets everything written. */
+  clear(): this {
+    this.#length = 0;
+    return this;
+  }
+
+  /** Overwrites four bytes. */
+  patchU32(at: number, value: number): void {
+    this.#view.setUint32(at, value, true);
   }
 
   #room(count: number): number {
@@ -92,9 +112,15 @@ export class MailWriter {
   }
 
   bytes(source: Uint8Array): this {
-    this.u32(source.length);
-    const at = this.#room(source.length);
-    this.#bytes.set(source, at);
+    return this.u32(source.length).raw(source);
+  }
+
+  /** Bytes as they are. */
+  raw(source: Uint8Array): this {
+    const count = source.length;
+    const at = this.#room(count);
+    if (count > COPY_LOOP_MAX_BYTES) this.#bytes.set(source, at);
+    else for (let i = 0; i < count; i++) this.#bytes[at + i] = source[i]!;
     return this;
   }
 
@@ -130,19 +156,93 @@ export class MailWriter {
   }
 }
 
-/** Reads a record; what wrote it is this server, so its form is right. */
+/** The last text, so that what repeats is the same string and is decoded once. */
+export class TextMemo {
+  #bytes = new Uint8Array(0);
+  #text = '';
+
+  text(bytes: Uint8Array, start: number, end: number): string {
+    if (this.#isKnown(bytes, start, end)) return this.#text;
+    this.#bytes = bytes.slice(start, end);
+    this.#text = latin1(bytes, start, end);
+    return this.#text;
+  }
+
+  #isKnown(bytes: Uint8Array, start: number, end: number): boolean {
+    const known = this.#bytes;
+    if (known.length !== end - start) return false;
+    for (let i = 0; i < known.length; i++) if (known[i] !== bytes[start + i]) return false;
+    return true;
+  }
+}
+
+/** Records one behind the other. */
+export class MailBatch extends MailWriter {
+  /** Where the record under way has its length. */
+  #open = -1;
+
+  /** Ends the record before and begins one. */
+  override begin(kind: number, cid: number): this {
+    this.end();
+    this.#open = this.length;
+    return this.u32(0).u8(kind).f64(cid);
+  }
+
+  end(): this {
+    if (this.#open >= 0) this.patchU32(this.#open, this.length - this.#open - LENGTH_BYTES);
+    this.#open = -1;
+    return this;
+  }
+
+  /** Adds a record that was written elsewhere. */
+  add(record: MailWriter): this {
+    return this.end().bytes(record.view());
+  }
+
+  override clear(): this {
+    this.#open = -1;
+    return super.clear();
+  }
+}
+
+const LENGTH_BYTES = 4;
+
+/** Reads records; what wrote them is this server, so their form is right. */
 export class MailReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   #at = 0;
+  #end: number;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#end = bytes.length;
+  }
+
+  /** A batch: `next` goes to its first record. */
+  static ofBatch(bytes: Uint8Array): MailReader {
+    const reader = new MailReader(bytes);
+    reader.#end = 0;
+    return reader;
+  }
+
+  /** Goes to the next record of a batch. @returns false when there is none */
+  next(): boolean {
+    this.#at = this.#end;
+    if (this.#at >= this.#bytes.length) return false;
+    this.#end += LENGTH_BYTES;
+    this.#end += this.u32();
+    return true;
   }
 
   get hasMore(): boolean {
-    return this.#at < this.#bytes.length;
+    return this.#at < this.#end;
+  }
+
+  /** What is left of the record; a view. */
+  rest(): Uint8Array {
+    return this.#bytes.subarray(this.#at, this.#end);
   }
 
   u8(): number {
@@ -167,8 +267,16 @@ export class MailReader {
   }
 
   text(): string {
-    const bytes = this.bytes();
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+    const length = this.u32();
+    this.#at += length;
+    return length === 0 ? '' : latin1(this.#bytes, this.#at - length, this.#at);
+  }
+
+  /** A text that mostly is the one before. */
+  repeatedText(memo: TextMemo): string {
+    const length = this.u32();
+    this.#at += length;
+    return memo.text(this.#bytes, this.#at - length, this.#at);
   }
 
   message(): MailMessage {

@@ -43,6 +43,9 @@ export class MessageMeaning {
   /** Properties that every 5.0 subscriber gets, without expiry, alias and subscription identifiers. */
   readonly properties = new ByteWriter();
   #hasResponseTopic = false;
+  /** What was read last, if that still is what the fields say: many messages have the same. */
+  #block: Uint8Array | null = null;
+  #reply = '';
 
   /**
    * Reads a header block that is one of those this server writes for a PUBLISH without properties, or none.
@@ -56,6 +59,7 @@ export class MessageMeaning {
   }
 
   #clear(): void {
+    this.#block = null;
     this.qos = 0;
     this.retain = false;
     this.expiresAtMs = 0;
@@ -70,6 +74,19 @@ export class MessageMeaning {
    * @param reply subject as text of the wire, '' for none
    */
   read(block: Uint8Array, reply: string): void {
+    if (this.#block !== null && this.#reply === reply && isSame(this.#block, block)) return;
+    this.#parse(block, reply);
+    this.#block = block.slice();
+    this.#reply = reply;
+  }
+
+  /** Adds a subscription identifier for this one reading. */
+  addSubscriptionId(id: number): void {
+    this.#block = null;
+    this.properties.property(PROPERTY.subscriptionId, id);
+  }
+
+  #parse(block: Uint8Array, reply: string): void {
     if (!this.readPlain(block, 0, block.length)) {
       this.#clear();
       this.#lines(Buffer.from(block).toString('latin1'));
@@ -152,6 +169,12 @@ export class MessageMeaning {
     if (bytes > 0xffff || this.properties.length + bytes > PROPERTIES_MAX_BYTES) return;
     this.properties.userProperty(key, value);
   }
+}
+
+function isSame(left: Uint8Array, right: Uint8Array): boolean {
+  if (left.length !== right.length) return false;
+  for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
+  return true;
 }
 
 function isPlain(bytes: Uint8Array, start: number): boolean {

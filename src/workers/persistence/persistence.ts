@@ -21,7 +21,7 @@ import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
 import type { Store, StoreFailure } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
 import type { Clock } from '../../shared/jetstream/time.ts';
-import { MqttEngine } from '../../shared/mqtt/engine.ts';
+import { MqttEngine, SESSION_QUEUE_MAX_MSGS } from '../../shared/mqtt/engine.ts';
 import { ENGINE_SUBJECT } from '../../shared/mqtt/mail.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
 import { ApiListener } from './api-listener.ts';
@@ -151,7 +151,17 @@ export class Persistence implements ThreadLinkSink {
     this.#mqtt =
       start.options.mqtt === null
         ? null
-        : new MqttEngine({ store, effects: this.#effects, clock: this.#clock });
+        : new MqttEngine({
+            store,
+            effects: this.#effects,
+            clock: this.#clock,
+            queueMaxMsgs: SESSION_QUEUE_MAX_MSGS,
+            quota: {
+              allows: (account, bytes) =>
+                this.#engine.account(account)?.resourceProblem('file', 1, bytes) == null,
+              setBytes: (account, bytes) => this.#engine.account(account)?.setMqttBytes(bytes),
+            },
+          });
     this.#applyOptions(start.options, start.accountIndexes);
     startHeartbeat(start.heartbeat);
   }
@@ -260,6 +270,7 @@ export class Persistence implements ThreadLinkSink {
       busy = this.#links.drain() > 0;
       this.#watches.tell();
       this.#tickWoken();
+      this.#mqtt?.advance();
     }
     this.#release();
     const more = this.#deliver();
@@ -284,7 +295,7 @@ export class Persistence implements ThreadLinkSink {
   /** A portion was done of something larger; while answers find no room nothing is added to them. */
   get #hasMoreToDo(): boolean {
     if (this.#effects.isBlocked || !this.#listens) return false;
-    return this.#apiQueue.length > 0 || this.#engine.hasWoken;
+    return this.#apiQueue.length > 0 || this.#engine.hasWoken || this.#mqtt?.hasMore === true;
   }
 
   #sleep(): void {
@@ -335,6 +346,7 @@ export class Persistence implements ThreadLinkSink {
   /** Commits what was staged and lets go what may leave. What leaves may come back to the engine and stage more. */
   #release(): void {
     for (;;) {
+      this.#mqtt?.flush();
       if (this.#store.committing) this.#noteCommit(this.#store.pollCommit());
       if (this.#isAwaited()) this.#commitAwaited();
       if (this.#effects.isBlocked) return;

@@ -248,6 +248,7 @@ export class Shard implements RouterHost, ThreadLinkSink {
   };
 
   #flushOutput(): void {
+    this.mqtt?.mail.flush();
     this.#links?.publish();
     const dirty = this.#dirty;
     if (dirty.length === 0) return;
@@ -391,6 +392,7 @@ export class Shard implements RouterHost, ThreadLinkSink {
     connection.closeReason = reason;
     if (connection.mqtt !== null) this.mqtt!.closing(connection, reason);
     if (flushesOnClose(reason) && !connection.writing) {
+      this.mqtt?.mail.flush();
       this.#links?.publish();
       this.output.flush(connection);
     }

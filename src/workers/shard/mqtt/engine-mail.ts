@@ -6,13 +6,19 @@ import { ChunkPool, Outbox } from '../../../shared/base/outbox.ts';
 import type { Route } from '../../../shared/broker/route.ts';
 import { BLOCKED } from '../../../shared/broker/router.ts';
 import { type DeliveryEncoder, type Subscriber, Subscription } from '../../../shared/broker/subscription.ts';
-import { ENGINE_SUBJECT, type MailWriter, shardSubject } from '../../../shared/mqtt/mail.ts';
+import {
+  ENGINE_SUBJECT,
+  MAIL_BATCH_BYTES,
+  MailBatch,
+  type MailWriter,
+  shardSubject,
+} from '../../../shared/mqtt/mail.ts';
 import type { Shard } from '../shard.ts';
 
 /**
  * Records to and from the MQTT engine of the persistence thread (shared/mqtt/mail.ts).
  *
- * What arrives is kept until the rings are drained and handled then: what a record causes may look at the rings again.
+ * Records of one turn travel together. What arrives is kept until the rings are drained and handled then: what a record causes may look at the rings again.
  * What finds no room waits here, and no client that would add to it is parsed further (`isBlocked`); what is added
  * without a client, the ends of connections, is bounded by their number.
  */
@@ -29,7 +35,9 @@ export class EngineMail implements DeliveryEncoder {
   readonly #hash = hashLatin1(ENGINE_SUBJECT);
   #scratch = new Uint8Array(4096);
   #view = new DataView(this.#scratch.buffer);
-  #backlog: Uint8Array[] = [];
+  readonly #batch = new MailBatch();
+  /** The batch found no room. */
+  #blocked = false;
   #arrived: Uint8Array[] = [];
   #handling = false;
   #retry: NodeJS.Timeout | null = null;
@@ -61,27 +69,40 @@ export class EngineMail implements DeliveryEncoder {
 
   /** Whether records wait for room: what adds to them has to wait too. */
   get isBlocked(): boolean {
-    return this.#backlog.length > 0 && !this.#flush();
+    return this.#blocked && !this.flush();
   }
 
-  /** Sends a record, now or as soon as there is room. */
+  /** Begins a record, which `end` ends. */
+  begin(kind: number, cid: number): MailBatch {
+    return this.#batch.begin(kind, cid);
+  }
+
+  /** The record is complete: it leaves with the turn. */
+  end(): void {
+    this.#batch.end();
+    if (this.#batch.length > MAIL_BATCH_BYTES && !this.#blocked) this.flush();
+    this.#shard.needTurn();
+  }
+
+  /** Sends a record that was written elsewhere. */
   send(record: MailWriter): void {
-    if (this.#backlog.length === 0 && this.#publish(record.view())) return;
-    this.#backlog.push(record.take());
-    this.#retry ??= setTimeout(this.#tryAgain, RETRY_MS);
+    this.#batch.add(record);
+    this.end();
   }
 
   readonly #tryAgain = (): void => {
     this.#retry = null;
     this.#shard.beginTurn();
-    if (!this.#flush()) this.#retry = setTimeout(this.#tryAgain, RETRY_MS);
+    this.flush();
   };
 
-  #flush(): boolean {
-    let sent = 0;
-    while (sent < this.#backlog.length && this.#publish(this.#backlog[sent]!)) sent++;
-    if (sent > 0) this.#backlog = this.#backlog.slice(sent);
-    return this.#backlog.length === 0;
+  /** Sends what there is. @returns false when it has to wait for room */
+  flush(): boolean {
+    if (this.#batch.length === 0) return true;
+    this.#blocked = !this.#publish(this.#batch.view());
+    if (!this.#blocked) this.#batch.clear();
+    else this.#retry ??= setTimeout(this.#tryAgain, RETRY_MS);
+    return !this.#blocked;
   }
 
   #publish(record: Uint8Array): boolean {

@@ -7,6 +7,7 @@ import {
   MAIL_TAKEOVER,
   MAIL_UNSUBSCRIBED,
   MailReader,
+  TextMemo,
 } from '../../../shared/mqtt/mail.ts';
 import type { MqttPeer } from '../../../shared/mqtt/peer.ts';
 import { RECEIVE_MAXIMUM } from '../../../shared/protocol/mqtt/limits.ts';
@@ -18,10 +19,13 @@ import type { ClientConnection } from '../connection.ts';
 import type { Shard } from '../shard.ts';
 import type { MqttSession } from './mqtt-session.ts';
 
+const NO_IDS: readonly number[] = [];
+
 /** What the engine says to the connections of this shard. */
 export class MqttAnswers {
   readonly #shard: Shard;
   readonly #session: MqttSession;
+  readonly #subjects = new TextMemo();
 
   constructor(shard: Shard, session: MqttSession) {
     this.#shard = shard;
@@ -29,7 +33,11 @@ export class MqttAnswers {
   }
 
   handle(bytes: Uint8Array): void {
-    const record = new MailReader(bytes);
+    const record = MailReader.ofBatch(bytes);
+    while (record.next()) this.#handle(record);
+  }
+
+  #handle(record: MailReader): void {
     const kind = record.u8();
     const connection = this.#shard.connections.get(record.f64());
     // It may have ended meanwhile; the engine knows by now, or will soon.
@@ -125,9 +133,11 @@ export class MqttAnswers {
     const packetId = record.u32();
     const qos = record.u8();
     const flags = record.u8();
-    const ids: number[] = [];
-    for (let count = record.u32(); count > 0; count--) ids.push(record.u32());
-    const { subject, reply, headers, payload } = record.message();
+    let ids = NO_IDS;
+    const idCount = record.u32();
+    if (idCount > 0) ids = Array.from({ length: idCount }, () => record.u32());
+    const subject = record.repeatedText(this.#subjects);
+    const [reply, headers, payload] = [record.text(), record.bytes(), record.bytes()];
     const isAllowed = !connection.deniesDelivery(subject, null);
     const { encoder } = this.#session;
     const [retain, dup] = [(flags & 1) !== 0, (flags & 2) !== 0];

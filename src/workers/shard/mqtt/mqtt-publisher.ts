@@ -2,7 +2,7 @@ import { hashLatin1, latin1, latin1Bytes } from '../../../shared/base/latin1.ts'
 import { PARSE_BLOCKED, PARSE_MORE, PARSE_PAUSED } from '../../../shared/base/parse-outcome.ts';
 import type { Route } from '../../../shared/broker/route.ts';
 import { BLOCKED } from '../../../shared/broker/router.ts';
-import { MAIL_PUBLISH, MailWriter } from '../../../shared/mqtt/mail.ts';
+import { MAIL_PUBLISH } from '../../../shared/mqtt/mail.ts';
 import {
   type NatsParts,
   natsParts,
@@ -44,7 +44,6 @@ export class MqttPublisher {
   readonly #session: MqttSession;
   readonly #mail: EngineMail;
   readonly #frames = new PublicationFrame();
-  readonly #record = new MailWriter();
   readonly #subject = new Uint8Array(SUBJECT_MAX_BYTES);
 
   constructor(shard: Shard, session: MqttSession, mail: EngineMail) {
@@ -172,13 +171,13 @@ export class MqttPublisher {
     retain: boolean,
     packetId: number,
   ): void {
-    const record = this.#record.begin(MAIL_PUBLISH, connection.cid).u32(connection.account.index);
+    const record = this.#mail.begin(MAIL_PUBLISH, connection.cid).u32(connection.account.index);
     record
       .u8(qos)
       .u8(retain ? 1 : 0)
       .u32(packetId);
-    record.message({ subject, reply: parts.reply, headers: parts.headers, payload });
-    this.#mail.send(record);
+    record.text(subject).text(parts.reply).bytes(parts.headers).bytes(payload);
+    this.#mail.end();
   }
 
   /** Finds the subject of the PUBLISH and leaves it in the peer. @returns a reason code, 0 when all is well */

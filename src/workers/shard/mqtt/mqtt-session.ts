@@ -55,6 +55,8 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   readonly answers: MqttAnswers;
   readonly #shard: Shard;
   readonly #record = new MailWriter();
+  /** One without a reason, as both versions have it. */
+  readonly #shortAcknowledgement = Uint8Array.of(0, 2, 0, 0);
 
   constructor(shard: Shard) {
     this.#shard = shard;
@@ -265,13 +267,21 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
 
   /** Tells the engine of an acknowledgement. */
   mailAcknowledge(connection: ClientConnection, type: number, packetId: number, reason: number): void {
-    this.mail.send(this.#record.begin(MAIL_ACKNOWLEDGE, connection.cid).u8(type).u32(packetId).u8(reason));
+    this.mail.begin(MAIL_ACKNOWLEDGE, connection.cid).u8(type).u32(packetId).u8(reason);
+    this.mail.end();
   }
 
   /** Sends PUBACK, PUBREC, PUBREL or PUBCOMP. */
   sendAcknowledgement(connection: ClientConnection, type: number, packetId: number, reason: number): void {
-    const level = connection.mqtt!.level === MQTT_5 ? MQTT_5 : 4;
-    this.#send(connection, acknowledgement(level, type, packetId, reason));
+    if (reason !== REASON.success && connection.mqtt!.level === MQTT_5) {
+      this.#send(connection, acknowledgement(MQTT_5, type, packetId, reason));
+      return;
+    }
+    const packet = this.#shortAcknowledgement;
+    packet[0] = (type << 4) | (type === PUBREL ? 2 : 0);
+    packet[2] = packetId >> 8;
+    packet[3] = packetId;
+    this.#send(connection, packet);
   }
 
   disconnect(connection: ClientConnection, reason: number, sessionExpirySeconds: number): number {

@@ -11,6 +11,7 @@ import { parseFilter } from '../../../../src/shared/protocol/mqtt/topic-filter.t
 import { SimulatedDisk } from '../../../simulation/disk.ts';
 import { open, settle } from '../jetstream/store/harness.ts';
 
+const QUEUE_MAX_MSGS = 200;
 const FOREVER = 0xffffffff;
 const NO_HEADERS = new Uint8Array(0);
 
@@ -23,7 +24,12 @@ interface Said {
 }
 
 /** An engine on a disk that can crash; what it sends is seen once the store has kept what it promises. */
-class Rig implements Pick<Effects, 'send'> {
+class Rig implements Pick<Effects, 'send' | 'congested' | 'warn'> {
+  readonly congested = false;
+  readonly warnings: string[] = [];
+  /** What the account may store, and what it is said to. */
+  maxBytes = Infinity;
+  countedBytes = 0;
   disk: SimulatedDisk;
   store: Store;
   engine: MqttEngine;
@@ -40,9 +46,24 @@ class Rig implements Pick<Effects, 'send'> {
   }
 
   #boot(): MqttEngine {
-    const engine = new MqttEngine({ store: this.store, effects: this, clock: this.clock });
+    const engine = new MqttEngine({
+      store: this.store,
+      effects: this,
+      clock: this.clock,
+      queueMaxMsgs: QUEUE_MAX_MSGS,
+      quota: {
+        allows: (_account, bytes) => this.countedBytes + bytes <= this.maxBytes,
+        setBytes: (_account, bytes) => {
+          this.countedBytes = bytes;
+        },
+      },
+    });
     engine.setAccounts({ $G: 0, $MQTT: 1 });
     return engine;
+  }
+
+  warn(text: string): void {
+    this.warnings.push(text);
   }
 
   send(
@@ -58,11 +79,14 @@ class Rig implements Pick<Effects, 'send'> {
       return;
     }
     expect(subject).toBe('shard.0');
-    this.#outgoing.push({ ticket, said: decode(payload) });
+    for (const reader = mail.MailReader.ofBatch(payload); reader.next(); )
+      this.#outgoing.push({ ticket, said: decode(reader) });
   }
 
   /** Commits and hands out what may leave. */
   commit(): Said[] {
+    while (this.engine.hasMore) this.engine.advance();
+    this.engine.flush();
     expect(this.store.commit(true)).toBeNull();
     for (const { ticket, said } of this.#outgoing) {
       expect(ticket).toBeLessThanOrEqual(this.store.syncedTicket);
@@ -83,18 +107,18 @@ class Rig implements Pick<Effects, 'send'> {
 
   connect(clientId: string, { clean = false, expiry = FOREVER, window = 10 } = {}): number {
     const cid = this.#cids++;
-    const record = new mail.MailWriter().begin(mail.MAIL_CONNECT, cid).u32(0).u32(0).text(clientId);
+    const record = new mail.MailBatch().begin(mail.MAIL_CONNECT, cid).u32(0).u32(0).text(clientId);
     record
       .u8(clean ? 1 : 0)
       .u32(expiry)
       .u32(window)
       .u8(!clean || expiry > 0 ? 1 : 0);
-    this.engine.receive(record.take());
+    this.engine.receive(record.end().take());
     return cid;
   }
 
   close(cid: number, expiry = FOREVER): void {
-    this.engine.receive(new mail.MailWriter().begin(mail.MAIL_CLOSE, cid).u32(expiry).u8(0).take());
+    this.engine.receive(new mail.MailBatch().begin(mail.MAIL_CLOSE, cid).u32(expiry).u8(0).end().take());
   }
 
   subscribeTo(cid: number, filter: string, qos: number, subscriptionId = 0): void {
@@ -106,8 +130,8 @@ class Rig implements Pick<Effects, 'send'> {
       retainAsPublished: false,
       subscriptionId,
     };
-    const record = new mail.MailWriter().begin(mail.MAIL_SUBSCRIBE, cid).u32(1).bytes(Uint8Array.of(qos));
-    this.engine.receive(record.u8(1).filter(options).take());
+    const record = new mail.MailBatch().begin(mail.MAIL_SUBSCRIBE, cid).u32(1).bytes(Uint8Array.of(qos));
+    this.engine.receive(record.u8(1).filter(options).end().take());
   }
 
   publish(
@@ -118,25 +142,24 @@ class Rig implements Pick<Effects, 'send'> {
     packetId: number,
     retain = false,
   ): void {
-    const record = new mail.MailWriter()
+    const record = new mail.MailBatch()
       .begin(mail.MAIL_PUBLISH, cid)
       .u32(0)
       .u8(qos)
       .u8(retain ? 1 : 0)
       .u32(packetId);
     const message = { subject, reply: '', headers: NO_HEADERS, payload: Buffer.from(payload) };
-    this.engine.receive(record.message(message).take());
+    this.engine.receive(record.message(message).end().take());
   }
 
   acknowledge(cid: number, type: number, packetId: number): void {
     this.engine.receive(
-      new mail.MailWriter().begin(mail.MAIL_ACKNOWLEDGE, cid).u8(type).u32(packetId).u8(0).take(),
+      new mail.MailBatch().begin(mail.MAIL_ACKNOWLEDGE, cid).u8(type).u32(packetId).u8(0).end().take(),
     );
   }
 }
 
-function decode(payload: Uint8Array): Said {
-  const reader = new mail.MailReader(payload);
+function decode(reader: mail.MailReader): Said {
   const [kind, cid] = [reader.u8(), reader.f64()];
   const fields: unknown[] = [];
   if (kind === mail.MAIL_CONNECTED) {
@@ -373,4 +396,65 @@ describe('after a crash', () => {
     expect(only(said, mail.MAIL_CONNECTED)).toEqual([[0, 1, 5, 'own/#']]);
     expect(only(said, mail.MAIL_RETAINED)).toEqual([[0, 'kept']]);
   });
+});
+
+test('what an account may store bounds sessions, queued and retained messages', () => {
+  const rig = new Rig();
+  const subscriber = rig.connect('a');
+  rig.subscribeTo(subscriber, 'x', 1);
+  const publisher = rig.connect('p', { clean: true, expiry: 0 });
+  rig.commit();
+  expect(rig.countedBytes).toBeGreaterThan(0);
+  rig.maxBytes = rig.countedBytes + 1000;
+  rig.publish(publisher, 'x', 'y'.repeat(500), 1, 1);
+  rig.publish(publisher, 'x', 'y'.repeat(500), 1, 2);
+  rig.publish(publisher, 'r', 'y'.repeat(500), 1, 3, true);
+  expect(only(rig.commit(), mail.MAIL_ANSWER)).toEqual([
+    [PUBACK, 1, 0],
+    [PUBACK, 2, 0x97],
+    [PUBACK, 3, 0x97],
+  ]);
+  rig.maxBytes = rig.countedBytes;
+  rig.connect('b');
+  expect(only(rig.commit(), mail.MAIL_CONNECTED)).toEqual([[0x88, 0]]);
+  rig.acknowledge(subscriber, PUBACK, 1);
+  rig.commit();
+  rig.publish(publisher, 'r', 'y'.repeat(100), 1, 4, true);
+  expect(only(rig.commit(), mail.MAIL_ANSWER)).toEqual([[PUBACK, 4, 0]]);
+});
+
+test('retained messages come in portions, those of later are not among them', () => {
+  const rig = new Rig();
+  const publisher = rig.connect('p', { clean: true, expiry: 0 });
+  for (let i = 0; i < 300; i++) rig.publish(publisher, `r.${i}`, 'y'.repeat(1000), 0, 0, true);
+  const reader = rig.connect('a', { clean: true, expiry: 0 });
+  rig.subscribeTo(reader, 'r/#', 0);
+  rig.engine.advance();
+  rig.publish(publisher, 'r.299', 'new', 0, 0, true);
+  expect(rig.engine.hasMore).toBe(true);
+  const received = only(rig.commit(), mail.MAIL_RETAINED, reader).flat();
+  expect(received.filter((field) => typeof field === 'string').length).toBe(299);
+  expect(received).not.toContain('new');
+  rig.subscribeTo(reader, 'r/#', 0);
+  rig.engine.advance();
+  rig.close(reader, 0);
+  expect(rig.commit().length).toBeGreaterThan(0);
+  expect(rig.engine.hasMore).toBe(false);
+});
+
+test('a full queue takes no more, and the log is told once a minute', () => {
+  const rig = new Rig();
+  const subscriber = rig.connect('a');
+  rig.subscribeTo(subscriber, 'x', 1);
+  rig.close(subscriber);
+  const publisher = rig.connect('p', { clean: true, expiry: 0 });
+  for (let i = 0; i < QUEUE_MAX_MSGS + 5; i++) rig.publish(publisher, 'x', String(i), 1, i + 1);
+  expect(only(rig.commit(), mail.MAIL_ANSWER).at(-1)).toEqual([PUBACK, QUEUE_MAX_MSGS + 5, 0]);
+  expect(rig.warnings).toEqual([expect.stringContaining('queue of session "a" in account "$G" is full')]);
+  rig.clock.ms += 60_000;
+  rig.publish(publisher, 'x', 'late', 1, 1);
+  expect(rig.warnings.length).toBe(2);
+  expect(rig.warnings[1]).toContain('so far: 6');
+  rig.connect('a', { window: 1000 });
+  expect(only(rig.commit(), mail.MAIL_DELIVER).length).toBe(QUEUE_MAX_MSGS);
 });
