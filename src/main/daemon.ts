@@ -123,7 +123,10 @@ export class Daemon {
     // Accounts, rings and threads need no port, so threads start while the listener binds.
     const topology = new Topology(shards, options, this.identity, this.logger, {
       message: (shard, message, reply) => this.#fromShard(shard, message, reply),
-      lost: (shard) => this.#shardsStopped.delete(shard),
+      lost: (shard, _error, connections) => {
+        this.#shardsStopped.delete(shard);
+        for (const snapshot of connections) this.closedConnections.add(snapshot);
+      },
       restarted: (shard) => this.#shardRestarted(shard),
       persistenceLost: (error) => this.#persistenceLost(error),
     });

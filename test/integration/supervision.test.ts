@@ -79,6 +79,19 @@ describe('the death of a shard', () => {
     const varz = await daemon.monitoring('/varz');
     expect(varz.connections).toBe(6);
     expect(varz.total_connections).toBe(8);
+    const closed = await daemon.monitoring('/connz?state=closed&sort=cid');
+    expect(closed.connections).toEqual(
+      [2, 5].map(() =>
+        expect.objectContaining({
+          ip: '127.0.0.1',
+          kind: 'Client',
+          type: 'nats',
+          reason: 'Internal Error',
+          start: expect.stringMatching(/^20/),
+          stop: expect.stringMatching(/^20/),
+        }),
+      ),
+    );
   });
 
   test('loses no message between the others, whatever is under way', async () => {

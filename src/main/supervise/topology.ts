@@ -1,5 +1,6 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { ServerOptions } from '../../shared/base/options.ts';
+import type { ConnectionSnapshot } from '../../shared/mail/monitor.ts';
 import { createDoorbells } from '../../shared/ring/doorbell.ts';
 import { createRing } from '../../shared/ring/ring.ts';
 import {
@@ -16,6 +17,7 @@ import {
 import type { Logger } from '../log/logger.ts';
 import { AccountIndexes } from './account-indexes.ts';
 import { abandon, InFlight } from './in-flight.ts';
+import { OpenConnections } from './open-connections.ts';
 import { PersistenceThread } from './persistence-thread.ts';
 
 /**
@@ -44,8 +46,8 @@ const RESTART_FORGIVE_MS = 60_000;
 export interface TopologyEvents {
   /** A shard reports. `reply` answers the very thread that asked: another of its number would take it for its own. */
   message(shard: number, message: FromShard, reply: (message: ToShard) => void): void;
-  /** A shard died; its connections are gone. */
-  lost(shard: number, error: Error): void;
+  /** A shard died; its connections are gone. Of them only what main knows is told. */
+  lost(shard: number, error: Error, connections: ConnectionSnapshot[]): void;
   /** Another thread has taken its place. */
   restarted(shard: number): void;
   /** The persistence thread died; without it nothing can be stored. */
@@ -64,6 +66,7 @@ interface ShardHandle {
   /** Its share of the connections of each account. */
   accountShare: Int32Array;
   inFlight: InFlight;
+  open: OpenConnections;
 }
 
 export class Topology {
@@ -147,6 +150,7 @@ export class Topology {
     try {
       handle.worker.postMessage({ kind: 'connections', list } satisfies ToShard, sockets as never[]);
       handle.inFlight.add(list, adopted);
+      handle.open.add(list);
     } catch (error) {
       // A socket that failed since it was accepted can't be transferred, and takes the others of the message along.
       this.#logger.error(`Error accepting client connection: ${(error as Error).message}`);
@@ -305,7 +309,7 @@ export class Topology {
     const ready = new Promise<void>((resolve, reject) => {
       worker.on('message', (message: FromShard) => {
         if (message.kind === 'ready') resolve();
-        else this.#received(thread, worker, message);
+        else this.#received(thread, handle, message);
       });
       worker.once('error', reject);
     });
@@ -320,6 +324,7 @@ export class Topology {
       admitted: 0,
       accountShare: new Int32Array(accountShare),
       inFlight: new InFlight(),
+      open: new OpenConnections(),
     };
     let failure: Error | null = null;
     worker.on('error', (error) => {
@@ -333,7 +338,9 @@ export class Topology {
     return handle;
   }
 
-  #received(thread: number, worker: Worker, message: FromShard): void {
+  #received(thread: number, { worker, open }: ShardHandle, message: FromShard): void {
+    if (message.kind === 'closed') open.remove(message.snapshot.cid);
+    else if (message.kind === 'not-opened') open.remove(message.cid);
     if (message.kind === 'reply') {
       this.#requests.get(message.request)?.resolve(message.result);
       this.#requests.delete(message.request);
@@ -360,7 +367,7 @@ export class Topology {
     }
     this.broadcast({ kind: 'thread-lost', thread });
     this.#persistence?.threadLost(thread);
-    this.#events.lost(thread, error);
+    this.#events.lost(thread, error, handle.open.closed(Date.now()));
     const lived = Date.now() - handle.startedAtMs;
     const failures = lived > RESTART_FORGIVE_MS ? 1 : handle.failures + 1;
     const delayMs = Math.min(RESTART_DELAY_MS * 2 ** (failures - 1), RESTART_DELAY_MAX_MS);

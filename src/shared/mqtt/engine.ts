@@ -386,8 +386,6 @@ export class MqttEngine {
     const message = record.rest();
     const subject = record.repeatedText(this.#subjects);
     const publisher = this.#byCid.get(cid) ?? null;
-    const { store } = this.#host;
-    const before = store.ticket;
     let isKept = !retain || account.retain(subject, hasPayload(record) ? message : null, qos);
     if (qos > 0 && isKept) isKept = this.#distribute(account, subject, message, qos, publisher);
     if (publisher === null || packetId === 0) return;
@@ -396,9 +394,8 @@ export class MqttEngine {
       account.log(publisher, LOG_RECEIVED, packetId);
     }
     const reason = isKept ? REASON.success : REASON.quotaExceeded;
-    // Nothing was stored: there is nothing to wait for.
-    const ticket = store.ticket === before ? NO_TICKET : store.ticket;
-    this.#answer(publisher, qos === 1 ? PUBACK : PUBREC, packetId, reason, ticket);
+    // A stream may have stored it as well: the publish comes in front of this mail.
+    this.#answer(publisher, qos === 1 ? PUBACK : PUBREC, packetId, reason, this.#host.store.ticket);
   }
 
   /**

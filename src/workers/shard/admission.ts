@@ -90,6 +90,7 @@ export class Admission {
     counters[COUNTERS.totalConnections]!++;
     if (handed.refusal === '') this.#shard.countEnded();
     this.#shard.log('error', `Error accepting client connection: ${error.message}`);
+    this.#shard.post({ kind: 'not-opened', cid: handed.cid });
     if (handed.fd >= 0) closeSync(handed.fd);
   }
 

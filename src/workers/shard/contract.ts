@@ -102,6 +102,8 @@ export type FromShard =
   | { kind: 'ready' }
   | { kind: 'log'; level: ShardLogLevel; text: string }
   | { kind: 'closed'; snapshot: ConnectionSnapshot }
+  /** A connection that was handed over could not be taken: it is over and was never open. */
+  | { kind: 'not-opened'; cid: number }
   | { kind: 'bcrypt'; request: number; password: string; hash: string }
   | { kind: 'reply'; request: number; result: ShardReply | null }
   | { kind: 'stopped' };

@@ -3,6 +3,7 @@ import {
   type DamageReport,
   type Store,
   StoredMessage,
+  type StreamStore,
 } from '../../../../../src/shared/jetstream/store/contract.ts';
 import { isFailure, type StoreOptions } from '../../../../../src/shared/jetstream/store/open.ts';
 import { bytesOf, draftOf, textOf } from '../../../../simulation/compare.ts';
@@ -16,23 +17,26 @@ import { create, open, SMALL, settle, tryOpen } from './harness.ts';
  */
 
 const TINY: StoreOptions = { ...SMALL, segmentBytes: 8192, checkpointBytes: 1 << 20 };
-const MESSAGES = 12;
+const MESSAGES = 8;
 const NAMES = ['one', 'two'];
 
 const message = new StoredMessage();
 
 function payload(name: string, sequence: number): string {
-  return `${name}-${sequence}-`.repeat(4);
+  return `${name}-${sequence}-`.repeat(3);
 }
 
-function fill(store: Store): void {
+function put(stream: StreamStore, sequence: number): void {
+  const entry = { headers: '', timestampMs: 1000 + sequence, timestampNanos: 0, ttlSeconds: 0 };
+  const text = payload(stream.name, sequence);
+  stream.append(draftOf({ ...entry, subject: `s.${sequence % 3}`, payload: text }, 0));
+}
+
+function fill(store: Store, compression: boolean): void {
   for (const name of NAMES) {
-    const stream = create(store, { name });
+    const stream = create(store, { name, compression });
     stream.putMetadata('config', bytesOf(`config of ${name}`));
-    for (let i = 1; i <= MESSAGES; i++) {
-      const entry = { headers: '', timestampMs: 1000 + i, timestampNanos: 0, ttlSeconds: 0 };
-      stream.append(draftOf({ ...entry, subject: `s.${i % 3}`, payload: payload(name, i) }, 0));
-    }
+    for (let i = 1; i <= MESSAGES; i++) put(stream, i);
     stream.logConsumer('c', bytesOf('state'));
     store.commit(true);
     store.tick(0);
@@ -43,22 +47,34 @@ function fill(store: Store): void {
 function logged(options: StoreOptions): SimulatedDisk {
   const disk = new Simulated();
   const store = open(disk, options);
-  fill(store);
+  fill(store, false);
   settle(store, 0);
   return disk.copy();
 }
 
-/** Everything is in blocks and manifests; the first block is closed and has a footer. */
-function checkpointed(options: StoreOptions): SimulatedDisk {
-  const disk = new Simulated();
+/** All but the last messages are in blocks, closed and with a footer, compressed if they should be. */
+function sealed(disk: SimulatedDisk, options: StoreOptions, compression: boolean): Store {
   const store = open(disk, options);
-  fill(store);
+  fill(store, compression);
   for (const stream of store.streams()) stream.truncate(MESSAGES - 1);
-  for (const stream of store.streams()) {
-    const entry = { headers: '', timestampMs: 2000, timestampNanos: 0, ttlSeconds: 0 };
-    stream.append(draftOf({ ...entry, subject: 's.0', payload: payload(stream.name, MESSAGES) }, 0));
-  }
-  store.close();
+  store.commit(true);
+  for (let at = 0; at < 200_000; at += 40_000) settle(store, at);
+  for (const stream of store.streams()) put(stream, MESSAGES);
+  store.commit(true);
+  return store;
+}
+
+/** Everything is in blocks and manifests. */
+function checkpointed(options: StoreOptions, compression = false): SimulatedDisk {
+  const disk = new Simulated();
+  sealed(disk, options, compression).close();
+  return disk.copy();
+}
+
+/** The last messages are in the log, all others in blocks that a checkpoint left. */
+function halfway(options: StoreOptions, compression = false): SimulatedDisk {
+  const disk = new Simulated();
+  settle(sealed(disk, options, compression), 200_000);
   return disk.copy();
 }
 
@@ -115,16 +131,37 @@ function positions(bytes: Uint8Array): number[] {
   return result;
 }
 
+/** Paths with `#` for each number, and the kinds of blocks there are. */
+function kindsOf(disk: SimulatedDisk): string[] {
+  const paths = disk
+    .files()
+    .filter((path) => path !== 'lock' && disk.content(path).some((byte) => byte !== 0));
+  return [...new Set(paths.map((path) => path.replaceAll(/\d+/g, '#')))].sort();
+}
+
+const FILES = ['log/#.log', 'root.a', 'root.b'];
+const ALL_FILES = [...FILES, 'streams/#/#.blk', 'streams/#/manifest.a', 'streams/#/manifest.b'];
+
 describe.each([
-  ['in the log', logged],
-  ['in blocks', checkpointed],
-])('a small store, %s', (_name, make) => {
-  test.each([
-    ['plain', null],
-    ['encrypted', 'chacha20-poly1305'],
-  ] as const)('every byte flipped, %s', (_kind, cipher) => {
+  ['in the log', logged, FILES, [false]],
+  ['in blocks', checkpointed, ALL_FILES, [false, true]],
+  ['in blocks and the log', halfway, ALL_FILES, [false]],
+] as const)('a small store, %s', (_name, make, files, compressions) => {
+  const kinds = compressions.flatMap((compression) =>
+    ([null, 'chacha20-poly1305'] as const).map((cipher) => [
+      `${compression ? 'compressed, ' : ''}${cipher === null ? 'plain' : 'encrypted'}`,
+      compression,
+      cipher,
+    ]),
+  ) as [string, boolean, StoreOptions['cipher']][];
+
+  test.each(kinds)('every byte flipped, %s', { timeout: 240_000 }, (_kind, compression, cipher) => {
     const options = { ...TINY, cipher, key: 'k' };
-    const original = make(options);
+    const original = make(options, compression);
+    expect(kindsOf(original)).toEqual(files);
+    const blocks = original.files().filter((path) => path.endsWith('.blk'));
+    const isReadable = blocks.some((path) => textOf(original.content(path)).includes(payload('one', 1)));
+    expect(isReadable).toBe(blocks.length > 0 && !compression && cipher === null);
     expect(examine(original.copy(), options, 'as it was').reports).toEqual([]);
     let flips = 0;
     for (const path of original.files()) {
@@ -133,9 +170,8 @@ describe.each([
         const disk = original.copy();
         disk.content(path)[at]! ^= 1 << (at % 8);
         const { lost } = examine(disk, options, `${path} at ${at}`);
-        // An encrypted log frame without its header can't be read: it holds what one commit wrote.
-        const most = cipher !== null && path.startsWith('log/') ? MESSAGES : 1;
-        if (lost > most) throw new Error(`${path} at ${at}: ${lost} messages lost`);
+        if (lost > mostLost(path, compression, cipher))
+          throw new Error(`${path} at ${at}: ${lost} messages lost`);
         flips++;
       }
     }
@@ -158,6 +194,14 @@ describe.each([
     expect(cuts).toBeGreaterThan(100);
   });
 });
+
+/** Messages that one flipped bit may cost. */
+function mostLost(path: string, compression: boolean, cipher: StoreOptions['cipher']): number {
+  // An encrypted log frame without its header can't be read: it holds what one commit wrote.
+  if (cipher !== null && path.startsWith('log/')) return MESSAGES;
+  // What is compressed together is lost together.
+  return compression && path.endsWith('.blk') ? MESSAGES : 1;
+}
 
 test('a damaged block is put aside and the rest of it is served from a new one', () => {
   const disk = checkpointed(TINY);
