@@ -4,7 +4,7 @@
  *
  *   mqtt-throughput  publish for --seconds, count every delivery; QoS 1 with --window PUBLISHes under way
  *   mqtt-hold        open --connections with one subscription each, keep them until standard input ends
- *   mqtt-retained    store --topics retained messages, then subscribe to all of them
+ *   mqtt-retained    store --topics retained messages, then subscribe to all of them, again for --seconds
  *
  * Publishers of QoS 0 never are more than --window messages ahead of the slowest sum of deliveries: a broker may drop
  * messages of QoS 0 that it can't hold, and what it drops is no throughput.
@@ -490,17 +490,25 @@ static int run_mqtt_retained(const struct load *load) {
   char *head = allocate(HEAD_MAX + (size_t)load->base.payload_size), packet[HEAD_MAX], filter[128];
   size_t head_bytes, frame_bytes = retained_frame(load, head, 0, RETAIN, &head_bytes);
   double stored_s = store_retained(load);
-  int fd = mqtt_dial(&load->base, "collector", true);
   snprintf(filter, sizeof filter, "%s/+", load->topic);
-  double cpu_before = process_cpu_s(load->base.server_pid), start = now_s();
-  send_all(fd, packet, subscribe_packet(packet, filter, 0));
-  expect(fd, SUBACK, 5, 0, "SUBSCRIBE");
-  count_retained(load, fd, frame_bytes, head, head_bytes - 7);
-  double seconds = now_s() - start, cpu_s = process_cpu_s(load->base.server_pid) - cpu_before;
-  leave(fd);
+  size_t length = subscribe_packet(packet, filter, 0);
+  double cpu_before = process_cpu_s(load->base.server_pid), begin = now_s(), seconds = 0;
+  long received = 0;
+  /* Once at least: some servers take many seconds for it. */
+  do {
+    int fd = mqtt_dial(&load->base, "collector", true);
+    double start = now_s();
+    send_all(fd, packet, length);
+    expect(fd, SUBACK, 5, 0, "SUBSCRIBE");
+    count_retained(load, fd, frame_bytes, head, head_bytes - 7);
+    seconds += now_s() - start;
+    received += load->topics;
+    leave(fd);
+  } while (now_s() - begin < load->base.seconds);
+  double cpu_s = process_cpu_s(load->base.server_pid) - cpu_before;
   printf("{\"mode\":\"mqtt-retained\",\"topics\":%d,\"stored_per_s\":%.1f,\"seconds\":%.6f,\"retained_per_s\":%.1f,"
          "\"server_cpu_ns_per_message\":%.1f}\n",
-         load->topics, load->topics / stored_s, seconds, load->topics / seconds, cpu_s * 1e9 / load->topics);
+         load->topics, load->topics / stored_s, seconds, (double)received / seconds, cpu_s * 1e9 / (double)received);
   return EXIT_OK;
 }
 

@@ -143,8 +143,8 @@ function retained(topics) {
     start,
     rows: rows('retainedPerS', title, 'rate', both(ratio('more', 1, 2))),
     /** @param {Context} context */
-    async sample({ target }) {
-      const result = await runDriver(target, 'mqtt-retained', { topics, size: 128, timeout: 120 });
+    async sample({ target, seconds }) {
+      const result = await runDriver(target, 'mqtt-retained', { topics, size: 128, seconds, timeout: 120 });
       return {
         retainedPerS: result.retained_per_s,
         storedPerS: result.stored_per_s,

@@ -12,7 +12,7 @@ import {
   REMAINING_LENGTH_MAX,
 } from '../protocol/mqtt/packet-types.ts';
 import { PROPERTY } from '../protocol/mqtt/properties.ts';
-import { topicOfSubject } from '../protocol/mqtt/topic-mapping.ts';
+import { topicOfSubject, writeTopicOf } from '../protocol/mqtt/topic-mapping.ts';
 import { ByteWriter, varintBytes } from '../protocol/mqtt/writer.ts';
 import { MessageMeaning } from './message-headers.ts';
 import type { MqttPeer, TopicSubscription, WaitingPublish } from './peer.ts';
@@ -69,6 +69,7 @@ export class MqttEncoder implements DeliveryEncoder {
   /** The last message that `send` was given, as the next one often is on the same subject. */
   #sentSubject = '';
   #sentTopic: Uint8Array = new Uint8Array(0);
+  #sentBytes = new Uint8Array(1024);
   #isDollar = false;
   /** -1: expired; 0: never expires. */
   #expirySeconds = 0;
@@ -131,7 +132,8 @@ export class MqttEncoder implements DeliveryEncoder {
     this.#meaning.read(headers, reply);
     if (this.#sentSubject !== subject) {
       this.#sentSubject = subject;
-      this.#sentTopic = topicOfSubject(subject);
+      if (subject.length > this.#sentBytes.length) this.#sentBytes = new Uint8Array(subject.length * 2);
+      this.#sentTopic = this.#sentBytes.subarray(0, writeTopicOf(subject, this.#sentBytes));
     }
     this.#subject = subject;
     this.#topic = this.#sentTopic;

@@ -115,7 +115,19 @@ export function subjectOfTopic(topic: Uint8Array, isFilter: boolean): string | n
 
 /** Bytes of the topic of a subject given as text of the wire. */
 export function topicOfSubject(subject: string): Uint8Array {
-  const source = Buffer.from(subject, 'latin1');
-  const target = new Uint8Array(source.length);
-  return target.subarray(0, writeTopic(source, 0, source.length, target, 0));
+  const target = new Uint8Array(subject.length);
+  return target.subarray(0, writeTopicOf(subject, target));
+}
+
+/**
+ * The same, into memory that is there.
+ *
+ * @param target with as many bytes as the subject has
+ * @returns where the topic ends
+ */
+export function writeTopicOf(subject: string, target: Uint8Array): number {
+  const count = subject.length;
+  for (let i = 0; i < count; i++) target[i] = subject.charCodeAt(i);
+  // A topic is never longer than its subject: what is written stays behind what is read.
+  return writeTopic(target, 0, count, target, 0);
 }

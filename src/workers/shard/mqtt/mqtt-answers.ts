@@ -157,7 +157,8 @@ export class MqttAnswers {
     const ids = id === 0 ? [] : [id];
     while (record.hasMore) {
       const qos = Math.min(record.u8(), grantedQos);
-      const { subject, reply, headers, payload } = record.message();
+      const subject = record.text();
+      const [reply, headers, payload] = [record.text(), record.bytes(), record.bytes()];
       if (connection.deniesDelivery(subject, null)) continue;
       if (!this.#session.encoder.send(peer, subject, reply, headers, payload, qos, true, ids, -1, false))
         continue;
