@@ -1,6 +1,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fdatasync,
   fdatasyncSync,
   fstatSync,
@@ -61,6 +62,8 @@ function attempted<T>(action: string, path: string, call: () => T): T {
 export class FileDisk implements Disk {
   readonly #root: string;
   readonly #made = new Set<string>();
+  /** There was no lock file before this process came. */
+  #lockIsNew = false;
   /** Open files, least recently used first. */
   readonly #open = new Set<StoreFile>();
   /** Null: syncs that are begun are done at once. */
@@ -76,11 +79,14 @@ export class FileDisk implements Disk {
 
   lock(): string | null {
     this.makeDirectory('');
-    return attempted('lock', this.#root, () => claimLock(join(this.#root, 'lock')));
+    const path = join(this.#root, 'lock');
+    this.#lockIsNew = !existsSync(path);
+    return attempted('lock', this.#root, () => claimLock(path));
   }
 
-  unlock(): void {
-    attempted('unlock', this.#root, () => releaseLock(join(this.#root, 'lock')));
+  unlock(refused: boolean): void {
+    const isLeft = refused && this.#lockIsNew;
+    attempted('unlock', this.#root, () => releaseLock(join(this.#root, 'lock'), isLeft));
   }
 
   makeDirectory(path: string): void {

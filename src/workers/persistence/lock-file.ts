@@ -125,7 +125,13 @@ export function claimLock(path: string): string | null {
   return now === null || now.pid !== process.pid ? `process ${now?.pid ?? 'unknown'}` : null;
 }
 
-/** Gives the lock back, if it is this process's. */
-export function releaseLock(path: string): void {
-  if (readHolder(path)?.pid === process.pid) writeLock(path, 'r+', FREE);
+/**
+ * Gives the lock back, if it is this process's.
+ *
+ * @param remove the file as well
+ */
+export function releaseLock(path: string, remove: boolean): void {
+  if (readHolder(path)?.pid !== process.pid) return;
+  if (remove) unlinkSync(path);
+  else writeLock(path, 'r+', FREE);
 }

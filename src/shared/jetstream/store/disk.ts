@@ -59,7 +59,8 @@ export interface Disk {
    * @returns null, or who holds it
    */
   lock(): string | null;
-  unlock(): void;
+  /** @param refused the directory is not to be used after all: nothing of the claim stays in it */
+  unlock(refused: boolean): void;
   /** With its parents; existing is fine. */
   makeDirectory(path: string): void;
   /** Names in a directory, sorted; empty when there is no such directory. */

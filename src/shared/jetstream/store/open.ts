@@ -85,7 +85,7 @@ export function openStore(host: StoreHost, options: StoreOptions): Store | Store
   try {
     return new Opening(host, options).run();
   } catch (error) {
-    host.disk.unlock();
+    host.disk.unlock(true);
     if (error instanceof OpenError) return error.failure;
     if (error instanceof DiskError) return failureOf(error);
     throw error;

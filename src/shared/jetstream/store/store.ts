@@ -225,7 +225,7 @@ export class JetStreamStore implements Store {
       for (const block of stream.messageSet.blocks) block.file?.close();
     }
     attempt(() => log.close());
-    disk.unlock();
+    disk.unlock(false);
     return log.stopped;
   }
 

@@ -89,7 +89,7 @@ describe('the lock', () => {
     const disk = new FileDisk(directory);
     expect(disk.lock()).toBeNull();
     expect(new FileDisk(directory).lock()).toBe(`process ${process.pid}`);
-    disk.unlock();
+    disk.unlock(false);
     expect(new FileDisk(directory).lock()).toBeNull();
   });
 
