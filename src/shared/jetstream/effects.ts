@@ -165,14 +165,15 @@ export interface Effects {
    * Hands a stored message to those who listen at a destination; what they see is the message's own subject. It leaves
    * at once, in order with what was sent before it without a ticket. The message's bytes are kept by reference.
    *
-   * @param reply wire form, the subject that acknowledges: the first `replyBytes` of it, good during the call
+   * @param reply wire form, the subject that acknowledges: the first `replyBytes` of it, good during the call. At least three
+   *   bytes more have to be there, so that it can be copied in words.
    * @param headers block in place of the stored one; null: as stored
    * @param withPayload false: the payload is left out
    */
   deliver(
     destination: Destination,
     message: StoredMessage,
-    reply: Uint8Array,
+    reply: DataView,
     replyBytes: number,
     headers: Uint8Array | null,
     withPayload: boolean,

@@ -1,10 +1,10 @@
-import { copyWords, fitsWords } from '../../shared/base/copy-words.ts';
+import { copiesInWords, copyWords } from '../../shared/base/copy-words.ts';
 import { decimalDigits, writeDecimal } from '../../shared/base/decimal.ts';
 import type { StoredMessage } from '../../shared/jetstream/store/contract.ts';
 
 /** Parts of messages as they stand on the wire, written in place. */
 
-const NO_BYTES = new Uint8Array(0);
+const NO_REPLY = new DataView(new ArrayBuffer(0));
 const SPACE = 32;
 const CR = 13;
 const LF = 10;
@@ -60,7 +60,8 @@ export function writeAck(bytes: Uint8Array, start: number, prefix: Uint8Array, s
 /** What a consumer hands out: a stored message with a reply, or less than that. */
 export class Delivery {
   message: StoredMessage | null = null;
-  reply: Uint8Array = NO_BYTES;
+  /** With three bytes more than the reply. */
+  reply: DataView = NO_REPLY;
   replyBytes = 0;
   /** Header block in place of the stored one; null: as stored. */
   headers: Uint8Array | null = null;
@@ -73,7 +74,7 @@ export class Delivery {
 
   set(
     message: StoredMessage,
-    reply: Uint8Array,
+    reply: DataView,
     replyBytes: number,
     headers: Uint8Array | null,
     withPayload: boolean,
@@ -104,18 +105,19 @@ export class Delivery {
     const { bytes, view, subjectStart, headerStart, payloadStart, payloadEnd } = this.message!;
     const { shownBytes, replyBytes, headers, headerBytes, totalBytes } = this;
     let at = start;
-    for (let i = 0; i < shownBytes; i++) target[at + i] = bytes[subjectStart + i]!;
+    if (view !== null && copiesInWords(bytes, subjectStart, shownBytes))
+      copyWords(targetView, at, view, subjectStart, shownBytes);
+    else for (let i = 0; i < shownBytes; i++) target[at + i] = bytes[subjectStart + i]!;
     at += shownBytes;
     if (replyBytes > 0) {
-      const { reply } = this;
-      for (let i = 0; i < replyBytes; i++) target[at + i] = reply[i]!;
+      copyWords(targetView, at, this.reply, 0, replyBytes);
       at += replyBytes;
       target[at++] = SPACE;
     }
     at = writeSizes(target, at, headerBytes, totalBytes);
     if (headers === null && this.withPayload) {
       // They are stored one behind the other.
-      if (view !== null && fitsWords(targetView, at, view, headerStart, totalBytes))
+      if (view !== null && copiesInWords(bytes, headerStart, totalBytes))
         copyWords(targetView, at, view, headerStart, totalBytes);
       else target.set(bytes.subarray(headerStart, payloadEnd), at);
       return writeLineEnd(target, at + totalBytes);

@@ -1,4 +1,4 @@
-import { copyWords, fitsWords } from '../../base/copy-words.ts';
+import { copiesInWords, copyWords } from '../../base/copy-words.ts';
 import { type Checksum, highWord } from './checksum.ts';
 import type { MessageDraft, StoredMessage } from './contract.ts';
 
@@ -149,11 +149,14 @@ export function writeMessageBody(buffer: WordBuffer, at: number, draft: MessageD
   position += draft.subjectEnd - draft.subjectStart;
   copyBytes(bytes, position, draft.headerBytes, draft.headerStart, draft.headerEnd);
   position += draft.headerEnd - draft.headerStart;
-  const { payloadView, payloadStart, payloadEnd } = draft;
+  const { payloadBytes, payloadView, payloadStart, payloadEnd } = draft;
   const length = payloadEnd - payloadStart;
-  if (payloadView !== null && fitsWords(view, position, payloadView, payloadStart, length))
-    copyWords(view, position, payloadView, payloadStart, length);
-  else copyBytes(bytes, position, draft.payloadBytes, payloadStart, payloadEnd);
+  const inWords =
+    payloadView !== null &&
+    copiesInWords(payloadBytes, payloadStart, length) &&
+    copiesInWords(bytes, position, length);
+  if (inWords) copyWords(view, position, payloadView, payloadStart, length);
+  else copyBytes(bytes, position, payloadBytes, payloadStart, payloadEnd);
 }
 
 /** Takes the padded record at `at` into the checksum's lanes, its checksum words left out. */

@@ -167,14 +167,14 @@ export class Harness<S extends Store = FakeStore> implements Effects {
   deliver(
     destination: Destination,
     message: StoredMessage,
-    reply: Uint8Array,
+    reply: DataView,
     replyLength: number,
     headers: Uint8Array | null,
     withPayload: boolean,
   ): void {
     this.#receive((destination as HarnessDestination).subject, {
       subject: message.subject(),
-      reply: Buffer.from(reply.subarray(0, replyLength)).toString('latin1'),
+      reply: Buffer.from(reply.buffer, reply.byteOffset, replyLength).toString('latin1'),
       headers: Buffer.from(headers ?? message.headers()).toString('latin1'),
       payload: withPayload ? Buffer.from(message.payload()).toString('latin1') : '',
     });
