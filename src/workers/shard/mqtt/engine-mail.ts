@@ -2,10 +2,10 @@ import { hashLatin1, latin1Bytes } from '../../../shared/base/latin1.ts';
 import { WORD_SLACK_BYTES } from '../../../shared/base/limits.ts';
 import { MessageFrame } from '../../../shared/base/message-frame.ts';
 import { MQTT_INTERNAL_ACCOUNT } from '../../../shared/base/options.ts';
-import { ChunkPool, Outbox } from '../../../shared/base/outbox.ts';
+import { internalSubscriber } from '../../../shared/broker/internal-subscriber.ts';
 import type { Route } from '../../../shared/broker/route.ts';
 import { BLOCKED } from '../../../shared/broker/router.ts';
-import { type DeliveryEncoder, type Subscriber, Subscription } from '../../../shared/broker/subscription.ts';
+import { type DeliveryEncoder, Subscription } from '../../../shared/broker/subscription.ts';
 import {
   ENGINE_SUBJECT,
   MAIL_BATCH_BYTES,
@@ -50,21 +50,9 @@ export class EngineMail implements DeliveryEncoder {
   /** Listens for records to this shard; the account must be there. */
   listen(): void {
     const account = this.#shard.accountsByName.get(MQTT_INTERNAL_ACCOUNT);
-    account?.subscribe(new Subscription(this.#subscriber(), shardSubject(this.#shard.thread), null, ''));
-  }
-
-  #subscriber(): Subscriber {
-    const owner = { outboxDirty: () => undefined, outboxFilled: () => undefined };
-    return {
-      outbox: new Outbox(new ChunkPool(), owner),
-      encoder: this,
-      headers: true,
-      echo: true,
-      outMsgs: 0,
-      outBytes: 0,
-      observesDeliveries: false,
-      deniesDelivery: () => false,
-    };
+    account?.subscribe(
+      new Subscription(internalSubscriber(this), shardSubject(this.#shard.thread), null, ''),
+    );
   }
 
   /** Whether records wait for room: what adds to them has to wait too. */
