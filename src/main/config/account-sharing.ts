@@ -4,7 +4,7 @@ import { parseDuration } from './duration.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { row } from './row.ts';
+import { row, textRow } from './row.ts';
 import { array, boolean, integer, isText, map, text } from './value.ts';
 
 /** `exports`, `imports` and `msg_trace` of an account: checked in full. Facts: configuration reference §3.5. */
@@ -37,14 +37,11 @@ const LATENCY_ROWS: OptionRow<{ subject: string }>[] = [
       }
     },
   }),
-  row({
+  textRow('subject', {
     name: 'subject',
     type: 'subject',
     reload: 'yes',
     doc: 'Where measurements are published; required.',
-    read: (_reader, entry, draft) => {
-      draft.subject = text(entry.value);
-    },
   }),
 ];
 
@@ -192,23 +189,16 @@ interface ImportDraft {
 }
 
 const SOURCE_ROWS: OptionRow<ImportDraft>[] = [
-  row({
+  textRow('account', {
     name: 'account',
-    type: 'string',
     reload: 'yes',
     doc: 'Account that exports.',
-    read: (_reader, entry, draft) => {
-      draft.account = text(entry.value);
-    },
   }),
-  row({
+  textRow('subject', {
     name: 'subject',
     type: 'subject',
     reload: 'yes',
     doc: 'Subject there.',
-    read: (_reader, entry, draft) => {
-      draft.subject = text(entry.value);
-    },
   }),
 ];
 

@@ -5,9 +5,9 @@ import type { ConfigDraft } from './draft.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { checkedBy, row } from './row.ts';
+import { checkedBy, durationRow, integerRow, row, textRow } from './row.ts';
 import { readTls } from './tls-block.ts';
-import { address, boolean, duration, integer, isText, map, port, text } from './value.ts';
+import { address, boolean, integer, isText, map, port, text } from './value.ts';
 
 /** The `mqtt` block. Facts: mqtt.md §1, configuration reference §3.12. */
 
@@ -40,25 +40,17 @@ export function emptyMqttDraft(): MqttOptions {
 }
 
 const AUTHORIZATION_ROWS: OptionRow<MqttOptions>[] = [
-  row({
+  textRow('user', {
     name: 'user',
     aliases: ['username'],
-    type: 'string',
     doc: 'User name.',
     reload: 'yes',
-    read: (_reader, entry, draft) => {
-      draft.user = text(entry.value);
-    },
   }),
-  row({
+  textRow('password', {
     name: 'pass',
     aliases: ['password'],
-    type: 'string',
     doc: 'Password.',
     reload: 'yes',
-    read: (_reader, entry, draft) => {
-      draft.password = text(entry.value);
-    },
   }),
   row({
     name: 'timeout',
@@ -103,15 +95,11 @@ const LISTENER_ROWS: OptionRow<MqttOptions>[] = [
       draft.port = port(integer(entry.value));
     },
   }),
-  row({
+  textRow('host', {
     name: 'host',
     aliases: ['net'],
-    type: 'string',
     doc: 'Host of the listener.',
     default: '0.0.0.0',
-    read: (_reader, entry, draft) => {
-      draft.host = text(entry.value);
-    },
   }),
   row({
     name: 'tls',
@@ -132,13 +120,9 @@ const LISTENER_ROWS: OptionRow<MqttOptions>[] = [
       reader.readBlock(map(entry.value), AUTHORIZATION_ROWS, draft, { path: 'mqtt.authorization' });
     },
   }),
-  row({
+  textRow('noAuthUser', {
     name: 'no_auth_user',
-    type: 'string',
     doc: 'User of connections without credentials.',
-    read: (_reader, entry, draft) => {
-      draft.noAuthUser = text(entry.value);
-    },
   }),
 ];
 
@@ -161,26 +145,18 @@ function flag(
 }
 
 const DELIVERY_ROWS: OptionRow<MqttOptions>[] = [
-  row({
+  durationRow('ackWaitMs', {
     name: 'ack_wait',
     aliases: ['ackwait'],
-    type: 'duration',
     doc: 'When an unacknowledged message is sent again.',
     default: '30s',
     reload: 'yes',
-    read: (reader, entry, draft) => {
-      draft.ackWaitMs = duration(reader, entry);
-    },
   }),
-  row({
+  durationRow('jsApiTimeoutMs', {
     name: 'js_api_timeout',
     aliases: ['api_timeout'],
-    type: 'duration',
     doc: 'How long a request to the store may take.',
     default: '5s',
-    read: (reader, entry, draft) => {
-      draft.jsApiTimeoutMs = duration(reader, entry);
-    },
   }),
   row({
     name: 'max_ack_pending',
@@ -196,38 +172,26 @@ const DELIVERY_ROWS: OptionRow<MqttOptions>[] = [
       draft.maxAckPending = limit === 0 ? MAX_ACK_PENDING_DEFAULT : limit;
     },
   }),
-  row({
+  textRow('jsDomain', {
     name: 'js_domain',
-    type: 'string',
     doc: 'JetStream domain.',
-    read: (_reader, entry, draft) => {
-      draft.jsDomain = text(entry.value);
-    },
   }),
-  row({
+  integerRow('streamReplicas', {
     name: 'stream_replicas',
-    type: 'integer',
     doc: 'Copies of the MQTT streams.',
     reload: 'yes',
-    read: (_reader, entry, draft) => {
-      draft.streamReplicas = integer(entry.value);
-    },
   }),
   checkedBy('consumer_replicas', 'integer', 'Ignored.', (reader, entry) => {
     integer(entry.value);
     reader.warnUse(entry, 'consumer replicas setting ignored in this server version');
   }) as OptionRow<MqttOptions>,
   flag('consumer_memory_storage', 'consumerMemoryStorage', 'Keep consumers in memory.', 'yes'),
-  row({
+  durationRow('consumerInactiveThresholdMs', {
     name: 'consumer_inactive_threshold',
     aliases: ['consumer_auto_cleanup'],
-    type: 'duration',
     doc: 'Ends sessions of clients that have been away for this long; 0 is never.',
     default: '0',
     reload: 'yes',
-    read: (reader, entry, draft) => {
-      draft.consumerInactiveThresholdMs = duration(reader, entry);
-    },
   }),
   flag('reject_qos2_publish', 'rejectQos2Publish', 'Disconnect clients that publish at QoS 2.', 'no'),
   flag('downgrade_qos2_subscribe', 'downgradeQos2Subscribe', 'Grant QoS 1 for QoS 2 subscriptions.', 'no'),

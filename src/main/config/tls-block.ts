@@ -11,7 +11,7 @@ import { nanosecondsToMs, parseDuration } from './duration.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { checkedBy, row } from './row.ts';
+import { booleanRow, checkedBy, row } from './row.ts';
 import { cipherList, readAuthorities, readPair, supportsCipher, supportsGroup } from './tls-material.ts';
 import { CURVE_GROUPS, INSECURE_SUITES, SECURE_SUITES, TLS13_SUITES } from './tls-names.ts';
 import { array, boolean, integer, isText, map, secondsOrDuration, text } from './value.ts';
@@ -145,15 +145,10 @@ export const TLS_ROWS: OptionRow<TlsDraft>[] = [
     children: CERTIFICATE_ROWS,
     read: readCertificates,
   }),
-  row({
+  booleanRow('verify', {
     name: 'verify',
-    type: 'boolean',
-    default: 'false',
     reload: 'yes',
     doc: 'Require and verify a client certificate.',
-    read: (_reader, entry, draft) => {
-      draft.verify = boolean(entry.value);
-    },
   }),
   row({
     name: 'verify_and_map',
@@ -217,15 +212,10 @@ export const TLS_ROWS: OptionRow<TlsDraft>[] = [
     doc: 'IANA names of TLS 1.2 suites; those of TLS 1.3 are always on.',
     read: readCipherSuites,
   }),
-  row({
+  booleanRow('allowInsecureCiphers', {
     name: 'allow_insecure_cipher_suites',
-    type: 'boolean',
-    default: 'false',
     reload: 'yes',
     doc: 'Allow suites without forward secrecy or with weak ciphers in the list.',
-    read: (_reader, entry, draft) => {
-      draft.allowInsecureCiphers = boolean(entry.value);
-    },
   }),
   row({
     name: 'curve_preferences',

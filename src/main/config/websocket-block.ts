@@ -5,9 +5,9 @@ import type { ConfigDraft } from './draft.ts';
 import { nanosecondsToMs, parseDuration } from './duration.ts';
 import { OptionError } from './option-error.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { row } from './row.ts';
+import { booleanRow, durationRow, row, textRow } from './row.ts';
 import { readTls, TLS_ROWS } from './tls-block.ts';
-import { address, boolean, duration, integer, isText, map, port, text, textList } from './value.ts';
+import { address, integer, isText, map, port, text, textList } from './value.ts';
 
 /** The `websocket` block. Facts: websocket.md §1, config.md §3.11. */
 
@@ -39,48 +39,9 @@ function emptyWebsocket(): WebsocketOptions {
   };
 }
 
-type FieldOf<V> = {
-  [K in keyof WebsocketOptions]: WebsocketOptions[K] extends V ? K : never;
-}[keyof WebsocketOptions];
-
-function textRow(
-  [name, ...aliases]: readonly [string, ...string[]],
-  field: FieldOf<string> & Exclude<keyof WebsocketOptions, 'transport'>,
-  doc: string,
-  defaultText = '',
-): OptionRow<WebsocketOptions> {
-  return row({
-    name,
-    aliases,
-    type: 'string',
-    default: defaultText,
-    doc,
-    read: (_reader, entry, draft) => {
-      draft[field] = text(entry.value);
-    },
-  });
-}
-
-function flagRow(
-  [name, ...aliases]: readonly [string, ...string[]],
-  field: FieldOf<boolean>,
-  doc: string,
-): OptionRow<WebsocketOptions> {
-  return row({
-    name,
-    aliases,
-    type: 'boolean',
-    default: 'false',
-    doc,
-    read: (_reader, entry, draft) => {
-      draft[field] = boolean(entry.value);
-    },
-  });
-}
-
 const AUTHORIZATION_ROWS: OptionRow<WebsocketOptions>[] = [
-  textRow(['user', 'username'], 'user', 'User name.'),
-  textRow(['pass', 'password'], 'password', 'Password, plain or as a bcrypt hash.'),
+  textRow('user', { name: 'user', aliases: ['username'], doc: 'User name.' }),
+  textRow('password', { name: 'pass', aliases: ['password'], doc: 'Password, plain or as a bcrypt hash.' }),
   row({
     name: 'token',
     type: 'string',
@@ -122,9 +83,9 @@ const LISTENER_ROWS: OptionRow<WebsocketOptions>[] = [
       draft.port = port(integer(entry.value));
     },
   }),
-  textRow(['host', 'net'], 'host', 'Host of the listener.', '0.0.0.0'),
-  textRow(['advertise'], 'advertise', 'Address given to clients, `host[:port]`.'),
-  flagRow(['no_tls'], 'noTls', 'Serve without TLS.'),
+  textRow('host', { name: 'host', aliases: ['net'], doc: 'Host of the listener.', default: '0.0.0.0' }),
+  textRow('advertise', { name: 'advertise', doc: 'Address given to clients, `host[:port]`.' }),
+  booleanRow('noTls', { name: 'no_tls', doc: 'Serve without TLS.' }),
   row({
     name: 'tls',
     type: 'map',
@@ -158,7 +119,7 @@ const LISTENER_ROWS: OptionRow<WebsocketOptions>[] = [
 ];
 
 const REQUEST_ROWS: OptionRow<WebsocketOptions>[] = [
-  flagRow(['same_origin'], 'sameOrigin', "The page's origin must be the server's."),
+  booleanRow('sameOrigin', { name: 'same_origin', doc: "The page's origin must be the server's." }),
   row({
     name: 'allowed_origins',
     aliases: ['allowed_origin', 'allow_origins', 'allow_origin', 'origins', 'origin'],
@@ -168,7 +129,11 @@ const REQUEST_ROWS: OptionRow<WebsocketOptions>[] = [
       draft.allowedOrigins = textList(entry.value, 'allowed origins');
     },
   }),
-  flagRow(['compression', 'compress'], 'compression', 'Agree to permessage-deflate.'),
+  booleanRow('compression', {
+    name: 'compression',
+    aliases: ['compress'],
+    doc: 'Agree to permessage-deflate.',
+  }),
   row({
     name: 'headers',
     type: 'map',
@@ -189,19 +154,15 @@ const SESSION_ROWS: OptionRow<WebsocketOptions>[] = [
     read: (reader, entry, draft) =>
       reader.readBlock(map(entry.value), AUTHORIZATION_ROWS, draft, { path: 'websocket.authorization' }),
   }),
-  textRow(['no_auth_user'], 'noAuthUser', 'User of connections without credentials.'),
-  textRow(['jwt_cookie'], 'jwtCookie', 'Cookie that carries a user JWT.'),
-  textRow(['user_cookie'], 'userCookie', 'Cookie that carries a user name.'),
-  textRow(['pass_cookie'], 'passCookie', 'Cookie that carries a password.'),
-  textRow(['token_cookie'], 'tokenCookie', 'Cookie that carries a token.'),
-  row({
+  textRow('noAuthUser', { name: 'no_auth_user', doc: 'User of connections without credentials.' }),
+  textRow('jwtCookie', { name: 'jwt_cookie', doc: 'Cookie that carries a user JWT.' }),
+  textRow('userCookie', { name: 'user_cookie', doc: 'Cookie that carries a user name.' }),
+  textRow('passCookie', { name: 'pass_cookie', doc: 'Cookie that carries a password.' }),
+  textRow('tokenCookie', { name: 'token_cookie', doc: 'Cookie that carries a token.' }),
+  durationRow('pingIntervalMs', {
     name: 'ping_interval',
-    type: 'duration',
     default: 'inherited',
     doc: 'Interval of PINGs of the protocol.',
-    read: (reader, entry, draft) => {
-      draft.pingIntervalMs = duration(reader, entry);
-    },
   }),
 ];
 
