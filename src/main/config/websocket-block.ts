@@ -1,35 +1,28 @@
 import type { WebsocketOptions } from '../../shared/base/options.ts';
-import { authTimeoutMs } from './authorization-block.ts';
+import { emptyListener, listenerRows } from './client-listener.ts';
 import { type ConfEntry, goTypeName } from './conf-value.ts';
 import type { ConfigDraft } from './draft.ts';
 import { nanosecondsToMs, parseDuration } from './duration.ts';
 import { OptionError } from './option-error.ts';
 import type { OptionRow, Reader } from './reader.ts';
 import { booleanRow, durationRow, row, textRow } from './row.ts';
-import { readTls, TLS_ROWS } from './tls-block.ts';
-import { address, integer, isText, map, port, text, textList } from './value.ts';
+import { isText, map, text, textList } from './value.ts';
 
 /** The `websocket` block. Facts: websocket.md §1, config.md §3.11. */
 
 const TRANSPORTS = ['auto', 'ws', 'uws'] as const;
 
-function emptyWebsocket(): WebsocketOptions {
+/** What the block says before anything is set. */
+export function emptyWebsocket(): WebsocketOptions {
   return {
-    host: '0.0.0.0',
-    port: 0,
+    ...emptyListener(),
     advertise: '',
     noTls: false,
-    tls: null,
     sameOrigin: false,
     allowedOrigins: [],
     compression: false,
     handshakeTimeoutMs: 0,
     pingIntervalMs: 0,
-    noAuthUser: '',
-    user: '',
-    password: '',
-    token: '',
-    authTimeoutMs: 0,
     jwtCookie: '',
     userCookie: '',
     passCookie: '',
@@ -39,63 +32,9 @@ function emptyWebsocket(): WebsocketOptions {
   };
 }
 
-const AUTHORIZATION_ROWS: OptionRow<WebsocketOptions>[] = [
-  textRow('user', { name: 'user', aliases: ['username'], doc: 'User name.' }),
-  textRow('password', { name: 'pass', aliases: ['password'], doc: 'Password, plain or as a bcrypt hash.' }),
-  row({
-    name: 'token',
-    type: 'string',
-    doc: 'Token, plain or as a bcrypt hash.',
-    read: (_reader, entry, draft) => {
-      if (!isText(entry.value))
-        throw new OptionError(`token must be a string, got ${goTypeName(entry.value)}`);
-      draft.token = text(entry.value);
-    },
-  }),
-  row({
-    name: 'timeout',
-    type: 'number or duration',
-    default: 'inherited',
-    doc: 'Seconds to authenticate.',
-    read: (reader, entry, draft) => {
-      draft.authTimeoutMs = authTimeoutMs(reader, entry);
-    },
-  }),
-];
-
 const LISTENER_ROWS: OptionRow<WebsocketOptions>[] = [
-  row({
-    name: 'listen',
-    type: 'address',
-    doc: 'Address of the listener, `host:port` or a port.',
-    read: (_reader, entry, draft) => {
-      const { host, port: listenPort } = address(entry.value);
-      draft.port = listenPort;
-      if (host !== null && host !== '') draft.host = host;
-    },
-  }),
-  row({
-    name: 'port',
-    type: 'port',
-    default: '0, no listener',
-    doc: 'Port of the listener; -1 is a random one.',
-    read: (_reader, entry, draft) => {
-      draft.port = port(integer(entry.value));
-    },
-  }),
-  textRow('host', { name: 'host', aliases: ['net'], doc: 'Host of the listener.', default: '0.0.0.0' }),
   textRow('advertise', { name: 'advertise', doc: 'Address given to clients, `host[:port]`.' }),
   booleanRow('noTls', { name: 'no_tls', doc: 'Serve without TLS.' }),
-  row({
-    name: 'tls',
-    type: 'map',
-    reload: 'yes',
-    doc: 'TLS of this listener; the options of the top-level `tls` block.',
-    children: TLS_ROWS,
-    read: (reader, entry, draft) => {
-      draft.tls = readTls(reader, entry, { path: 'websocket.tls', isServerToServer: false });
-    },
-  }),
   row({
     name: 'handshake_timeout',
     type: 'seconds or duration',
@@ -145,16 +84,6 @@ const REQUEST_ROWS: OptionRow<WebsocketOptions>[] = [
 ];
 
 const SESSION_ROWS: OptionRow<WebsocketOptions>[] = [
-  row({
-    name: 'authorization',
-    aliases: ['authentication'],
-    type: 'map',
-    doc: 'Credentials of this listener alone, instead of those of `authorization`.',
-    children: AUTHORIZATION_ROWS,
-    read: (reader, entry, draft) =>
-      reader.readBlock(map(entry.value), AUTHORIZATION_ROWS, draft, { path: 'websocket.authorization' }),
-  }),
-  textRow('noAuthUser', { name: 'no_auth_user', doc: 'User of connections without credentials.' }),
   textRow('jwtCookie', { name: 'jwt_cookie', doc: 'Cookie that carries a user JWT.' }),
   textRow('userCookie', { name: 'user_cookie', doc: 'Cookie that carries a user name.' }),
   textRow('passCookie', { name: 'pass_cookie', doc: 'Cookie that carries a password.' }),
@@ -168,6 +97,7 @@ const SESSION_ROWS: OptionRow<WebsocketOptions>[] = [
 
 /** Rows of the `websocket` block. */
 export const WEBSOCKET_ROWS: OptionRow<WebsocketOptions>[] = [
+  ...listenerRows('websocket', 'no'),
   ...LISTENER_ROWS,
   ...REQUEST_ROWS,
   ...SESSION_ROWS,
