@@ -117,10 +117,6 @@ export class ThreadLinks {
     this.#backlog[thread] = [];
   }
 
-  isLinked(thread: number): boolean {
-    return this.#links[thread] != null;
-  }
-
   /** Interest changes are waiting for room in some ring. */
   get hasControlBacklog(): boolean {
     return this.#backlogs > 0;

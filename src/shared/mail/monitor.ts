@@ -192,13 +192,6 @@ export interface ShardStats {
   stalledClients: number;
 }
 
-export type MonitorRequest =
-  | { kind: 'connz'; query: ConnectionQuery }
-  | { kind: 'subsz'; query: SubscriptionQuery };
-export type MonitorAnswer =
-  | { kind: 'connz'; answer: ConnectionAnswer }
-  | { kind: 'subsz'; answer: SubscriptionAnswer };
-
 /** What of JetStream /jsz wants to see. */
 export interface JetStreamQuery {
   /** Details of this account only; empty: none in particular. */
