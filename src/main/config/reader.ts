@@ -127,7 +127,7 @@ function isHarmless(notYet: NotYet, value: ConfValue): boolean {
 }
 
 /** The known name that differs least from a mistyped one, `null` when none is near (two edits, one for short names). */
-export function nearestName(name: string, known: Iterable<string>): string | null {
+function nearestName(name: string, known: Iterable<string>): string | null {
   let best: string | null = null;
   let bestDistance = name.length <= 3 ? 2 : 3;
   if (name.length > 64) return null;

@@ -18,7 +18,7 @@ import { array, boolean, integer, isText, map, secondsOrDuration, text } from '.
 
 /** The `tls` block, the same for every listener and remote. Facts: configuration reference §3.2. */
 
-export const TLS_DEFAULT_TIMEOUT_MS = 2000;
+const TLS_DEFAULT_TIMEOUT_MS = 2000;
 /** `handshake_first: auto`: how long a client may take to begin a handshake before INFO is sent. */
 const HANDSHAKE_FIRST_AUTO_MS = 50;
 const PINNED_CERT = /^[0-9a-f]{64}$/i;

@@ -53,7 +53,7 @@ export async function renderSubsz(source: MonitorSource, request: SubszRequest):
 }
 
 /** The sum of several sublists; of the largest fan-outs the largest. */
-export function sumSublistStats(all: readonly SublistStats[]): SublistStats {
+function sumSublistStats(all: readonly SublistStats[]): SublistStats {
   const sum: SublistStats = {
     subscriptions: 0,
     cacheEntries: 0,

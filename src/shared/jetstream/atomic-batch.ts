@@ -22,7 +22,7 @@ import type { Stream } from './stream.ts';
 import { durationMs } from './time.ts';
 
 /** Staged messages of all streams together. */
-export const STAGED_MAX_BYTES = 256 * 1024 * 1024;
+const STAGED_MAX_BYTES = 256 * 1024 * 1024;
 
 /** Why a batch came to nothing. */
 export type AbandonReason = 'timeout' | 'large' | 'incomplete' | 'unsupported';

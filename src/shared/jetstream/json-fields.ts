@@ -153,12 +153,12 @@ export function readArray<T>(
   );
 }
 
-export function readStrings(node: JsonNode, at: JsonPath): string[] | null {
+function readStrings(node: JsonNode, at: JsonPath): string[] | null {
   return readArray(node, at, '[]string', readString);
 }
 
 /** A map of strings; null for null. */
-export function readStringMap(node: JsonNode, at: JsonPath): Map<string, string> | null {
+function readStringMap(node: JsonNode, at: JsonPath): Map<string, string> | null {
   if (node.kind === 'null') return null;
   if (node.kind !== 'object') throw typeMismatch(node, at, 'map[string]string');
   const map = new Map<string, string>();

@@ -247,7 +247,7 @@ const SOURCE_FIELDS = fieldReaders<StreamSource>({
 });
 
 /** A source about which nothing is said. */
-export function emptyStreamSource(): StreamSource {
+function emptyStreamSource(): StreamSource {
   return {
     name: '',
     optStartSeq: 0,

@@ -19,7 +19,7 @@ const COLON = 0x3a;
 /** The status line without status. */
 const VERSION = 'NATS/1.0';
 /** Length of the shortest block: the version and two line ends. */
-export const MIN_HEADER_BYTES = VERSION.length + 4;
+const MIN_HEADER_BYTES = VERSION.length + 4;
 
 const encoder = new TextEncoder();
 
