@@ -12,7 +12,7 @@ import { Route } from './route.ts';
  * Acknowledgements to JetStream are another kind: of a consumer's all numbers differ, and nobody listens to particular ones.
  *
  * A family is valid for one generation of its account, and until a literal subject right below its prefix changes. Deny
- * rules of subscribers are about whole subjects: where one has any, there is no family.
+ * rules of subscribers are about whole subjects: where one may apply to a member, there is no family.
  *
  * The routes of a family are used once, like all that aren't kept. Two take turns, so that a look-up within the delivery of
  * another member (the reply of a request nobody answers) leaves that one alone.
@@ -55,7 +55,7 @@ function tokensBehind(bytes: Uint8Array, dot: number, end: number): number {
 }
 
 /** Where the prefix of a subject ends: its last dot; -1 when it has one token, or an empty last one. */
-function prefixEnd(bytes: Uint8Array, start: number, end: number): number {
+export function prefixEnd(bytes: Uint8Array, start: number, end: number): number {
   if (end <= start || bytes[end - 1] === DOT) return -1;
   for (let at = end - 1; at > start; at--) if (bytes[at] === DOT) return at;
   return -1;
