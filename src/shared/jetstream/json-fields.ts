@@ -237,17 +237,8 @@ export interface Decoding<T> {
 
 /** @returns null, or what is wrong with the body */
 export function decodeJson<T>(body: Uint8Array, decoding: Decoding<T>): JsonError | null {
-  const { target, readers, type, strict } = decoding;
-  const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1');
-  const { values, error } = parseJson(text);
-  const root: JsonPath = { parent: null, step: type, isIndex: false, strict };
-  try {
-    for (const value of values) readInto(target, value, root, readers, `server.${type}`);
-  } catch (problem) {
-    if (problem instanceof JsonError) return problem;
-    throw problem;
-  }
-  return error;
+  const { values, error } = parseJson(latin1Of(body));
+  return readValues(values, decoding) ?? error;
 }
 
 /** Decodes a body that may hold one value only, and fields nobody knows. @returns null, or what is wrong with the body */
@@ -255,12 +246,19 @@ export function decodeWholeJson<T>(
   body: Uint8Array,
   decoding: Omit<Decoding<T>, 'strict'>,
 ): JsonError | null {
-  const { target, readers, type } = decoding;
-  const value = parseWholeJson(Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1'));
-  if (value instanceof JsonError) return value;
-  const root: JsonPath = { parent: null, step: type, isIndex: false, strict: false };
+  const value = parseWholeJson(latin1Of(body));
+  return value instanceof JsonError ? value : readValues([value], { ...decoding, strict: false });
+}
+
+function latin1Of(body: Uint8Array): string {
+  return Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1');
+}
+
+function readValues<T>(values: readonly JsonNode[], decoding: Decoding<T>): JsonError | null {
+  const { target, readers, type, strict } = decoding;
+  const root: JsonPath = { parent: null, step: type, isIndex: false, strict };
   try {
-    readInto(target, value, root, readers, `server.${type}`);
+    for (const value of values) readInto(target, value, root, readers, `server.${type}`);
   } catch (problem) {
     if (problem instanceof JsonError) return problem;
     throw problem;
