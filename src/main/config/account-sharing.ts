@@ -226,32 +226,29 @@ function importRow(kind: 'stream' | 'service', label: string): OptionRow<ImportD
   });
 }
 
+/** What an import is called here. */
+function localFormRow(name: 'prefix' | 'to', type: string, doc: string): OptionRow<ImportDraft> {
+  return row({
+    name,
+    type,
+    reload: 'yes',
+    doc,
+    read: (_reader, entry, draft) => {
+      text(entry.value);
+      draft[name] = entry;
+      if (draft.prefix !== null && draft.to !== null) {
+        throw new OptionError("Stream import can not have a 'prefix' and a 'to' property");
+      }
+    },
+  });
+}
+
 /** Rows of an import. */
 export const IMPORT_ROWS: OptionRow<ImportDraft>[] = [
   importRow('stream', 'Stream'),
   importRow('service', 'Service'),
-  row({
-    name: 'prefix',
-    type: 'string',
-    reload: 'yes',
-    doc: 'Prefix of the local subject; exclusive with `to`.',
-    read: (_reader, entry, draft) => {
-      text(entry.value);
-      draft.prefix = entry;
-      oneLocalForm(draft);
-    },
-  }),
-  row({
-    name: 'to',
-    type: 'subject',
-    reload: 'yes',
-    doc: 'Local subject.',
-    read: (_reader, entry, draft) => {
-      text(entry.value);
-      draft.to = entry;
-      oneLocalForm(draft);
-    },
-  }),
+  localFormRow('prefix', 'string', 'Prefix of the local subject; exclusive with `to`.'),
+  localFormRow('to', 'subject', 'Local subject.'),
   row({
     name: 'share',
     type: 'boolean',
@@ -269,12 +266,6 @@ export const IMPORT_ROWS: OptionRow<ImportDraft>[] = [
     read: (_reader, entry) => void boolean(entry.value),
   }),
 ];
-
-function oneLocalForm(draft: ImportDraft): void {
-  if (draft.prefix !== null && draft.to !== null) {
-    throw new OptionError("Stream import can not have a 'prefix' and a 'to' property");
-  }
-}
 
 /** What an import refers to, checked once all accounts are known. */
 export interface ImportReference {
