@@ -1,3 +1,4 @@
+import { writeDecimal } from '../../../shared/base/decimal.ts';
 import { hashLatin1, latin1Bytes } from '../../../shared/base/latin1.ts';
 import { WORD_SLACK_BYTES } from '../../../shared/base/limits.ts';
 import { MessageFrame } from '../../../shared/base/message-frame.ts';
@@ -24,7 +25,9 @@ import type { Shard } from '../shard.ts';
  */
 const RETRY_MS = 5;
 const SIZE_DIGITS = 10;
-/** A payload's end as the protocol has it. */
+/** A line's end, and a payload's. */
+const CR = 13;
+const LF = 10;
 const TAIL_BYTES = 2;
 
 export class EngineMail implements DeliveryEncoder {
@@ -111,17 +114,17 @@ export class EngineMail implements DeliveryEncoder {
     frame.subjectEnd = subject.length;
     frame.subjectHash = this.#hash;
     frame.tailStart = subject.length;
-    let at = subject.length;
-    const size = `${record.length}\r\n`;
-    for (let i = 0; i < size.length; i++) bytes[at++] = size.charCodeAt(i);
+    let at = writeDecimal(bytes, subject.length, record.length);
+    bytes[at++] = CR;
+    bytes[at++] = LF;
     frame.replyBytes = 0;
     frame.headerBytes = -1;
     frame.payloadStart = at;
     frame.payloadBytes = record.length;
     bytes.set(record, at);
     at += record.length;
-    bytes[at++] = 13;
-    bytes[at++] = 10;
+    bytes[at++] = CR;
+    bytes[at++] = LF;
     frame.tailEnd = at;
     frame.payloadOwner = null;
     const route = account.route(this.#hash, bytes, 0, subject.length);
