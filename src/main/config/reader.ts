@@ -10,8 +10,8 @@ import { quote } from './quote.ts';
  * also what deploy/OPTIONS.md is made from, so an option can't be read without being documented.
  */
 
-/** One option of a block, for the reader and for the reference. */
-export interface OptionRow<Draft> {
+/** One option of a block, for the reference. */
+export interface OptionDescription {
   name: string;
   aliases: readonly string[];
   /** As the reference prints it: `integer`, `duration`, `map`. */
@@ -21,7 +21,11 @@ export interface OptionRow<Draft> {
   reload: string;
   doc: string;
   /** Rows of the block the option opens. */
-  children?: readonly Omit<OptionRow<never>, 'read'>[];
+  children?: readonly OptionDescription[];
+}
+
+/** The same for the reader. */
+export interface OptionRow<Draft> extends OptionDescription {
   read(reader: Reader, entry: ConfEntry, draft: Draft): void;
 }
 

@@ -1,5 +1,5 @@
 import type { ConfEntry } from './conf-value.ts';
-import type { OptionRow, Reader } from './reader.ts';
+import type { OptionDescription, OptionRow, Reader } from './reader.ts';
 import * as value from './value.ts';
 
 /** Builds rows of option tables: what is left out is "no alias, no default, not reloadable". */
@@ -10,8 +10,8 @@ export function row<Draft>(
 }
 
 /** A row whose value goes into one member of the draft as it is. */
-type FieldRow = Pick<OptionRow<never>, 'name' | 'doc'> &
-  Partial<Pick<OptionRow<never>, 'aliases' | 'type' | 'default' | 'reload'>>;
+type FieldRow = Pick<OptionDescription, 'name' | 'doc'> &
+  Partial<Pick<OptionDescription, 'aliases' | 'type' | 'default' | 'reload'>>;
 
 /** Text for the member `field` of the draft; those below likewise. */
 export function textRow<K extends string>(field: K, fields: FieldRow): OptionRow<Record<K, string>> {
@@ -103,7 +103,7 @@ export function checkedBy(
   type: string,
   doc: string,
   read: Check,
-  more: { default?: string; reload?: string; children?: readonly Omit<OptionRow<never>, 'read'>[] } = {},
+  more: { default?: string; reload?: string; children?: readonly OptionDescription[] } = {},
 ): OptionRow<unknown> {
   const [name, ...aliases] = typeof names === 'string' ? [names] : names;
   return { name: name!, aliases, type, default: '', reload: 'no', doc, read, ...more };

@@ -45,11 +45,6 @@ function wrongFilename(name: string): string {
   return `error parsing tls config, expected '${name}' to be filename`;
 }
 
-function filename(entry: ConfEntry, name: string): string {
-  if (!isText(entry.value)) throw new OptionError(wrongFilename(name));
-  return text(entry.value);
-}
-
 const CERTIFICATE_ROWS: OptionRow<{ certFile: string; keyFile: string }>[] = [
   row({
     name: 'cert_file',
@@ -106,36 +101,35 @@ function checkSeconds(_reader: Reader, entry: ConfEntry): void {
   );
 }
 
+function fileRow(
+  field: 'certFile' | 'keyFile' | 'caFile',
+  name: string,
+  doc: string,
+  defaultText = '',
+): OptionRow<TlsDraft> {
+  return row({
+    name,
+    type: 'path',
+    default: defaultText,
+    reload: 'yes',
+    doc,
+    read: (_reader, entry, draft) => {
+      if (!isText(entry.value)) throw new OptionError(wrongFilename(name));
+      draft[field] = text(entry.value);
+    },
+  });
+}
+
 /** Rows of a `tls` block. */
 export const TLS_ROWS: OptionRow<TlsDraft>[] = [
-  row({
-    name: 'cert_file',
-    type: 'path',
-    reload: 'yes',
-    doc: 'PEM file of the certificate chain.',
-    read: (_reader, entry, draft) => {
-      draft.certFile = filename(entry, 'cert_file');
-    },
-  }),
-  row({
-    name: 'key_file',
-    type: 'path',
-    reload: 'yes',
-    doc: 'PEM file of the private key.',
-    read: (_reader, entry, draft) => {
-      draft.keyFile = filename(entry, 'key_file');
-    },
-  }),
-  row({
-    name: 'ca_file',
-    type: 'path',
-    default: 'system roots',
-    reload: 'yes',
-    doc: 'PEM file of the authorities that client certificates are verified against.',
-    read: (_reader, entry, draft) => {
-      draft.caFile = filename(entry, 'ca_file');
-    },
-  }),
+  fileRow('certFile', 'cert_file', 'PEM file of the certificate chain.'),
+  fileRow('keyFile', 'key_file', 'PEM file of the private key.'),
+  fileRow(
+    'caFile',
+    'ca_file',
+    'PEM file of the authorities that client certificates are verified against.',
+    'system roots',
+  ),
   row({
     name: 'certs',
     aliases: ['certificates'],
