@@ -24,6 +24,8 @@ export const NO_TICKET = 0;
  */
 export class InboundMessage {
   bytes: Uint8Array = NO_BYTES;
+  /** Another view of all of `bytes`; null: there is none. */
+  view: DataView | null = null;
   subjectStart = 0;
   subjectEnd = 0;
   headerStart = 0;
@@ -74,6 +76,7 @@ export class InboundMessage {
     bytes.set(headers, subject.length);
     bytes.set(payload, subject.length + headers.length);
     this.bytes = bytes;
+    this.view = null;
     this.subjectStart = 0;
     this.subjectEnd = subject.length;
     this.headerStart = subject.length;

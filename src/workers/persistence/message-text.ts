@@ -1,3 +1,4 @@
+import { copyWords, fitsWords } from '../../shared/base/copy-words.ts';
 import { decimalDigits, writeDecimal } from '../../shared/base/decimal.ts';
 import type { StoredMessage } from '../../shared/jetstream/store/contract.ts';
 
@@ -93,27 +94,35 @@ export class Delivery {
     return this.message!.subjectEnd - this.message!.subjectStart;
   }
 
-  /** Writes the subject that subscribers see, and the tail. @returns the offset behind them */
-  write(target: Uint8Array, start: number): number {
-    const { bytes, subjectStart, headerStart, payloadStart, payloadEnd } = this.message!;
-    const { shownBytes, reply, replyBytes, headers, headerBytes } = this;
+  /**
+   * Writes the subject that subscribers see, and the tail. A few bytes behind them may change: leave `WORD_SLACK_BYTES`.
+   *
+   * @param targetView of the same memory
+   * @returns the offset behind them
+   */
+  write(target: Uint8Array, targetView: DataView, start: number): number {
+    const { bytes, view, subjectStart, headerStart, payloadStart, payloadEnd } = this.message!;
+    const { shownBytes, replyBytes, headers, headerBytes, totalBytes } = this;
     let at = start;
     for (let i = 0; i < shownBytes; i++) target[at + i] = bytes[subjectStart + i]!;
     at += shownBytes;
     if (replyBytes > 0) {
+      const { reply } = this;
       for (let i = 0; i < replyBytes; i++) target[at + i] = reply[i]!;
       at += replyBytes;
       target[at++] = SPACE;
     }
-    at = writeSizes(target, at, headerBytes, this.totalBytes);
+    at = writeSizes(target, at, headerBytes, totalBytes);
     if (headers === null && this.withPayload) {
-      // Stored one behind the other.
-      target.set(bytes.subarray(headerStart, payloadEnd), at);
-      return writeLineEnd(target, at + this.totalBytes);
+      // They are stored one behind the other.
+      if (view !== null && fitsWords(targetView, at, view, headerStart, totalBytes))
+        copyWords(targetView, at, view, headerStart, totalBytes);
+      else target.set(bytes.subarray(headerStart, payloadEnd), at);
+      return writeLineEnd(target, at + totalBytes);
     }
     if (headers !== null) target.set(headers, at);
     else target.set(bytes.subarray(headerStart, headerStart + headerBytes), at);
     if (this.withPayload) target.set(bytes.subarray(payloadStart, payloadEnd), at + headerBytes);
-    return writeLineEnd(target, at + this.totalBytes);
+    return writeLineEnd(target, at + totalBytes);
   }
 }
