@@ -103,12 +103,12 @@ export class ConsumerSimulation {
 
   #round(round: number): void {
     this.#disk.crashAfter = this.#random.below(6) === 0 ? -1 : this.#random.below(160);
-    workUntilCrash(
+    const isDone = workUntilCrash(
       () => this.#work(),
       () => `round ${round}`,
     );
     this.#disk.crashAfter = -1;
-    this.#stop();
+    this.#stop(isDone);
   }
 
   #work(): void {
@@ -149,13 +149,12 @@ export class ConsumerSimulation {
     }
   }
 
-  /** The machine crashes, or everything is closed properly. */
-  #stop(): void {
+  /** The machine crashes, or everything is closed properly: only where no crash has come already. */
+  #stop(isDone: boolean): void {
     this.#nowMs = this.#js?.clock.ms ?? this.#nowMs;
     this.#noteDurable();
     this.#lazy = false;
-    const isStopped = this.#js !== null && this.#harness.store.stopped !== null;
-    const clean = !isStopped && this.#random.below(4) === 0;
+    const clean = isDone && this.#random.below(4) === 0;
     if (clean && this.#js !== null) {
       this.#settle();
       this.#harness.store.close();

@@ -22,12 +22,18 @@ export function recover(disk: SimulatedDisk, random: Prng, options: StoreOptions
   return store;
 }
 
-/** Works until the machine crashes or the log stops. @param place of a failure, for its message */
-export function workUntilCrash(work: () => void, place: () => string): void {
+/**
+ * Works until the machine crashes or the log stops.
+ *
+ * @param place of a failure, for its message
+ * @returns whether the work was done to its end; else the store was left in the middle of something
+ */
+export function workUntilCrash(work: () => void, place: () => string): boolean {
   try {
     work();
+    return true;
   } catch (error) {
-    if (error instanceof MachineCrash || error instanceof LogStopped) return;
+    if (error instanceof MachineCrash || error instanceof LogStopped) return false;
     (error as Error).message += ` (${place()})`;
     throw error;
   }
