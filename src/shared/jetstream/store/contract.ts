@@ -19,6 +19,7 @@
  * Failures. Methods that can fail for the disk's sake return null (or -1) and leave the reason in `failure`, or return a
  * `StoreFailure`; they change nothing then. Reads of missing or damaged messages are plain misses.
  */
+import { latin1Bytes } from '../../base/latin1.ts';
 
 /**
  * - `no_space`: the disk is full, or the log cannot be recycled because blocks can't be written. Appends are refused; removes,
@@ -93,11 +94,9 @@ export class MessageDraft {
 
   /** Sets the subject from a latin1 string. */
   setSubject(subject: string): void {
-    const bytes = new Uint8Array(subject.length);
-    for (let i = 0; i < subject.length; i++) bytes[i] = subject.charCodeAt(i);
-    this.subjectBytes = bytes;
+    this.subjectBytes = latin1Bytes(subject);
     this.subjectStart = 0;
-    this.subjectEnd = bytes.length;
+    this.subjectEnd = subject.length;
   }
 
   /** Sets the header block to all of `bytes`. */

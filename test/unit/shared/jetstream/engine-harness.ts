@@ -3,9 +3,10 @@
  * enough to read. Messages the engine sends are delivered at once, whatever ticket they wait for; tests of durability look
  * at the tickets.
  */
+
+import { UNLIMITED_JETSTREAM } from '../../../../src/shared/base/options.ts';
 import { Prng } from '../../../../src/shared/base/prng.ts';
 import { ACCOUNT_ENDPOINTS } from '../../../../src/shared/jetstream/account-info.ts';
-import { UNLIMITED } from '../../../../src/shared/jetstream/account-jetstream.ts';
 import { Api } from '../../../../src/shared/jetstream/api.ts';
 import { CONSUMER_ENDPOINTS } from '../../../../src/shared/jetstream/consumers/consumer-api.ts';
 import { emptyConsumerConfig } from '../../../../src/shared/jetstream/consumers/consumer-config.ts';
@@ -113,7 +114,7 @@ export class Harness<S extends Store = FakeStore> implements Effects {
       { ...OPTIONS, ...options },
       { store: this.store, effects: this, clock: this.clock, random: () => prng.unit() },
     );
-    this.engine.enableAccount(ACCOUNT, { limits: UNLIMITED, tiers: null });
+    this.engine.enableAccount(ACCOUNT, { limits: UNLIMITED_JETSTREAM, tiers: null });
     this.api = new Api(this.engine);
     this.api.add(ACCOUNT_ENDPOINTS);
     this.api.add(STREAM_ENDPOINTS);
