@@ -1,4 +1,5 @@
 import type { SublistItem } from '../../../subject/sublist.ts';
+import type { JetStream, ReadyWork } from '../../jetstream.ts';
 import type { RemovalReason } from '../../stream-consumers.ts';
 import type { Consumer } from './consumer.ts';
 
@@ -25,10 +26,12 @@ import type { Consumer } from './consumer.ts';
 
 /** Removals that are known by sequence. */
 const PAGE = 256;
+/** So many are woken where the message is stored; more are in portions, in turns of their own. */
+const WOKEN_AT_ONCE = 32;
 /** A count nobody wanted during so many removals is given up. */
 const UNASKED_MOST = 4096;
 
-export class FilterGroup {
+export class FilterGroup implements ReadyWork {
   /** Patterns in wire form; empty: everything. */
   readonly filters: readonly string[];
   readonly members = new Set<Consumer>();
@@ -38,13 +41,20 @@ export class FilterGroup {
   #pageLength = 0;
   /** Removals before the page. */
   #pageStart = 0;
+  readonly #engine: JetStream;
   /** Those who want the next message. */
-  readonly #waiting = new Set<Consumer>();
+  #waiting = new Set<Consumer>();
+  /** Those who are being woken. */
+  #waking = new Set<Consumer>();
+  /** A message was stored since those were chosen. */
+  #storedSince = false;
+  #lastSeq = 0;
   /** Those who may have messages that are delivered and not settled. */
   readonly #unsettled = new Set<Consumer>();
 
-  constructor(filters: readonly string[]) {
+  constructor(filters: readonly string[], engine: JetStream) {
     this.filters = filters;
+    this.#engine = engine;
   }
 
   /** The same for groups that are the same. */
@@ -70,6 +80,7 @@ export class FilterGroup {
   delete(consumer: Consumer): void {
     this.members.delete(consumer);
     this.#waiting.delete(consumer);
+    this.#waking.delete(consumer);
     this.#unsettled.delete(consumer);
   }
 
@@ -86,12 +97,40 @@ export class FilterGroup {
   /** A message that matches was stored. */
   stored(sequence: number): void {
     this.storedCount++;
-    for (const consumer of this.#waiting) {
-      // One that begins beyond the end waits for it.
-      if (sequence < consumer.state.streamSeq) continue;
-      this.#waiting.delete(consumer);
-      consumer.wake();
+    this.#lastSeq = sequence;
+    if (this.#waking.size > 0) {
+      this.#storedSince = true;
+      return;
     }
+    if (this.#waiting.size === 0) return;
+    this.#chooseWaiting();
+    if (this.#waking.size <= WOKEN_AT_ONCE) this.#wake(WOKEN_AT_ONCE);
+    else this.#engine.ready(this);
+  }
+
+  #chooseWaiting(): void {
+    const chosen = this.#waiting;
+    this.#waiting = this.#waking;
+    this.#waking = chosen;
+    this.#storedSince = false;
+  }
+
+  #wake(most: number): void {
+    let left = most;
+    for (const consumer of this.#waking) {
+      if (left-- === 0) return;
+      this.#waking.delete(consumer);
+      // One that begins beyond the end waits for it.
+      if (this.#lastSeq < consumer.state.streamSeq) this.#waiting.add(consumer);
+      else consumer.wake();
+    }
+  }
+
+  /** Wakes a portion of those who are to be woken. */
+  run(): boolean {
+    this.#wake(WOKEN_AT_ONCE);
+    if (this.#waking.size === 0 && this.#storedSince) this.#chooseWaiting();
+    return this.#waking.size > 0;
   }
 
   /** A message that matches is gone. */

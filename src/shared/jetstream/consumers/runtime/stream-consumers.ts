@@ -357,7 +357,7 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
   }
 
   #newGroup(key: string, filters: readonly string[]): FilterGroup {
-    const group = new FilterGroup(filters);
+    const group = new FilterGroup(filters, this.stream.engine);
     this.#groups.set(key, group);
     if (filters.length === 0) this.#unfiltered = group;
     else {
