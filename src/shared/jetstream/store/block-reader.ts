@@ -166,7 +166,7 @@ export class BlockReader {
       if (block.isLive(block.firstSeq + i)) rows.add(index.rows[i]!);
     }
     const presence = new Presence(rows.size);
-    for (const row of rows) if (row !== NO_ROW) presence.add(this.#table.hashes[row]!);
+    for (const row of rows) if (row !== NO_ROW) presence.add(this.#table.hashOf(row));
     return presence;
   }
 

@@ -277,19 +277,16 @@ export class StreamMessages {
 
   /** First sequence of a subject's row, exact. */
   firstOf(row: number): number {
-    if (this.table.inexact[row] === 0) return this.table.first[row]!;
-    const found = this.seek(row, this.table.first[row]!);
-    if (found !== 0) {
-      this.table.first[row] = found;
-      this.table.inexact[row] = 0;
-    }
+    if (!this.table.isInexact(row)) return this.table.first(row);
+    const found = this.seek(row, this.table.first(row));
+    if (found !== 0) this.table.setFirst(row, found, false);
     return found;
   }
 
   /** First live message of a row at or after `from`, or 0. */
   seek(row: number, from: number): number {
-    const last = this.table.last[row]!;
-    const hash = this.table.hashes[row]!;
+    const last = this.table.last(row);
+    const hash = this.table.hashOf(row);
     for (let b = this.position(from); b < this.blocks.length; b++) {
       const block = this.blocks[b]!;
       if (block.firstSeq > last) return 0;
@@ -304,8 +301,8 @@ export class StreamMessages {
 
   /** Last live message of a row at or before `from`, or 0. */
   seekBack(row: number, from: number): number {
-    const hash = this.table.hashes[row]!;
-    const first = this.table.first[row]!;
+    const hash = this.table.hashOf(row);
+    const first = this.table.first(row);
     for (let b = Math.min(this.position(from), this.blocks.length - 1); b >= 0; b--) {
       const block = this.blocks[b]!;
       if (block.lastSeq < first) return 0;
@@ -401,7 +398,7 @@ export class StreamMessages {
     const nanos = recordNanos(words, at);
     const start = at + RECORD_HEADER_BYTES;
     const row = this.table.intern(bytes, start, start + recordKeyBytes(words, at));
-    const previous = this.table.counts[row] === 0 ? 0 : this.table.last[row]!;
+    const previous = this.table.count(row) === 0 ? 0 : this.table.last(row);
     const index = block.index!;
     const i = sequence - block.firstSeq;
     const before = block.lastSeq;
@@ -443,7 +440,7 @@ export class StreamMessages {
     this.lastSeq = sequence;
     this.lastMs = ms;
     this.lastNanos = nanos;
-    this.appendedSubjectMessages = this.table.counts[row]!;
+    this.appendedSubjectMessages = this.table.count(row);
     this.appendedPreviousSeq = previous;
     this.appendedChunk = chunk;
     this.appendedAt = at;
@@ -466,37 +463,32 @@ export class StreamMessages {
   #forgetSubject(block: MessageBlock, index: BlockIndex, i: number, row: number): void {
     const table = this.table;
     const sequence = block.firstSeq + i;
-    const count = --table.counts[row]!;
+    const count = table.subtract(row);
     if (count === 0) {
       table.release(row);
       return;
     }
-    if (sequence === table.last[row]) {
+    if (sequence === table.last(row)) {
       const before = this.seekBack(row, sequence - 1);
       if (before === 0) {
         // Only when a lost message's subject could not be told: the others counted are that one.
-        table.counts[row] = 0;
         table.release(row);
         return;
       }
-      table.last[row] = before;
-      if (count === 1) {
-        table.first[row] = before;
-        table.inexact[row] = 0;
-      }
+      table.setLast(row, before);
+      if (count === 1) table.setFirst(row, before, false);
       return;
     }
     if (count === 1) {
-      table.first[row] = table.last[row]!;
-      table.inexact[row] = 0;
+      table.setFirst(row, table.last(row), false);
       return;
     }
-    if (sequence !== table.first[row]) return;
+    if (sequence !== table.first(row)) return;
     let next = index.nextSame[i]!;
     while (next !== 0 && (index.rows[next] !== row || !block.isLive(block.firstSeq + next)))
       next = index.nextSame[next]!;
-    table.first[row] = next === 0 ? block.lastSeq + 1 : block.firstSeq + next;
-    table.inexact[row] = next === 0 ? 1 : 0;
+    if (next === 0) table.setFirst(row, block.lastSeq + 1, true);
+    else table.setFirst(row, block.firstSeq + next, false);
   }
 
   #afterRemoval(block: MessageBlock, sequence: number): void {
@@ -519,15 +511,10 @@ export class StreamMessages {
       this.bytes -= (index.sizes[i]! & ~SIZE_TTL) >>> 0;
       const row = index.rows[i]!;
       if (row === NO_ROW) continue;
-      const count = --table.counts[row]!;
+      const count = table.subtract(row);
       if (count === 0) table.release(row);
-      else if (count === 1) {
-        table.first[row] = table.last[row]!;
-        table.inexact[row] = 0;
-      } else if (table.first[row]! <= block.lastSeq) {
-        table.first[row] = block.lastSeq + 1;
-        table.inexact[row] = 1;
-      }
+      else if (count === 1) table.setFirst(row, table.last(row), false);
+      else if (table.first(row) <= block.lastSeq) table.setFirst(row, block.lastSeq + 1, true);
     }
     this.messages -= block.messages;
     this.#retire(block);
