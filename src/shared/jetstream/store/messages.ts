@@ -53,6 +53,9 @@ export interface MessagesContext {
   ) => void;
 }
 
+/** Entries a block's index has room for at first. */
+const START_ENTRIES = 64;
+
 const fields = new RecordFields();
 
 export class StreamMessages {
@@ -320,6 +323,7 @@ export class StreamMessages {
     if (block.closed) return;
     block.closed = true;
     if (block.messages > 0) block.presence = this.reader.presence(block);
+    block.index?.trim();
   }
 
   /** Counts a block that recovery found in a manifest; its messages are counted into the table already. */
@@ -364,14 +368,17 @@ export class StreamMessages {
 
   #blockFor(sequence: number, padded: number): MessageBlock {
     const last = this.blocks[this.blocks.length - 1];
+    let entries = START_ENTRIES;
     if (last !== undefined && !last.closed) {
       const gap = sequence - last.lastSeq - 1;
       const fits = last.length === 0 || last.length + padded <= this.#context.blockBytes;
       if (fits && (gap === 0 || last.span + gap <= BLOCK_SPARE_SPAN + 8 * last.messages)) return last;
       this.close(last);
+      // The next one will have about as many, and its index need not grow step by step.
+      if (!fits) entries = Math.max(entries, last.messages);
     }
     const block = new MessageBlock(this.nextBlockNumber++, sequence);
-    block.index = new BlockIndex(64);
+    block.index = new BlockIndex(entries);
     block.file = this.#context.newFile(block.number, sequence);
     this.blocks.push(block);
     return block;
@@ -413,8 +420,7 @@ export class StreamMessages {
     index.offsets[i] = block.length;
     index.sizes[i] = ttl === 0 ? size : size | SIZE_TTL;
     index.rows[i] = row;
-    index.nextSame[i] = 0;
-    if (previous >= block.firstSeq) index.nextSame[previous - block.firstSeq] = i;
+    if (previous >= block.firstSeq) index.link(previous - block.firstSeq, i);
     this.table.add(row, sequence);
     const padded = paddedBytes(length);
     if (block.messages === 0 && block.length === 0) {
@@ -484,9 +490,9 @@ export class StreamMessages {
       return;
     }
     if (sequence !== table.first(row)) return;
-    let next = index.nextSame[i]!;
+    let next = index.nextSame(i);
     while (next !== 0 && (index.rows[next] !== row || !block.isLive(block.firstSeq + next)))
-      next = index.nextSame[next]!;
+      next = index.nextSame(next);
     if (next === 0) table.setFirst(row, block.lastSeq + 1, true);
     else table.setFirst(row, block.firstSeq + next, false);
   }
