@@ -33,7 +33,7 @@ const ACK_PREFIX_DOTS = 4;
  * Where the consumer's name ends in the subject of an acknowledgement; -1 for any other subject. The numbers behind it differ
  * from one acknowledgement to the next, and nobody listens to particular ones.
  */
-export function ackPrefixEnd(bytes: Uint8Array, start: number, end: number): number {
+function ackPrefixEnd(bytes: Uint8Array, start: number, end: number): number {
   if (end - start <= ACK_START.length || bytes[end - 1] === DOT) return -1;
   for (let i = 0; i < ACK_START.length; i++) if (bytes[start + i] !== ACK_START[i]) return -1;
   let dots = 2;

@@ -133,10 +133,6 @@ export class ThreadLinks {
     this.#noted[thread] = link.producer.mark;
   }
 
-  isLinked(thread: number): boolean {
-    return this.#links[thread] != null;
-  }
-
   /** Interest changes are waiting for room in some ring. */
   get hasControlBacklog(): boolean {
     return this.#backlogs > 0;

@@ -1,9 +1,10 @@
+import { copiesInWords, copyWords } from '../../shared/base/copy-words.ts';
 import { decimalDigits, writeDecimal } from '../../shared/base/decimal.ts';
 import type { StoredMessage } from '../../shared/jetstream/store/contract.ts';
 
 /** Parts of messages as they stand on the wire, written in place. */
 
-const NO_BYTES = new Uint8Array(0);
+const NO_REPLY = new DataView(new ArrayBuffer(0));
 const SPACE = 32;
 const CR = 13;
 const LF = 10;
@@ -59,7 +60,8 @@ export function writeAck(bytes: Uint8Array, start: number, prefix: Uint8Array, s
 /** What a consumer hands out: a stored message with a reply, or less than that. */
 export class Delivery {
   message: StoredMessage | null = null;
-  reply: Uint8Array = NO_BYTES;
+  /** With three bytes more than the reply. */
+  reply: DataView = NO_REPLY;
   replyBytes = 0;
   /** Header block in place of the stored one; null: as stored. */
   headers: Uint8Array | null = null;
@@ -72,7 +74,7 @@ export class Delivery {
 
   set(
     message: StoredMessage,
-    reply: Uint8Array,
+    reply: DataView,
     replyBytes: number,
     headers: Uint8Array | null,
     withPayload: boolean,
@@ -93,27 +95,36 @@ export class Delivery {
     return this.message!.subjectEnd - this.message!.subjectStart;
   }
 
-  /** Writes the subject that subscribers see, and the tail. @returns the offset behind them */
-  write(target: Uint8Array, start: number): number {
-    const { bytes, subjectStart, headerStart, payloadStart, payloadEnd } = this.message!;
-    const { shownBytes, reply, replyBytes, headers, headerBytes } = this;
+  /**
+   * Writes the subject that subscribers see, and the tail. A few bytes behind them may change: leave `WORD_SLACK_BYTES`.
+   *
+   * @param targetView of the same memory
+   * @returns the offset behind them
+   */
+  write(target: Uint8Array, targetView: DataView, start: number): number {
+    const { bytes, view, subjectStart, headerStart, payloadStart, payloadEnd } = this.message!;
+    const { shownBytes, replyBytes, headers, headerBytes, totalBytes } = this;
     let at = start;
-    for (let i = 0; i < shownBytes; i++) target[at + i] = bytes[subjectStart + i]!;
+    if (view !== null && copiesInWords(bytes, subjectStart, shownBytes))
+      copyWords(targetView, at, view, subjectStart, shownBytes);
+    else for (let i = 0; i < shownBytes; i++) target[at + i] = bytes[subjectStart + i]!;
     at += shownBytes;
     if (replyBytes > 0) {
-      for (let i = 0; i < replyBytes; i++) target[at + i] = reply[i]!;
+      copyWords(targetView, at, this.reply, 0, replyBytes);
       at += replyBytes;
       target[at++] = SPACE;
     }
-    at = writeSizes(target, at, headerBytes, this.totalBytes);
+    at = writeSizes(target, at, headerBytes, totalBytes);
     if (headers === null && this.withPayload) {
-      // Stored one behind the other.
-      target.set(bytes.subarray(headerStart, payloadEnd), at);
-      return writeLineEnd(target, at + this.totalBytes);
+      // They are stored one behind the other.
+      if (view !== null && copiesInWords(bytes, headerStart, totalBytes))
+        copyWords(targetView, at, view, headerStart, totalBytes);
+      else target.set(bytes.subarray(headerStart, payloadEnd), at);
+      return writeLineEnd(target, at + totalBytes);
     }
     if (headers !== null) target.set(headers, at);
     else target.set(bytes.subarray(headerStart, headerStart + headerBytes), at);
     if (this.withPayload) target.set(bytes.subarray(payloadStart, payloadEnd), at + headerBytes);
-    return writeLineEnd(target, at + this.totalBytes);
+    return writeLineEnd(target, at + totalBytes);
   }
 }

@@ -154,7 +154,7 @@ export class Outgoing {
     const target = this.#bytes;
     const start = this.#end;
     for (let i = 0; i < to.length; i++) target[start + i] = to[i]!;
-    const end = delivery.write(target, start + to.length);
+    const end = delivery.write(target, this.#view, start + to.length);
     const entry = this.#add(destination, 0);
     const { subjectHash } = destination;
     this.#describe(entry, to.length, subjectHash, shownBytes, replyBytes, headerBytes, totalBytes, tailBytes);

@@ -107,7 +107,7 @@ export class RingSender {
     if (to < 0) return false;
     const target = this.#links.bytesTo(thread);
     for (let i = 0; i < subjectBytes.length; i++) target[to + i] = subjectBytes[i]!;
-    delivery.write(target, to + subjectBytes.length);
+    delivery.write(target, this.#links.viewTo(thread), to + subjectBytes.length);
     this.#links.sendClaimed(thread, to, fields, false);
     return true;
   }

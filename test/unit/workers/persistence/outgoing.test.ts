@@ -96,7 +96,13 @@ test('messages leave as they were pushed, in order, and not before their ticket'
           const message = stored('shown.1', headers, payload);
           const other = random.below(3) === 0 ? latin1Bytes('H: 1') : null;
           const withPayload = random.below(4) > 0;
-          delivery.set(message, latin1Bytes(`${reply}???`), reply.length, other, withPayload);
+          delivery.set(
+            message,
+            new DataView(latin1Bytes(`${reply}???`).buffer),
+            reply.length,
+            other,
+            withPayload,
+          );
           outgoing.pushDelivery(to, delivery);
           const sent = framed(
             to.subject,

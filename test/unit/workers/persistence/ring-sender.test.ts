@@ -135,7 +135,7 @@ test('deliveries, with and without headers, reply and payload', () => {
   const reply = '$JS.ACK.S.c.1.2.3.4.5';
   const send = (replyBytes: number, headers: string | null, withPayload: boolean) => {
     const block = headers === null ? null : latin1Bytes(headers);
-    delivery.set(message, latin1Bytes(`${reply}??`), replyBytes, block, withPayload);
+    delivery.set(message, new DataView(latin1Bytes(`${reply}???`).buffer), replyBytes, block, withPayload);
     expect(sender.deliver(destination, delivery)).toBe(true);
     return arrived()[1];
   };
