@@ -212,6 +212,7 @@ const manyConsumers = {
     await createStreams(target, [warmUp, { ...STREAM, subjects: [subject], max_consumers: 10 * CONSUMERS }]);
     const load = { size: 128, window: 512 };
     await runDriver(target, 'request', { ...load, subject: 'bench.js.warm', seconds: warmupSeconds });
+    await withApi(target, (ask) => ask('STREAM.DELETE.WARM', {}));
     const count = Math.ceil(CONSUMERS * scale);
     const config = { durable_name: 'c{100000}', ack_policy: 'explicit' };
     const created = await runDriver(target, 'request', {

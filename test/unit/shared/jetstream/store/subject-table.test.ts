@@ -27,14 +27,10 @@ interface Known {
   count: number;
 }
 
-/** What the table says of all its subjects. */
-function contents(table: SubjectTable): Map<string, Known> {
-  const found = new Map<string, Known>();
-  for (let row = 0; row < table.rows; row++) {
-    if (table.count(row) === 0) continue;
-    found.set(table.text(row), { first: table.first(row), last: table.last(row), count: table.count(row) });
-  }
-  return found;
+function agrees(table: SubjectTable, name: string, { first, last, count }: Known): boolean {
+  const row = rowOf(table, name);
+  if (row < 0 || table.text(row) !== name) return false;
+  return table.first(row) === first && table.last(row) === last && table.count(row) === count;
 }
 
 /** Long enough that thousands of them fill pages of texts. */
@@ -43,15 +39,15 @@ const nameOf = (i: number) => `subject.${i}.${'x'.repeat(i % 90)}`;
 describe('many subjects', () => {
   test.each([
     ['sequences of 32 bits', 0],
-    ['sequences that come to need more', 2 ** 32 - 30_000],
+    ['sequences that come to need more', 2 ** 32 - 20_000],
     ['sequences that always need more', 2 ** 45],
   ])('come, go and come again: %s', (_, base) => {
     const random = new Prng(3);
     const table = new SubjectTable();
     const known = new Map<string, Known>();
     const names: string[] = [];
-    for (let step = 1; step <= 60_000; step++) {
-      const name = nameOf(random.below(30_000));
+    for (let step = 1; step <= 40_000; step++) {
+      const name = nameOf(random.below(20_000));
       const entry = known.get(name);
       const sequence = base + step;
       add(table, name, sequence);
@@ -63,7 +59,7 @@ describe('many subjects', () => {
         names.push(name);
       }
       // First there are ever more, then ever fewer.
-      for (let i = step < 40_000 ? 0 : random.below(4); i > 0 && names.length > 0; i--) {
+      for (let i = step < 25_000 ? 0 : random.below(4); i > 0 && names.length > 0; i--) {
         const at = random.below(names.length);
         const gone = names[at]!;
         remove(table, gone);
@@ -74,11 +70,11 @@ describe('many subjects', () => {
       }
       if (step % 20_000 === 0) {
         expect(table.size).toBe(known.size);
-        expect(contents(table)).toEqual(known);
-        for (const name of known.keys()) expect(table.text(rowOf(table, name))).toBe(name);
+        const wrong = [...known].filter(([name, entry]) => !agrees(table, name, entry));
+        expect(wrong).toEqual([]);
       }
     }
-    expect(rowOf(table, nameOf(30_001))).toBe(-1);
+    expect(rowOf(table, nameOf(20_001))).toBe(-1);
   });
 
   test('cost what their rows and texts take, and nothing once they are forgotten', () => {
@@ -95,7 +91,7 @@ describe('many subjects', () => {
 
   test('texts that are not needed give their room back', () => {
     const table = new SubjectTable();
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < 60; round++) {
       for (let i = 0; i < 500; i++) add(table, `${round}.${'y'.repeat(100)}.${i}`, 1 + i);
       for (let i = 0; i < 500; i++)
         if (i % 100 > 0 || round > 10) remove(table, `${round}.${'y'.repeat(100)}.${i}`);
