@@ -3,7 +3,7 @@ import type { BlockFile } from './block-file.ts';
 import { accountingBytes, accountingBytesAt, BlockReader } from './block-reader.ts';
 import { Checksum } from './checksum.ts';
 import { type BlockCache, type Chunk, openChunk } from './chunk.ts';
-import type { MessageDraft, StoredMessage } from './contract.ts';
+import type { LastWatch, MessageDraft, StoredMessage } from './contract.ts';
 import { BLOCK_SPARE_SPAN, TAIL_BYTES, TAIL_START_BYTES } from './limits.ts';
 import {
   BLOCK_SALT_HI,
@@ -80,6 +80,8 @@ export class StreamMessages {
   appendedAt = 0;
   /** Lanes of the last appended record, for its second checksum. */
   readonly checksum = new Checksum();
+  /** Told when the last message of a subject changes. */
+  watch: LastWatch | null = null;
   /** Whether anything is only in memory that belongs into files. */
   unwritten = 0;
 
@@ -261,6 +263,7 @@ export class StreamMessages {
     const removed = this.messages;
     while (this.blocks.length > 0) this.#retire(this.blocks[this.blocks.length - 1]!);
     this.table.clear();
+    this.watch?.cleared();
     this.messages = 0;
     this.bytes = 0;
     if (removed > 0 || this.lastSeq > 0) this.firstSeq = this.lastSeq + 1;
@@ -422,6 +425,7 @@ export class StreamMessages {
     index.rows[i] = row;
     if (previous >= block.firstSeq) index.link(previous - block.firstSeq, i);
     this.table.add(row, sequence);
+    if (this.watch !== null) this.watch.changed(bytes, start, start + recordKeyBytes(words, at));
     const padded = paddedBytes(length);
     if (block.messages === 0 && block.length === 0) {
       block.firstMs = ms;
@@ -470,6 +474,7 @@ export class StreamMessages {
     const table = this.table;
     const sequence = block.firstSeq + i;
     const count = table.subtract(row);
+    if (this.watch !== null && (count === 0 || sequence === table.last(row))) this.#tellLast(row);
     if (count === 0) {
       table.release(row);
       return;
@@ -497,6 +502,12 @@ export class StreamMessages {
     else table.setFirst(row, block.firstSeq + next, false);
   }
 
+  #tellLast(row: number): void {
+    const subject = new Uint8Array(this.table.textLength(row));
+    this.table.copyText(row, subject, 0);
+    this.watch!.changed(subject, 0, subject.length);
+  }
+
   #afterRemoval(block: MessageBlock, sequence: number): void {
     if (block.messages === 0) this.#retire(block);
     if (sequence === this.firstSeq) this.#setFirst(sequence + 1);
@@ -518,8 +529,10 @@ export class StreamMessages {
       const row = index.rows[i]!;
       if (row === NO_ROW) continue;
       const count = table.subtract(row);
-      if (count === 0) table.release(row);
-      else if (count === 1) table.setFirst(row, table.last(row), false);
+      if (count === 0) {
+        if (this.watch !== null) this.#tellLast(row);
+        table.release(row);
+      } else if (count === 1) table.setFirst(row, table.last(row), false);
       else if (table.first(row) <= block.lastSeq) table.setFirst(row, block.lastSeq + 1, true);
     }
     this.messages -= block.messages;

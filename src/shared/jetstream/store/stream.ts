@@ -6,6 +6,7 @@ import type { StreamCipher } from './cipher.ts';
 import { ConsumerRecords } from './consumer-records.ts';
 import type {
   ConsumerLog,
+  LastWatch,
   MessageDraft,
   PurgeRequest,
   StoredMessage,
@@ -441,6 +442,10 @@ export class StoredStream implements StreamStore {
   setSnapshotSource(source: ((key: string) => Uint8Array | null) | null): void {
     if (source === null) this.consumers.release();
     else this.consumers.source = source;
+  }
+
+  watchLast(watch: LastWatch | null): void {
+    this.messageSet.watch = watch;
   }
 
   // --- log ---------------------------------------------------------------------------------------------------------
