@@ -53,6 +53,9 @@ export interface MessagesContext {
   ) => void;
 }
 
+/** Entries a block's index has room for at first. */
+const START_ENTRIES = 64;
+
 const fields = new RecordFields();
 
 export class StreamMessages {
@@ -280,19 +283,16 @@ export class StreamMessages {
 
   /** First sequence of a subject's row, exact. */
   firstOf(row: number): number {
-    if (this.table.inexact[row] === 0) return this.table.first[row]!;
-    const found = this.seek(row, this.table.first[row]!);
-    if (found !== 0) {
-      this.table.first[row] = found;
-      this.table.inexact[row] = 0;
-    }
+    if (!this.table.isInexact(row)) return this.table.first(row);
+    const found = this.seek(row, this.table.first(row));
+    if (found !== 0) this.table.setFirst(row, found, false);
     return found;
   }
 
   /** First live message of a row at or after `from`, or 0. */
   seek(row: number, from: number): number {
-    const last = this.table.last[row]!;
-    const hash = this.table.hashes[row]!;
+    const last = this.table.last(row);
+    const hash = this.table.hashOf(row);
     for (let b = this.position(from); b < this.blocks.length; b++) {
       const block = this.blocks[b]!;
       if (block.firstSeq > last) return 0;
@@ -307,8 +307,8 @@ export class StreamMessages {
 
   /** Last live message of a row at or before `from`, or 0. */
   seekBack(row: number, from: number): number {
-    const hash = this.table.hashes[row]!;
-    const first = this.table.first[row]!;
+    const hash = this.table.hashOf(row);
+    const first = this.table.first(row);
     for (let b = Math.min(this.position(from), this.blocks.length - 1); b >= 0; b--) {
       const block = this.blocks[b]!;
       if (block.lastSeq < first) return 0;
@@ -326,6 +326,7 @@ export class StreamMessages {
     if (block.closed) return;
     block.closed = true;
     if (block.messages > 0) block.presence = this.reader.presence(block);
+    block.index?.trim();
   }
 
   /** Counts a block that recovery found in a manifest; its messages are counted into the table already. */
@@ -370,14 +371,17 @@ export class StreamMessages {
 
   #blockFor(sequence: number, padded: number): MessageBlock {
     const last = this.blocks[this.blocks.length - 1];
+    let entries = START_ENTRIES;
     if (last !== undefined && !last.closed) {
       const gap = sequence - last.lastSeq - 1;
       const fits = last.length === 0 || last.length + padded <= this.#context.blockBytes;
       if (fits && (gap === 0 || last.span + gap <= BLOCK_SPARE_SPAN + 8 * last.messages)) return last;
       this.close(last);
+      // The next one will have about as many, and its index need not grow step by step.
+      if (!fits) entries = Math.max(entries, last.messages);
     }
     const block = new MessageBlock(this.nextBlockNumber++, sequence);
-    block.index = new BlockIndex(64);
+    block.index = new BlockIndex(entries);
     block.file = this.#context.newFile(block.number, sequence);
     this.blocks.push(block);
     return block;
@@ -404,7 +408,7 @@ export class StreamMessages {
     const nanos = recordNanos(words, at);
     const start = at + RECORD_HEADER_BYTES;
     const row = this.table.intern(bytes, start, start + recordKeyBytes(words, at));
-    const previous = this.table.counts[row] === 0 ? 0 : this.table.last[row]!;
+    const previous = this.table.count(row) === 0 ? 0 : this.table.last(row);
     const index = block.index!;
     const i = sequence - block.firstSeq;
     const before = block.lastSeq;
@@ -419,8 +423,7 @@ export class StreamMessages {
     index.offsets[i] = block.length;
     index.sizes[i] = ttl === 0 ? size : size | SIZE_TTL;
     index.rows[i] = row;
-    index.nextSame[i] = 0;
-    if (previous >= block.firstSeq) index.nextSame[previous - block.firstSeq] = i;
+    if (previous >= block.firstSeq) index.link(previous - block.firstSeq, i);
     this.table.add(row, sequence);
     if (this.watch !== null) this.watch.changed(bytes, start, start + recordKeyBytes(words, at));
     const padded = paddedBytes(length);
@@ -447,7 +450,7 @@ export class StreamMessages {
     this.lastSeq = sequence;
     this.lastMs = ms;
     this.lastNanos = nanos;
-    this.appendedSubjectMessages = this.table.counts[row]!;
+    this.appendedSubjectMessages = this.table.count(row);
     this.appendedPreviousSeq = previous;
     this.appendedChunk = chunk;
     this.appendedAt = at;
@@ -470,38 +473,33 @@ export class StreamMessages {
   #forgetSubject(block: MessageBlock, index: BlockIndex, i: number, row: number): void {
     const table = this.table;
     const sequence = block.firstSeq + i;
-    const count = --table.counts[row]!;
-    if (this.watch !== null && (count === 0 || sequence === table.last[row])) this.#tellLast(row);
+    const count = table.subtract(row);
+    if (this.watch !== null && (count === 0 || sequence === table.last(row))) this.#tellLast(row);
     if (count === 0) {
       table.release(row);
       return;
     }
-    if (sequence === table.last[row]) {
+    if (sequence === table.last(row)) {
       const before = this.seekBack(row, sequence - 1);
       if (before === 0) {
         // Only when a lost message's subject could not be told: the others counted are that one.
-        table.counts[row] = 0;
         table.release(row);
         return;
       }
-      table.last[row] = before;
-      if (count === 1) {
-        table.first[row] = before;
-        table.inexact[row] = 0;
-      }
+      table.setLast(row, before);
+      if (count === 1) table.setFirst(row, before, false);
       return;
     }
     if (count === 1) {
-      table.first[row] = table.last[row]!;
-      table.inexact[row] = 0;
+      table.setFirst(row, table.last(row), false);
       return;
     }
-    if (sequence !== table.first[row]) return;
-    let next = index.nextSame[i]!;
+    if (sequence !== table.first(row)) return;
+    let next = index.nextSame(i);
     while (next !== 0 && (index.rows[next] !== row || !block.isLive(block.firstSeq + next)))
-      next = index.nextSame[next]!;
-    table.first[row] = next === 0 ? block.lastSeq + 1 : block.firstSeq + next;
-    table.inexact[row] = next === 0 ? 1 : 0;
+      next = index.nextSame(next);
+    if (next === 0) table.setFirst(row, block.lastSeq + 1, true);
+    else table.setFirst(row, block.firstSeq + next, false);
   }
 
   #tellLast(row: number): void {
@@ -530,17 +528,12 @@ export class StreamMessages {
       this.bytes -= (index.sizes[i]! & ~SIZE_TTL) >>> 0;
       const row = index.rows[i]!;
       if (row === NO_ROW) continue;
-      const count = --table.counts[row]!;
+      const count = table.subtract(row);
       if (count === 0) {
         if (this.watch !== null) this.#tellLast(row);
         table.release(row);
-      } else if (count === 1) {
-        table.first[row] = table.last[row]!;
-        table.inexact[row] = 0;
-      } else if (table.first[row]! <= block.lastSeq) {
-        table.first[row] = block.lastSeq + 1;
-        table.inexact[row] = 1;
-      }
+      } else if (count === 1) table.setFirst(row, table.last(row), false);
+      else if (table.first(row) <= block.lastSeq) table.setFirst(row, block.lastSeq + 1, true);
     }
     this.messages -= block.messages;
     this.#retire(block);

@@ -323,7 +323,7 @@ export class StoredStream implements StreamStore {
     for (;;) {
       const row = table.find(bytes, 0, bytes.length);
       if (row < 0) return false;
-      if (this.messageSet.load(table.last[row]!, into)) return true;
+      if (this.messageSet.load(table.last(row), into)) return true;
     }
   }
 
@@ -355,8 +355,8 @@ export class StoredStream implements StreamStore {
     if (row < 0) return null;
     return {
       firstSeq: this.messageSet.firstOf(row),
-      lastSeq: table.last[row]!,
-      messages: table.counts[row]!,
+      lastSeq: table.last(row),
+      messages: table.count(row),
     };
   }
 
