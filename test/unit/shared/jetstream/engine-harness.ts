@@ -77,6 +77,7 @@ const OPTIONS: JetStreamOptions = {
   maxDuplicateWindowNs: 0n,
   maxAckPending: 0,
   maxRequestBatch: 0,
+  defaultMaxConsumers: 1000,
   maxPayloadBytes: 1024 * 1024,
   maxPendingBytes: 64 * 1024 * 1024,
   batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutNs: 10_000_000_000n },
