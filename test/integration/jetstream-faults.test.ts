@@ -188,12 +188,25 @@ describe.skipIf(small === null)('a disk that is full (needs the right to mount)'
       const { directory } = daemon;
       await daemon.stop('SIGKILL', true);
       fill(join(mountPoint, 'filler'));
-      daemon = await Daemon.start({ shards: 1, config, directory });
-      nc = await client();
-      const { state } = (await ask(nc, 'STREAM.INFO.S')) as { state: Json };
-      expect(state).toMatchObject({ messages: stored - 1, last_seq: stored });
-      expect(await get(nc, stored)).toBe(payload.toString());
-      expect(await ask(nc, 'STREAM.PURGE.S')).toMatchObject({ success: true, purged: stored - 1 });
+      // The first start takes the spare segment; those after it go on where it stopped.
+      const starts = ['SIGKILL', 'SIGTERM', 'SIGKILL', null] as const;
+      for (const [removed, signal] of starts.entries()) {
+        daemon = await Daemon.start({ shards: 1, config, directory });
+        nc = await client();
+        const { state } = (await ask(nc, 'STREAM.INFO.S')) as { state: Json };
+        expect(state).toMatchObject({ messages: stored - 1 - removed, last_seq: stored });
+        expect(await get(nc, stored)).toBe(payload.toString());
+        if (signal === null) break;
+        // Segments that the start freed may take some.
+        let answer = await put(nc, payload);
+        for (; answer.error === undefined; answer = await put(nc, payload)) stored++;
+        expect(errorOf(answer)).toBe(10023);
+        const request = { seq: 2 + removed, no_erase: true };
+        expect(await ask(nc, 'STREAM.MSG.DELETE.S', request)).toMatchObject({ success: true });
+        await daemon.stop(signal, true);
+      }
+      const purged = stored - starts.length;
+      expect(await ask(nc, 'STREAM.PURGE.S')).toMatchObject({ success: true, purged });
       let answer: Json = { error: {} };
       while (answer.error !== undefined) answer = await put(nc, payload);
       expect(answer.seq as number).toBeGreaterThan(stored);

@@ -22,7 +22,7 @@ import {
   LOG_MAX_BYTES,
   SEGMENT_BYTES,
 } from './limits.ts';
-import { WriteAheadLog } from './log.ts';
+import { type ResumePoint, WriteAheadLog } from './log.ts';
 import { LogReader, openSegments, sortHeadless } from './log-recovery.ts';
 import { decodeBlocks, decodeManifest, MANIFEST_MAGIC } from './manifest.ts';
 import { Replay } from './replay.ts';
@@ -143,7 +143,7 @@ class Opening {
     disk.syncDirectory('log');
     for (const file of found.unreadable) this.#report(file, 0, 'unreadable log segment, left alone');
     this.#changeKey(root, Math.max(end, root.checkpoint));
-    const log = this.#openLog(found, end, root);
+    const log = this.#openLog(found, end, root, this.#resumePoint(reader, root));
     parts.log = log;
     // A manifest under the key before would be lost with that key.
     for (const stream of this.#rewrapped) if (stream.dirtyFrom < 0) stream.dirtyFrom = log.written;
@@ -194,7 +194,19 @@ class Opening {
     return new WriteAheadLog(this.#host.disk, options, this.#host.random, segments, spares, end, nextName);
   }
 
-  #openLog(found: ReturnType<typeof openSegments>, end: number, root: Root): WriteAheadLog {
+  /** Where the log may go on in its last segment, which has one cipher and one key. */
+  #resumePoint({ resume }: LogReader, root: Root): ResumePoint | null {
+    if (resume === null || resume.position < root.checkpoint || root.previousProof.length > 0) return null;
+    return resume.cipher === this.#options.cipher ? resume : null;
+  }
+
+  /** @param resume where to go on when a full disk has no room for a fresh segment; null: nowhere */
+  #openLog(
+    found: ReturnType<typeof openSegments>,
+    end: number,
+    root: Root,
+    resume: ResumePoint | null,
+  ): WriteAheadLog {
     const log = this.#newLog(
       root,
       found.segments,
@@ -202,7 +214,12 @@ class Opening {
       Math.max(end, root.checkpoint),
       found.nextName,
     );
-    log.open();
+    try {
+      log.open();
+    } catch (error) {
+      if (!(error instanceof DiskError) || error.code !== 'no_space' || resume === null) throw error;
+      log.resume(resume);
+    }
     const failure = log.commit(true);
     if (failure !== null) throw new OpenError(failure.code, failure.message);
     return log;

@@ -23,6 +23,10 @@ function codeOf(result: ReturnType<typeof tryOpen>): string {
   return isFailure(result) ? result.code : 'opened';
 }
 
+function checksumOfFile(disk: SimulatedDisk, path: string): string {
+  return Buffer.from(disk.content(path)).toString('latin1');
+}
+
 function checkpoint(store: Store): void {
   for (let at = 0; at < 200_000; at += 40_000) settle(store, at);
 }
@@ -93,6 +97,99 @@ describe('a full disk', () => {
     }
     const last = open(disk.copy()).find('A', 'S')!;
     expect([last.messages, last.lastSeq]).toEqual([20, stored + 20]);
+  });
+
+  /** A store whose disk has no room for another message, and how many messages it has. */
+  function filled(options: StoreOptions): { disk: SimulatedDisk; stored: number } {
+    const disk = new SimulatedDisk();
+    const store = open(disk, options);
+    const s = create(store);
+    disk.capacityBytes = disk.usedBytes() + 400_000;
+    let stored = 0;
+    for (let at = 0; put(s, 'x'.repeat(2000)) > 0; at += 1000) {
+      stored++;
+      expect(store.commit(true)).toBeNull();
+      for (let ticks = 0; ticks < 20; ticks++) store.tick(at);
+    }
+    return { disk, stored };
+  }
+
+  const ENCRYPTED: StoreOptions = { ...SMALL, cipher: 'aes-256-gcm', key: 'k' };
+
+  test.each([
+    ['in clear', SMALL],
+    ['encrypted', ENCRYPTED],
+  ])('%s, any number of starts goes on in what is left of the log, and keeps what each wrote', (_what, options) => {
+    const { disk: full, stored } = filled(options);
+    const random = new Prng(5);
+    let disk = full;
+    let removed = 0;
+    for (let starts = 1; starts <= 12; starts++) {
+      disk = starts % 3 === 0 ? disk.crashed(random) : disk.copy();
+      disk.capacityBytes = disk.usedBytes();
+      const store = open(disk, options);
+      const s = store.find('A', 'S')!;
+      expect([starts, s.messages, s.firstSeq, s.lastSeq]).toEqual([
+        starts,
+        stored - removed,
+        removed + 1,
+        stored,
+      ]);
+      expect(s.load(stored, message)).toBe(true);
+      expect(put(s, 'x'.repeat(2000))).toBe(-1);
+      expect(s.failure?.code).toBe('no_space');
+      for (let i = 0; i < 3; i++) expect(s.remove(++removed, false)).toBeGreaterThan(0);
+      expect(s.logConsumer('c', bytesOf(`ack ${starts}`))).toBe(true);
+      expect(store.commit(true)).toBeNull();
+      // Not committed: a power failure may take it, or a part of it.
+      s.putMetadata('config', bytesOf('y'.repeat(900)));
+      store.commit(false);
+    }
+    disk = disk.copy();
+    disk.capacityBytes = disk.usedBytes();
+    const store = open(disk, options);
+    const s = store.find('A', 'S')!;
+    expect(textOf(s.takeConsumerLog('c')!.records.at(-1)!)).toBe('ack 12');
+    expect(s.purge({ filter: null, beforeSeq: 0, keep: 0 })).toBe(stored - removed);
+    expect(store.commit(true)).toBeNull();
+    checkpoint(store);
+    for (let i = 1; i <= 20; i++) {
+      expect(put(s, 'x'.repeat(2000))).toBe(stored + i);
+      expect(store.commit(true)).toBeNull();
+      settle(store, 300_000);
+    }
+    const last = open(disk.crashed(random), options).find('A', 'S')!;
+    expect([last.messages, last.lastSeq]).toEqual([20, stored + 20]);
+  });
+
+  test('what a start cut off stays cut off, although it lies behind what that start wrote', () => {
+    const { disk: full, stored } = filled(SMALL);
+    let disk = full.copy();
+    disk.capacityBytes = disk.usedBytes();
+    let store = open(disk);
+    // Frames of 512 bytes each, never synced; the first is torn.
+    for (let i = 1; i <= 8; i++) {
+      expect(store.find('A', 'S')!.remove(i, false)).toBeGreaterThan(0);
+      store.commit(false);
+    }
+    const whole = disk.copy();
+    const log = disk.files().filter((path) => path.startsWith('log/'));
+    const written = log.find((path) => checksumOfFile(whole, path) !== checksumOfFile(full, path))!;
+    const bytes = whole.content(written);
+    expect(bytes[1024]).not.toBe(0);
+    bytes.fill(0, 1024, 1536);
+    for (let starts = 0; starts < 3; starts++) {
+      disk = whole.copy();
+      disk.capacityBytes = disk.usedBytes();
+      store = open(disk);
+      expect(store.find('A', 'S')!.messages).toBe(stored);
+    }
+    expect(store.find('A', 'S')!.remove(stored, false)).toBeGreaterThan(0);
+    expect(store.commit(true)).toBeNull();
+    const again = disk.copy();
+    again.capacityBytes = again.usedBytes();
+    const found = open(again).find('A', 'S')!;
+    expect([found.messages, found.firstSeq]).toEqual([stored - 1, 1]);
   });
 
   test('with room for less than a segment a start takes appends again at once', () => {
