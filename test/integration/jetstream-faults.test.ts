@@ -2,7 +2,7 @@
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
+import { connect, createInbox, headers, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { Daemon } from '../support/daemon.ts';
 import { Faults, mountSmall } from '../support/faults.ts';
@@ -112,7 +112,7 @@ describe.skipIf(faults === null)('system calls that fail (needs a C compiler on 
     expect(daemon!.log).not.toMatch(/damaged|\[ERR\]/);
   });
 
-  test('read: what cannot be read is reported as lost, everything else goes on', async () => {
+  test('read: what cannot be read is said once and kept, everything else goes on', async () => {
     let nc = await start();
     // Ids would be looked for in messages that are that young, and these be in memory then.
     await create(nc, { duplicate_window: 100e6 });
@@ -121,12 +121,30 @@ describe.skipIf(faults === null)('system calls that fail (needs a C compiler on 
     await daemon!.stop('SIGTERM', true);
     nc = await start(daemon!.directory);
     faults!.set('read');
-    expect(await get(nc, 3)).toBe('Message Not Found');
-    expect(errorOf(await ask(nc, 'STREAM.MSG.GET.S', { seq: 3 }))).toBe(10037);
+    expect(await get(nc, 3)).toBe('Message Can Not Be Read');
+    expect(errorOf(await ask(nc, 'STREAM.MSG.GET.S', { seq: 3 }))).toBe(10077);
     expect(await put(nc, 'in spite of it')).toMatchObject({ seq: 25 });
-    await daemon!.untilLogged(/\[WRN\] JetStream store: .*00000001\.blk.*damaged message, sequence 3 lost/);
+    await daemon!.untilLogged(/\[WRN\] JetStream store: .*00000001\.blk.*message 3 can not be read now/);
+    // A consumer waits for it instead of going on behind it.
+    const config = {
+      durable_name: 'c',
+      ack_policy: 'explicit',
+      opt_start_seq: 3,
+      deliver_policy: 'by_start_sequence',
+    };
+    await ask(nc, 'CONSUMER.CREATE.S.c', { stream_name: 'S', config });
+    const options = { timeout: 10_000, noMux: true, reply: createInbox() };
+    const delivered = nc.request(
+      '$JS.API.CONSUMER.MSG.NEXT.S.c',
+      '{"batch":1,"expires":9000000000}',
+      options,
+    );
+    expect(await ask(nc, 'CONSUMER.INFO.S.c')).toMatchObject({ num_waiting: 1, num_pending: 23 });
     faults!.clear();
+    expect((await delivered).string()).toBe(`3${payload}`);
+    expect(await get(nc, 3)).toBe(`3${payload}`);
     nc = await restart();
+    expect(await get(nc, 3)).toBe(`3${payload}`);
     expect(await get(nc, 24)).toBe(`24${payload}`);
     expect(await get(nc, 25)).toBe('in spite of it');
     expect(await put(nc, 'after')).toMatchObject({ seq: 26 });

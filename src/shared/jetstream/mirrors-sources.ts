@@ -220,7 +220,10 @@ class OriginLink implements StreamReader {
     if (origin === null || engine.clock.ms < this.#retryAtMs) return;
     this.#lastContactMs = engine.clock.ms;
     for (let copied = 0; copied < PORTION_MSGS; copied++) {
-      if (!origin.store.next(this.#filter, this.#position + 1, this.#message)) return;
+      if (!origin.store.next(this.#filter, this.#position + 1, this.#message)) {
+        if (origin.store.unreadableSeq > 0) this.#retryAtMs = engine.clock.ms + RETRY_MS;
+        return;
+      }
       const { sequence } = this.#message;
       if (!this.#copy(origin)) {
         this.#retryAtMs = engine.clock.ms + RETRY_MS;
@@ -237,6 +240,7 @@ class OriginLink implements StreamReader {
     const { store } = stream.engine;
     const { sequence } = this.#message;
     const copy = this.#isMirror ? this.#mirrored() : this.#sourced(origin);
+    if (copy === null) return false;
     if (this.#isMirror && sequence <= stream.store.lastSeq) {
       this.#position = sequence;
       return true;
@@ -271,7 +275,8 @@ class OriginLink implements StreamReader {
     return copy;
   }
 
-  #sourced(origin: Stream): Publication {
+  /** Null: the counter to add to can't be read now. */
+  #sourced(origin: Stream): Publication | null {
     const message = this.#message;
     const { filters, destinations } = sourceMappingTokens(this.source);
     const subject = message.subject();
@@ -285,16 +290,17 @@ class OriginLink implements StreamReader {
     );
     const copy = new Publication().compose(target, headers, message.payload());
     copy.sourced = true;
-    if (this.#stream.config.allowMsgCounter) this.#countSourced(copy, subject, origin);
+    if (this.#stream.config.allowMsgCounter && !this.#countSourced(copy, subject, origin)) return null;
     return copy;
   }
 
-  /** Makes a counter message of an origin one of ours: its increment is what the origin's total has grown by (§5.3). */
-  #countSourced(copy: Publication, subject: string, origin: Stream): void {
+  /** Makes a counter message of an origin one of ours: its increment is what the origin's total has grown by (§5.3). @returns false when ours can't be read */
+  #countSourced(copy: Publication, subject: string, origin: Stream): boolean {
     const total = counterValue(copy.payload());
-    if (total === null || parseIncrement(copy.headers['Nats-Incr'] ?? '') === null) return;
+    if (total === null || parseIncrement(copy.headers['Nats-Incr'] ?? '') === null) return true;
     const last = new StoredMessage();
     const known = this.#stream.store.loadLast(copy.subject, last) ? last.headers() : new Uint8Array(0);
+    if (this.#stream.store.unreadableSeq > 0) return false;
     const lastHeaders = new Publication().compose(copy.subject, known, new Uint8Array(0)).headers;
     const sources = parseCounterSources(lastHeaders['Nats-Counter-Sources']);
     const totals = sources.get(origin.name) ?? new Map<string, string>();
@@ -305,6 +311,7 @@ class OriginLink implements StreamReader {
     headers = setHeader(headers, 'Nats-Counter-Sources', counterSourcesText(sources));
     copy.compose(copy.subject, headers, new Uint8Array(0));
     copy.sourced = true;
+    return true;
   }
 
   /** As it stands in the stream's info: `StreamSourceInfo`. */

@@ -49,3 +49,11 @@ export const PORTION_STREAMS = 32;
 export const PORTION_BYTES = 4 * 1024 * 1024;
 /** Free log segments that are kept for reuse. */
 export const SPARE_SEGMENTS = 4;
+
+/** Block size of a stream; 0: its engine has no opinion. */
+export function blockSize(storage: 'file' | 'memory', wantedBytes: number): number {
+  if (storage === 'memory') return MEMORY_BLOCK_BYTES;
+  return wantedBytes === 0
+    ? BLOCK_MAX_BYTES
+    : Math.min(BLOCK_MAX_BYTES, Math.max(BLOCK_MIN_BYTES, wantedBytes));
+}

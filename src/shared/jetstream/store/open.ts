@@ -515,13 +515,16 @@ function loadBlock(stream: StoredStream, block: MessageBlock): void {
 function loadIndexed(stream: StoredStream, block: MessageBlock): void {
   const set = stream.messageSet;
   const index = set.reader.recover(block);
+  const isWhole = set.reader.readError === '';
   let messages = 0;
   let bytes = 0;
   for (let sequence = block.nextLive(0); sequence !== 0; sequence = block.nextLive(sequence + 1)) {
     const size = index.sizes[sequence - block.firstSeq]!;
     if (size === 0) {
       block.mark(sequence);
-      set.noteLost(block, sequence);
+      if (isWhole) set.noteLost(block, sequence);
+      else if (block.missing === null) block.missing = [sequence];
+      else block.missing.push(sequence);
       continue;
     }
     messages++;
@@ -529,7 +532,12 @@ function loadIndexed(stream: StoredStream, block: MessageBlock): void {
   }
   block.messages = messages;
   block.bytes = bytes;
-  if (messages > 0) set.adopt(block);
+  if (block.missing !== null) {
+    set.noteUnreadable(block, `${block.missing.length} messages`);
+    // What it says of each message holds for this run only.
+    set.close(block);
+  }
+  if (messages > 0 || block.missing !== null) set.adopt(block);
   else if (file(block).exists) set.retired.push({ file: file(block), aside: block.damaged });
 }
 
