@@ -115,7 +115,7 @@ export class RemoteOrigin implements OriginLink {
 
   pump(): void {
     if (this.#stream.engine.clock.ms < this.#dueMs) return;
-    if (this.#attempt !== null) this.#fail(AGAIN_MS);
+    if (this.#attempt !== null) this.#fail(0);
     else this.#ask();
   }
 
@@ -247,6 +247,7 @@ export class RemoteOrigin implements OriginLink {
     attempt.acksByFlow = answer.config?.ack_policy === 'flow_control';
     this.#lag = Number(answer.num_pending ?? 0);
     this.#heard();
+    this.#stream.touch();
   }
 
   #refused(code: number, status: number, description: string): void {

@@ -310,6 +310,14 @@ export class Harness<S extends Store = FakeStore> implements Effects {
     }
   }
 
+  /** What only has headers, whose block is given whole, comes to those who listen. */
+  publishBlock(subject: string, block: string, reply = ''): void {
+    const headers = Buffer.from(block, 'latin1');
+    const message = new InboundMessage().set(subject, reply, headers, new Uint8Array(0));
+    for (const listener of [...this.#subscriptions])
+      if (subjectMatches(subject, listener.subject)) listener.receive(message);
+  }
+
   /** Asks the API; the reply as an object. */
   ask(endpoint: string, body: unknown = ''): Record<string, unknown> {
     const text = typeof body === 'string' ? body : JSON.stringify(body);
