@@ -6,6 +6,7 @@ import {
   ROUTE_CACHE_MAX_SUBJECT_BYTES,
   WORD_SLACK_BYTES,
 } from '../base/limits.ts';
+import { directGetKey } from '../mail/direct-answers.ts';
 import type { Subscription } from './subscription.ts';
 
 /**
@@ -96,8 +97,12 @@ export class Route {
   reserved: boolean;
   /** A request to the JetStream API: who publishes it travels along. */
   isApiRequest: boolean;
+  /** A request for the last message of a subject, which may have an answer in shared memory. */
+  isDirectGet: boolean;
   /** Any thread, through plain or queue interest. */
   hasThreads = false;
+  /** Of a family: other subjects with the same prefix lead to the same destinations. */
+  isMember = false;
   /** The subject's MQTT topic, once somebody has needed it. */
   mqttTopic: Uint8Array | null = null;
   #permits: Uint8Array | null = null;
@@ -124,7 +129,9 @@ export class Route {
       writeHead(scratch.head, subject);
     }
     this.isApiRequest = subject.startsWith('$JS.') && API_REQUEST.test(subject);
-    this.reserved = this.isApiRequest || subject.startsWith('_GR_.') || subject.startsWith('$NRG.');
+    this.isDirectGet = directGetKey(subject) > 0;
+    this.reserved =
+      this.isApiRequest || this.isDirectGet || subject.startsWith('_GR_.') || subject.startsWith('$NRG.');
   }
 
   /** latin1. */
@@ -136,6 +143,7 @@ export class Route {
   /** A route with the destinations of `model`, to be given a subject by `become`. */
   static member(model: Route): Route {
     const route = new Route('', 0, model.generation);
+    route.isMember = true;
     route.stale = true;
     route.plain.push(...model.plain);
     route.groups.push(...model.groups);
@@ -144,6 +152,7 @@ export class Route {
     route.onlyPlain = model.onlyPlain;
     route.reserved = model.reserved;
     route.isApiRequest = model.isApiRequest;
+    route.isDirectGet = model.isDirectGet;
     route.#setHead(MEMBER_HEAD_BYTES);
     return route;
   }
@@ -183,6 +192,12 @@ export class Route {
       permits[id] = permissions.canPublish(this.subject) ? PERMIT_ALLOWED : PERMIT_DENIED;
     }
     return permits[id] === PERMIT_ALLOWED;
+  }
+
+  /** The only thread that gets its messages; -1 when there are none or several, or queue groups, or listeners here. */
+  get onlyThread(): number {
+    if (this.threads.length !== 1 || this.plain.length > 0 || this.groups.length > 0) return -1;
+    return this.threads[0]!;
   }
 
   /** Whether `bytes[start, end)` is this route's subject. */

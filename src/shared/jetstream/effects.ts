@@ -12,7 +12,7 @@
  */
 
 import { latin1 } from '../base/latin1.ts';
-import type { StoredMessage } from './store/contract.ts';
+import type { LastWatch, StoredMessage } from './store/contract.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -24,6 +24,8 @@ export const NO_TICKET = 0;
  */
 export class InboundMessage {
   bytes: Uint8Array = NO_BYTES;
+  /** Another view of all of `bytes`; null: there is none. */
+  view: DataView | null = null;
   subjectStart = 0;
   subjectEnd = 0;
   headerStart = 0;
@@ -77,6 +79,7 @@ export class InboundMessage {
     bytes.set(payload, subject.length + headers.length);
     this.bytes = bytes;
     this.shown = null;
+    this.view = null;
     this.subjectStart = 0;
     this.subjectEnd = subject.length;
     this.headerStart = subject.length;
@@ -165,14 +168,15 @@ export interface Effects {
    * Hands a stored message to those who listen at a destination; what they see is the message's own subject. It leaves
    * at once, in order with what was sent before it without a ticket. The message's bytes are kept by reference.
    *
-   * @param reply wire form, the subject that acknowledges: the first `replyBytes` of it, good during the call
+   * @param reply wire form, the subject that acknowledges: the first `replyBytes` of it, good during the call. At least three
+   *   bytes more have to be there, so that it can be copied in words.
    * @param headers block in place of the stored one; null: as stored
    * @param withPayload false: the payload is left out
    */
   deliver(
     destination: Destination,
     message: StoredMessage,
-    reply: Uint8Array,
+    reply: DataView,
     replyBytes: number,
     headers: Uint8Array | null,
     withPayload: boolean,
@@ -187,6 +191,20 @@ export interface Effects {
   hasInterest(account: string, subject: string): boolean;
   /** Something for the log. */
   warn(text: string): void;
+  /** Where answers to direct gets may be kept for others to give; absent: nowhere. */
+  readonly directAnswers?: DirectAnswers;
+}
+
+/** Answers to direct gets that others than the engine may give, as long as they are what the engine would say. */
+export interface DirectAnswers {
+  /** @param stream wire form */
+  of(account: string, stream: string): StreamDirectAnswers;
+}
+
+/** Those of one stream. The store tells it what is no longer true. */
+export interface StreamDirectAnswers extends LastWatch {
+  /** Keeps the answer for the last message of the subject `bytes[start, end)`, which has just been given. */
+  put(bytes: Uint8Array, start: number, end: number, headers: Uint8Array, payload: Uint8Array): void;
 }
 
 /** A text as bytes of a message. */

@@ -13,7 +13,8 @@
  * retention the origin makes the consumer one that is acknowledged by those answers, so they wait until the copy is
  * on disk.
  */
-import { headerText, parseStatus, setHeader } from '../protocol/nats/headers.ts';
+import { latin1 } from '../base/latin1.ts';
+import { headerText, setHeader } from '../protocol/nats/headers.ts';
 import { wireText } from '../subject/wire-text.ts';
 import {
   EMPTY_BYTES,
@@ -43,6 +44,7 @@ const MILLI_DIGITS = 6;
 /** Origins too old for what the request demands: it is repeated without. */
 const TOO_OLD: ReadonlySet<number> = new Set([10025, 10185]);
 const OTHER_IDENTITY = 10225;
+const CONTROL_STATUS = 'NATS/1.0 100';
 const DEFAULT_API = '$JS.API';
 
 /** What an answer says, as far as it matters here. */
@@ -271,8 +273,7 @@ export class RemoteOrigin implements OriginLink {
     const attempt = this.#attempt;
     if (attempt === null) return;
     const { payloadStart, payloadEnd } = message;
-    const status = payloadEnd === payloadStart ? parseStatus(message.headers()) : null;
-    if (status !== null && status.status === 100) this.#control(attempt, message);
+    if (payloadEnd === payloadStart && isControl(message.headers())) this.#control(attempt, message);
     else this.#take(attempt, message);
   }
 
@@ -347,6 +348,11 @@ export class RemoteOrigin implements OriginLink {
     this.#stream.engine.effects.unsubscribe(attempt.answer);
     this.#stream.engine.effects.unsubscribe(attempt.deliver);
   }
+}
+
+/** Whether a header block is that of a heartbeat or of flow control. */
+function isControl(block: Uint8Array): boolean {
+  return latin1(block, 0, Math.min(block.length, CONTROL_STATUS.length)) === CONTROL_STATUS;
 }
 
 /** Makes a stored message of one that a consumer sent: what counts is the subject that subscribers see. */

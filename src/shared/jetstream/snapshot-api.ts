@@ -10,7 +10,7 @@ import {
   streamOf,
 } from './api.ts';
 import { ApiError, apiError } from './errors.ts';
-import { fieldReaders, readBool, readInteger, readInto, readString } from './json-fields.ts';
+import { boolField, fieldReaders, integerField, readBool, readInto, stringField } from './json-fields.ts';
 import type { PromisedState } from './restore-session.ts';
 import { isDeliverSubject, type SnapshotRequest, SnapshotSession } from './snapshot-session.ts';
 import type { Stream } from './stream.ts';
@@ -24,18 +24,10 @@ const MAX_CHUNK_BYTES = 1024 * 1024;
 const MAX_WINDOW_BYTES = 32 * 1024 * 1024;
 
 const SNAPSHOT_READERS = fieldReaders<SnapshotRequest>({
-  deliver_subject: (request, node, at) => {
-    request.deliverSubject = readString(node, at);
-  },
-  no_consumers: (request, node, at) => {
-    request.noConsumers = readBool(node, at);
-  },
-  chunk_size: (request, node, at) => {
-    request.chunkBytes = readInteger(node, at, 'int');
-  },
-  window_size: (request, node, at) => {
-    request.windowBytes = readInteger(node, at, 'int');
-  },
+  deliver_subject: stringField('deliverSubject'),
+  no_consumers: boolField('noConsumers'),
+  chunk_size: integerField('chunkBytes', 'int'),
+  window_size: integerField('windowBytes', 'int'),
   // Every record's checksum is verified as it is read, asked for or not.
   jsck: (_request, node, at) => {
     readBool(node, at);
@@ -81,12 +73,8 @@ interface RestoreBody {
 }
 
 const STATE_READERS = fieldReaders<PromisedState>({
-  first_seq: (state, node, at) => {
-    state.firstSeq = readInteger(node, at, 'uint64');
-  },
-  last_seq: (state, node, at) => {
-    state.lastSeq = readInteger(node, at, 'uint64');
-  },
+  first_seq: integerField('firstSeq', 'uint64'),
+  last_seq: integerField('lastSeq', 'uint64'),
 });
 
 const RESTORE_READERS = fieldReaders<RestoreBody>({

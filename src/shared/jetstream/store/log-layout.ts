@@ -32,7 +32,7 @@ import { SECTOR_BYTES } from './limits.ts';
  * stand where torn ones may have been.
  */
 
-export const LOG_VERSION = 1;
+const LOG_VERSION = 1;
 export const SEGMENT_HEADER_BYTES = 2 * SECTOR_BYTES;
 export const FRAME_HEADER_BYTES = 40;
 export const SALT_BYTES = 16;

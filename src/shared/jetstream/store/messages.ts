@@ -2,9 +2,10 @@ import { BlockIndex, MessageBlock, NO_ROW, SIZE_TTL } from './block.ts';
 import type { BlockFile } from './block-file.ts';
 import { accountingBytes, accountingBytesAt, BlockReader } from './block-reader.ts';
 import { Checksum } from './checksum.ts';
-import { type BlockCache, type Chunk, openChunk } from './chunk.ts';
-import type { MessageDraft, StoredMessage } from './contract.ts';
+import { type Chunk, openChunk } from './chunk.ts';
+import type { LastWatch, MessageDraft, StoredMessage } from './contract.ts';
 import { BLOCK_SPARE_SPAN, TAIL_BYTES, TAIL_START_BYTES } from './limits.ts';
+import type { MessagesContext } from './messages-context.ts';
 import {
   BLOCK_SALT_HI,
   BLOCK_SALT_LO,
@@ -37,24 +38,6 @@ import { SubjectTable } from './subject-table.ts';
  *  - firstSeq is the first live sequence; lastSeq never falls but by `truncate`.
  */
 
-export interface MessagesContext {
-  readonly uid: number;
-  readonly memory: boolean;
-  readonly blockBytes: number;
-  readonly cache: BlockCache;
-  /** Names the file of a new block; null for memory. */
-  readonly newFile: (number: number, firstSeq: number) => BlockFile | null;
-  readonly note: (
-    block: MessageBlock,
-    firstSeq: number,
-    lastSeq: number,
-    bytes: number,
-    message: string,
-  ) => void;
-  /** Something that nothing is lost by. */
-  readonly report: (block: MessageBlock, message: string) => void;
-}
-
 const fields = new RecordFields();
 
 export class StreamMessages {
@@ -81,6 +64,8 @@ export class StreamMessages {
   appendedAt = 0;
   /** Lanes of the last appended record, for its second checksum. */
   readonly checksum = new Checksum();
+  /** Told when the last message of a subject changes. */
+  watch: LastWatch | null = null;
   /** Whether anything is only in memory that belongs into files. */
   unwritten = 0;
 
@@ -114,7 +99,7 @@ export class StreamMessages {
     fields.timestampMs = draft.timestampMs;
     fields.timestampNanos = draft.timestampNanos;
     writeRecordHeader(words, at, length, fields, keyBytes, headerBytes);
-    writeMessageBody(bytes, at, draft);
+    writeMessageBody(chunk.buffer, at, draft);
     padRecord(bytes, at, length);
     digestRecord(this.checksum, words, at, length);
     const size = accountingBytes(this.#context.memory, keyBytes, headerBytes, payloadBytes);
@@ -187,7 +172,7 @@ export class StreamMessages {
     const i = sequence - block.firstSeq;
     const chunk = this.reader.locate(block, index.offsets[i]!);
     if (chunk !== null && recordSequence(chunk.buffer.words, this.reader.at) === sequence) {
-      readMessage(chunk.buffer.bytes, chunk.buffer.words, this.reader.at, into);
+      readMessage(chunk.buffer, this.reader.at, into);
       return true;
     }
     if (chunk === null && this.reader.readError !== '') return this.#cannotRead(block, sequence);
@@ -279,6 +264,7 @@ export class StreamMessages {
     const removed = this.messages;
     while (this.blocks.length > 0) this.#retire(this.blocks[this.blocks.length - 1]!);
     this.table.clear();
+    this.watch?.cleared();
     this.messages = 0;
     this.bytes = 0;
     if (removed > 0 || this.lastSeq > 0) this.firstSeq = this.lastSeq + 1;
@@ -436,6 +422,7 @@ export class StreamMessages {
     index.nextSame[i] = 0;
     if (previous >= block.firstSeq) index.nextSame[previous - block.firstSeq] = i;
     this.table.add(row, sequence);
+    if (this.watch !== null) this.watch.changed(bytes, start, start + recordKeyBytes(words, at));
     const padded = paddedBytes(length);
     if (block.messages === 0 && block.length === 0) {
       block.firstMs = ms;
@@ -484,6 +471,7 @@ export class StreamMessages {
     const table = this.table;
     const sequence = block.firstSeq + i;
     const count = --table.counts[row]!;
+    if (this.watch !== null && (count === 0 || sequence === table.last[row])) this.#tellLast(row);
     if (count === 0) {
       table.release(row);
       return;
@@ -516,6 +504,12 @@ export class StreamMessages {
     table.inexact[row] = next === 0 ? 1 : 0;
   }
 
+  #tellLast(row: number): void {
+    const subject = new Uint8Array(this.table.textLength(row));
+    this.table.copyText(row, subject, 0);
+    this.watch!.changed(subject, 0, subject.length);
+  }
+
   #afterRemoval(block: MessageBlock, sequence: number): void {
     if (block.messages === 0) this.#retire(block);
     if (sequence === this.firstSeq) this.#setFirst(sequence + 1);
@@ -537,8 +531,10 @@ export class StreamMessages {
       const row = index.rows[i]!;
       if (row === NO_ROW) continue;
       const count = --table.counts[row]!;
-      if (count === 0) table.release(row);
-      else if (count === 1) {
+      if (count === 0) {
+        if (this.watch !== null) this.#tellLast(row);
+        table.release(row);
+      } else if (count === 1) {
         table.first[row] = table.last[row]!;
         table.inexact[row] = 0;
       } else if (table.first[row]! <= block.lastSeq) {

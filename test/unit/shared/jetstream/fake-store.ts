@@ -5,6 +5,7 @@
 import type {
   ConsumerLog,
   DamageReport,
+  LastWatch,
   MessageDraft,
   PurgeRequest,
   Store,
@@ -30,7 +31,7 @@ interface Message {
 
 let uids = 0;
 
-export class FakeStreamStore implements StreamStore {
+class FakeStreamStore implements StreamStore {
   readonly unreadableSeq = 0;
   readonly account: string;
   readonly name: string;
@@ -51,6 +52,7 @@ export class FakeStreamStore implements StreamStore {
   readonly consumerLogs = new Map<string, Uint8Array[]>();
   readonly #firstSeq: number;
   readonly #store: FakeStore;
+  #watch: LastWatch | null = null;
 
   constructor(store: FakeStore, spec: StreamSpec) {
     this.#store = store;
@@ -111,6 +113,7 @@ export class FakeStreamStore implements StreamStore {
 
   #staged(): void {
     this.failure = null;
+    this.#watch?.cleared();
     if (this.storage === 'file') this.#store.ticket += 64;
   }
 
@@ -326,6 +329,10 @@ export class FakeStreamStore implements StreamStore {
   }
 
   setSnapshotSource(): void {}
+
+  watchLast(watch: LastWatch | null): void {
+    this.#watch = watch;
+  }
 }
 
 function matches(filter: SubjectFilter | null, subject: string): boolean {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { UNLIMITED } from '../../../../../src/shared/jetstream/account-jetstream.ts';
+import { UNLIMITED_JETSTREAM } from '../../../../../src/shared/base/options.ts';
 import { shortHash } from '../../../../../src/shared/jetstream/names.ts';
 import type { Stream } from '../../../../../src/shared/jetstream/stream.ts';
 import { formatTime } from '../../../../../src/shared/jetstream/time.ts';
@@ -77,7 +77,7 @@ describe('limits', () => {
     ['the smaller of both', 3, { max_consumers: 2 }, 2],
   ])('a stream has the limit %s', (_what, maxConsumers, config, limit) => {
     harness.engine.options = { ...harness.engine.options, defaultMaxConsumers: 4 };
-    harness.engine.enableAccount(ACCOUNT, { limits: { ...UNLIMITED, maxConsumers }, tiers: null });
+    harness.engine.enableAccount(ACCOUNT, { limits: { ...UNLIMITED_JETSTREAM, maxConsumers }, tiers: null });
     expect([capacity('T', 10, config), capacity('U', 10, config)]).toEqual([limit, limit]);
   });
 
@@ -87,7 +87,10 @@ describe('limits', () => {
   });
 
   test('count neither updates nor what the server itself made', () => {
-    harness.engine.enableAccount(ACCOUNT, { limits: { ...UNLIMITED, maxConsumers: 1 }, tiers: null });
+    harness.engine.enableAccount(ACCOUNT, {
+      limits: { ...UNLIMITED_JETSTREAM, maxConsumers: 1 },
+      tiers: null,
+    });
     expect(errorOf(create('a'))).toBeUndefined();
     expect(errorOf(create('more'))).toBe(10026);
     expect(errorOf(create('a', { description: 'an update' }))).toBeUndefined();
@@ -96,13 +99,19 @@ describe('limits', () => {
   });
 
   test('of the account bound what waits for acknowledgement', () => {
-    harness.engine.enableAccount(ACCOUNT, { limits: { ...UNLIMITED, maxAckPending: 5 }, tiers: null });
+    harness.engine.enableAccount(ACCOUNT, {
+      limits: { ...UNLIMITED_JETSTREAM, maxAckPending: 5 },
+      tiers: null,
+    });
     expect(create('a', { ack_policy: 'explicit' }).config).toMatchObject({ max_ack_pending: 5 });
     expect(errorOf(create('b', { ack_policy: 'explicit', max_ack_pending: 6 }))).toBe(10121);
   });
 
   test('there has to be a tier', () => {
-    harness.engine.enableAccount(ACCOUNT, { limits: UNLIMITED, tiers: new Map([['R3', UNLIMITED]]) });
+    harness.engine.enableAccount(ACCOUNT, {
+      limits: UNLIMITED_JETSTREAM,
+      tiers: new Map([['R3', UNLIMITED_JETSTREAM]]),
+    });
     expect(errorOf(create('a'))).toBe(10120);
   });
 
