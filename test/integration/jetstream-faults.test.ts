@@ -2,7 +2,7 @@
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { headers, type NatsConnection } from '@nats-io/transport-node';
+import { createInbox, headers, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { Daemon } from '../support/daemon.ts';
 import { Faults, mountSmall } from '../support/faults.ts';
@@ -89,7 +89,7 @@ describe.skipIf(faults === null)('system calls that fail (needs a C compiler on 
     expect(server!.daemon.log).not.toMatch(/damaged|\[ERR\]/);
   });
 
-  test('read: what cannot be read is reported as lost, everything else goes on', async () => {
+  test('read: what cannot be read is said once and kept, everything else goes on', async () => {
     let nc = await start();
     // Ids would be looked for in messages that are that young, and these be in memory then.
     await create(nc, { duplicate_window: 100e6 });
@@ -97,14 +97,32 @@ describe.skipIf(faults === null)('system calls that fail (needs a C compiler on 
     for (let i = 1; i <= 24; i++) expect(await put(nc, `${i}${payload}`)).toMatchObject({ seq: i });
     nc = await restart('SIGTERM');
     faults!.set('read');
-    expect(await get(nc, 3)).toBe('Message Not Found');
-    expect(errorCode(await ask(nc, 'STREAM.MSG.GET.S', { seq: 3 }))).toBe(10037);
+    expect(await get(nc, 3)).toBe('Message Can Not Be Read');
+    expect(errorCode(await ask(nc, 'STREAM.MSG.GET.S', { seq: 3 }))).toBe(10077);
     expect(await put(nc, 'in spite of it')).toMatchObject({ seq: 25 });
     await server!.daemon.untilLogged(
-      /\[WRN\] JetStream store: .*00000001\.blk.*damaged message, sequence 3 lost/,
+      /\[WRN\] JetStream store: .*00000001\.blk.*message 3 can not be read now/,
     );
+    // A consumer waits for it instead of going on behind it.
+    const config = {
+      durable_name: 'c',
+      ack_policy: 'explicit',
+      opt_start_seq: 3,
+      deliver_policy: 'by_start_sequence',
+    };
+    await ask(nc, 'CONSUMER.CREATE.S.c', { stream_name: 'S', config });
+    const options = { timeout: 10_000, noMux: true, reply: createInbox() };
+    const delivered = nc.request(
+      '$JS.API.CONSUMER.MSG.NEXT.S.c',
+      '{"batch":1,"expires":9000000000}',
+      options,
+    );
+    expect(await ask(nc, 'CONSUMER.INFO.S.c')).toMatchObject({ num_waiting: 1, num_pending: 23 });
     faults!.clear();
+    expect((await delivered).string()).toBe(`3${payload}`);
+    expect(await get(nc, 3)).toBe(`3${payload}`);
     nc = await restart('SIGKILL');
+    expect(await get(nc, 3)).toBe(`3${payload}`);
     expect(await get(nc, 24)).toBe(`24${payload}`);
     expect(await get(nc, 25)).toBe('in spite of it');
     expect(await put(nc, 'after')).toMatchObject({ seq: 26 });
@@ -165,12 +183,25 @@ describe.skipIf(small === null)('a disk that is full (needs the right to mount)'
       // What is left of the disk goes too: a start has to do with what the store has.
       await server.halt('SIGKILL');
       fill(join(mountPoint, 'filler'));
-      await server.resume();
-      nc = await server.connect();
-      const { state } = (await ask(nc, 'STREAM.INFO.S')) as { state: Json };
-      expect(state).toMatchObject({ messages: stored - 1, last_seq: stored });
-      expect(await get(nc, stored)).toBe(payload.toString());
-      expect(await ask(nc, 'STREAM.PURGE.S')).toMatchObject({ success: true, purged: stored - 1 });
+      // The first start takes the spare segment; those after it go on where it stopped.
+      const starts = ['SIGKILL', 'SIGTERM', 'SIGKILL', null] as const;
+      for (const [removed, signal] of starts.entries()) {
+        await server.resume();
+        nc = await server.connect();
+        const { state } = (await ask(nc, 'STREAM.INFO.S')) as { state: Json };
+        expect(state).toMatchObject({ messages: stored - 1 - removed, last_seq: stored });
+        expect(await get(nc, stored)).toBe(payload.toString());
+        if (signal === null) break;
+        // Segments that the start freed may take some.
+        let answer = await put(nc, payload);
+        for (; answer.error === undefined; answer = await put(nc, payload)) stored++;
+        expect(errorCode(answer)).toBe(10023);
+        const request = { seq: 2 + removed, no_erase: true };
+        expect(await ask(nc, 'STREAM.MSG.DELETE.S', request)).toMatchObject({ success: true });
+        await server.halt(signal);
+      }
+      const purged = stored - starts.length;
+      expect(await ask(nc, 'STREAM.PURGE.S')).toMatchObject({ success: true, purged });
       let answer: Json = { error: {} };
       while (answer.error !== undefined) answer = await put(nc, payload);
       expect(answer.seq as number).toBeGreaterThan(stored);

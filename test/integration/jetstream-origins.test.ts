@@ -154,15 +154,80 @@ describe.each([1, 3])('origins with %i shards', (shards) => {
     });
     const info = await untilMessages(c, 'M', 3);
     expect(info.mirror).toHaveProperty('external', { api: '$JS.hub.API', deliver: 'deliver.m' });
-    await c.jsm.streams.add({
-      name: 'X',
-      mirror: { name: 'O', external: { api: '$JS.far.API', deliver: 'deliver.x' } },
-    });
-    const { mirror } = await until(
-      () => c.jsm.streams.info('X'),
-      (seen) => seen.mirror?.error !== undefined,
+  });
+
+  test('an origin is reached through another prefix of its API', async () => {
+    const c = await start(shards);
+    // What an import of the API does.
+    const forward = (nc: Client['nc']) =>
+      nc.subscribe('JS.far.API.>', {
+        callback: (_error, { subject, data, reply, headers }) =>
+          nc.publish(subject.replace('JS.far', '$JS'), data, {
+            reply: reply!,
+            ...(headers === undefined ? {} : { headers }),
+          }),
+      });
+    forward(c.nc);
+    const external = { api: 'JS.far.API', deliver: 'from.far' };
+    await ask(c.nc, 'STREAM.CREATE.O', { name: 'O', subjects: ['o.>'] });
+    await ask(c.nc, 'STREAM.CREATE.Q', { name: 'Q', subjects: ['q.>'], retention: 'workqueue' });
+    await fill(c, 'o.a', MANY);
+    await fill(c, 'q.a', 100);
+    await c.jsm.streams.deleteMessage('O', 7);
+    await ask(c.nc, 'STREAM.CREATE.M', { name: 'M', mirror: { name: 'O', external } });
+    const filtered = { name: 'O', filter_subject: 'o.a', external };
+    await ask(c.nc, 'STREAM.CREATE.S', { name: 'S', sources: [filtered, { name: 'Q', external }] });
+    const mirrored = await untilMessages(c, 'M', MANY - 1);
+    expect(mirrored.state).toMatchObject({ first_seq: 1, last_seq: MANY, num_deleted: 1 });
+    const [ours, theirs] = await Promise.all(
+      ['M', 'O'].map((name) => c.jsm.streams.getMessage(name, { seq: 9 })),
     );
-    expect(mirror?.error?.description).toMatch(/external/);
+    expect([ours?.subject, ours?.timestamp, ours?.string()]).toEqual([
+      'o.a',
+      theirs?.timestamp,
+      theirs?.string(),
+    ]);
+    const sourced = await untilMessages(c, 'S', MANY - 1 + 100);
+    expect(sourced.sources?.map(({ name, lag, error }) => [name, lag, error])).toEqual([
+      ['O', 0, undefined],
+      ['Q', 0, undefined],
+    ]);
+    await untilMessages(c, 'Q', 0);
+  });
+
+  test('a source is fed by a consumer made beforehand, after a restart from where it was', async () => {
+    let c = await start(shards);
+    await ask(c.nc, 'STREAM.CREATE.O', { name: 'O', subjects: ['o.>'] });
+    await fill(c, 'o.a', 50);
+    const config = {
+      durable_name: 'made',
+      deliver_subject: 'to.s',
+      ack_policy: 'flow_control',
+      flow_control: true,
+      idle_heartbeat: 1e9,
+      max_ack_pending: 100,
+    };
+    expect(
+      errorCode(await ask(c.nc, 'CONSUMER.CREATE.O.made', { stream_name: 'O', config })),
+    ).toBeUndefined();
+    const consumer = { name: 'made', deliver_subject: 'to.s' };
+    await ask(c.nc, 'STREAM.CREATE.S', { name: 'S', sources: [{ name: 'O', consumer }] });
+    await untilMessages(c, 'S', 50);
+    await fill(c, 'o.b', 50);
+    const { state, sources } = await untilMessages(c, 'S', 100);
+    expect([state.num_subjects, sources?.[0]?.lag]).toEqual([2, 0]);
+    const first = await c.jsm.streams.getMessage('S', { seq: 1 });
+    expect(first?.header.get('Nats-Stream-Source')).toMatch(/^O:C=\w{8} 1 > > o\.a \w{8}$/);
+    await until(
+      () => ask(c.nc, 'CONSUMER.INFO.O.made'),
+      ({ ack_floor }) => (ack_floor as { stream_seq: number }).stream_seq === 100,
+    );
+    await server!.restart('SIGKILL');
+    c = await server!.client();
+    await fill(c, 'o.b', 10);
+    await untilMessages(c, 'S', 110);
+    const last = await c.jsm.streams.getMessage('S', { seq: 110 });
+    expect(last?.header.get('Nats-Stream-Source')).toMatch(/^O:C=\w{8} 110 > > o\.b \w{8}$/);
   });
 
   test('a mirror becomes a stream of its own', async () => {

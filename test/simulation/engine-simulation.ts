@@ -11,7 +11,7 @@
  * survived: ack floors do not fall).
  */
 import { Prng } from '../../src/shared/base/prng.ts';
-import { streamIdentity } from '../../src/shared/jetstream/mirrors-sources.ts';
+import { streamIdentity } from '../../src/shared/jetstream/origin-copy.ts';
 import type { Store, StreamStore } from '../../src/shared/jetstream/store/contract.ts';
 import type { StoreOptions } from '../../src/shared/jetstream/store/open.ts';
 import type { Stream } from '../../src/shared/jetstream/stream.ts';

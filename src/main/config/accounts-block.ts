@@ -122,7 +122,7 @@ const JETSTREAM_ROWS: OptionRow<AccountJetStreamDraft>[] = [
   sizeRow(['max_streams', 'streams'], 'Streams.', (jetStream, size) => {
     jetStream.maxStreams = size;
   }),
-  sizeRow(['max_consumers', 'consumers'], 'Consumers.', (jetStream, size) => {
+  sizeRow(['max_consumers', 'consumers'], 'Consumers of a stream.', (jetStream, size) => {
     jetStream.maxConsumers = size;
   }),
   row({

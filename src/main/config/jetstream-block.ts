@@ -8,6 +8,9 @@ import { duration, durationText, integer, isText, map, text } from './value.ts';
 
 /** The `jetstream` block. Facts: configuration reference §3.10. */
 
+/** Consumers of a stream without a limit of its own or of its account, as in nats-server 2.15. */
+export const DEFAULT_MAX_CONSUMERS = 1000;
+
 /** What the block says; unset stays unset. */
 export interface JetStreamDraft {
   enabled: boolean;
@@ -24,6 +27,8 @@ export interface JetStreamDraft {
   maxDuplicateWindowMs: number;
   maxAckPending: number;
   maxRequestBatch: number;
+  /** -1 is none. */
+  defaultMaxConsumers: number;
   batch: BatchOptions;
   /** 0 is the default. */
   requestQueueLimit: number;
@@ -46,6 +51,7 @@ export function emptyJetStreamDraft(): JetStreamDraft {
     maxDuplicateWindowMs: 0,
     maxAckPending: 0,
     maxRequestBatch: 0,
+    defaultMaxConsumers: DEFAULT_MAX_CONSUMERS,
     batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutMs: 10_000 },
     requestQueueLimit: 0,
     infoQueueLimit: 0,
@@ -108,6 +114,16 @@ const LIMIT_ROWS: OptionRow<JetStreamDraft>[] = [
     name: 'max_request_batch',
     reload: 'yes',
     doc: 'Messages of one pull request.',
+  }),
+  row({
+    name: 'default_max_consumers',
+    type: 'integer',
+    default: String(DEFAULT_MAX_CONSUMERS),
+    reload: 'yes',
+    doc: 'Consumers of a stream where neither it nor its account says how many; -1 is unlimited.',
+    read: (_reader, entry, draft) => {
+      draft.defaultMaxConsumers = integer(entry.value) || DEFAULT_MAX_CONSUMERS;
+    },
   }),
   row({
     name: 'duplicate_window',

@@ -70,6 +70,7 @@ export function jetStreamChanges(before: ServerOptions, after: ServerOptions): s
 function limits({
   maxAckPending,
   maxRequestBatch,
+  defaultMaxConsumers,
   maxDuplicateWindowMs,
   batch,
 }: JetStreamServerOptions): string {
@@ -77,6 +78,7 @@ function limits({
   return [
     maxAckPending,
     maxRequestBatch,
+    defaultMaxConsumers,
     maxDuplicateWindowMs,
     maxInflightPerStream,
     maxInflightTotal,

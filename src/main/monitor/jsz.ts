@@ -14,8 +14,6 @@ import type { MonitorSource } from './source.ts';
 const DEFAULT_LIMIT = 1024;
 /** What nats-server reports with `sync_interval: always`, and its default. */
 const DEFAULT_SYNC_INTERVAL_MS = 120_000;
-/** Limit of a consumer's creation that nats-server 2.15 reports without configuration. */
-const DEFAULT_MAX_CONSUMERS = 1000;
 /** Of `limits.batch`: only what differs is shown. */
 const DEFAULT_BATCH = { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutMs: 10_000 };
 
@@ -144,7 +142,7 @@ function renderConfig(jetStream: JetStreamServerOptions, answer: JetStreamAnswer
 }
 
 function renderLimits(jetStream: JetStreamServerOptions): JsonValue {
-  const { maxAckPending, maxRequestBatch, maxDuplicateWindowMs, batch } = jetStream;
+  const { maxAckPending, maxRequestBatch, maxDuplicateWindowMs, defaultMaxConsumers, batch } = jetStream;
   const other = (value: number, usual: number) => (value === usual ? undefined : value);
   return {
     max_request_batch: omitEmpty(maxRequestBatch),
@@ -155,7 +153,7 @@ function renderLimits(jetStream: JetStreamServerOptions): JsonValue {
     max_batch_size: other(batch.maxMsgs, DEFAULT_BATCH.maxMsgs),
     max_batch_timeout:
       batch.timeoutMs === DEFAULT_BATCH.timeoutMs ? undefined : toNanoseconds(batch.timeoutMs),
-    default_max_consumers: DEFAULT_MAX_CONSUMERS,
+    default_max_consumers: defaultMaxConsumers,
   };
 }
 

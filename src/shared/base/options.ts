@@ -202,6 +202,8 @@ export interface JetStreamServerOptions {
   maxAckPending: number;
   /** `limits.max_request_batch`; 0 is none. */
   maxRequestBatch: number;
+  /** `limits.default_max_consumers`: of a stream where neither it nor its account says how many; -1 is none. */
+  defaultMaxConsumers: number;
   batch: BatchOptions;
   /** API requests that may wait, and of those for information. */
   requestQueueLimit: number;

@@ -5,7 +5,7 @@ import { textBytes } from './effects.ts';
 import { ApiError, apiError, apiErrorText } from './errors.ts';
 import { CONFIG_KEY, type JetStream, RESTORING_KEY } from './jetstream.ts';
 import { JsonObject } from './json-object.ts';
-import { RestoreSession } from './restore-session.ts';
+import { type PromisedState, RestoreSession } from './restore-session.ts';
 import type { StreamStore } from './store/contract.ts';
 import { Stream } from './stream.ts';
 import { type StorageType, type StreamConfig, streamConfigJson } from './stream-config.ts';
@@ -204,7 +204,7 @@ export class AccountJetStream {
   }
 
   /** Checks whether a stream may be restored, and makes ready to receive it. */
-  beginRestore(submitted: StreamConfig, client: string): RestoreSession | ApiError {
+  beginRestore(submitted: StreamConfig, state: PromisedState, client: string): RestoreSession | ApiError {
     const limit = this.#reservationProblem(submitted, null);
     if (limit !== null) return limit;
     const config = checkStreamConfig(submitted, this.#context(false));
@@ -216,7 +216,7 @@ export class AccountJetStream {
     const restoring = (store: StreamStore) => store.putMetadata(RESTORING_KEY, textBytes('restoring'));
     const store = this.#makeStore(config, restoring);
     if (store instanceof ApiError) return store;
-    const session = new RestoreSession(this, config, store, client);
+    const session = new RestoreSession(this, config, store, state, client);
     this.restores.set(config.name, session);
     return session;
   }

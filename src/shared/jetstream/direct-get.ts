@@ -22,6 +22,8 @@ import { StoredMessage } from './store/contract.ts';
 import type { Stream } from './stream.ts';
 import { formatTime, joinTime, splitTime } from './time.ts';
 
+/** natsd's own status for a message that the disk doesn't give out now: "not found" would be believed. */
+const UNREADABLE = 'Message Can Not Be Read';
 const PREFIX = '$JS.API.DIRECT.GET.';
 const QUEUE = '_sys_';
 /** A mirror serves its origin's requests once it is this close to it, and from then on. */
@@ -178,7 +180,8 @@ export class DirectGet {
   #single(reply: string, request: MessageRequest, subject: string): void {
     const message = this.#message;
     if (!findMessage(this.#stream, request, message)) {
-      this.#status(reply, 404, 'Message Not Found');
+      if (this.#stream.store.unreadableSeq > 0) this.#status(reply, 500, UNREADABLE);
+      else this.#status(reply, 404, 'Message Not Found');
       return;
     }
     const payload = message.payload();
@@ -259,7 +262,11 @@ export class DirectGet {
     let { pending } = plan;
     for (const sequence of plan.sequences) {
       if (sent >= plan.most || bytes >= plan.maxBytes) break;
-      if (!this.#stream.store.load(sequence, message)) continue;
+      if (!this.#stream.store.load(sequence, message)) {
+        if (this.#stream.store.unreadableSeq === 0) continue;
+        this.#status(reply, 500, UNREADABLE);
+        return;
+      }
       const payload = message.payload();
       const headers = message.headers();
       if (plan.withHeaders) {
@@ -317,13 +324,12 @@ export function findMessage(stream: Stream, request: MessageRequest, into: Store
   if (request.lastBySubject !== '') {
     const subject = wireText(request.lastBySubject);
     const sequence = isValidSubject(subject) ? stream.lastSeqOn(subject) : 0;
-    return sequence > 0 && store.load(sequence, into);
+    return store.load(sequence, into);
   }
   if (request.nextBySubject !== '') {
     const subject = wireText(request.nextBySubject);
-    return (
-      isValidSubject(subject) && store.next(store.filter([subject]), startSequence(stream, request), into)
-    );
+    if (!isValidSubject(subject)) return store.load(0, into);
+    return store.next(store.filter([subject]), startSequence(stream, request), into);
   }
   if (request.startTimeNs !== null) return store.next(null, startSequence(stream, request), into);
   return store.load(request.seq, into);

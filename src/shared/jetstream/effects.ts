@@ -35,6 +35,8 @@ export class InboundMessage {
   /** The reply subject; an empty range is none. */
   replyStart = 0;
   replyEnd = 0;
+  /** The subject that subscribers see in place of the one it came on, as of a consumer's delivery; null: there is none. */
+  shown: Uint8Array | null = null;
   #subject: string | null = null;
   #reply: string | null = null;
 
@@ -76,6 +78,7 @@ export class InboundMessage {
     bytes.set(headers, subject.length);
     bytes.set(payload, subject.length + headers.length);
     this.bytes = bytes;
+    this.shown = null;
     this.view = null;
     this.subjectStart = 0;
     this.subjectEnd = subject.length;

@@ -44,6 +44,8 @@ export interface JetStreamOptions {
   readonly maxAckPending: number;
   /** `limits.max_request_batch`; 0 is none. */
   readonly maxRequestBatch: number;
+  /** `limits.default_max_consumers`: of a stream where neither it nor its account has a limit; -1 is none. */
+  readonly defaultMaxConsumers: number;
   /** `max_payload`. */
   readonly maxPayloadBytes: number;
   /** `max_pending`: byte budget of a direct-get batch. */

@@ -82,10 +82,12 @@ export class PublishView {
     return this.stream.dedupe.find(id, this.stream.engine.clock.ms);
   }
 
-  /** Total of a counter so far; null when what is stored is none. */
+  /** Total of a counter so far; null when what is stored is none, or can't be read now. */
   counter(subject: string): bigint | null {
     const inBatch = this.#subjects?.get(subject);
     if (inBatch !== undefined) return inBatch.total;
-    return this.stream.store.loadLast(subject, message) ? counterValue(message.payload()) : 0n;
+    const { store } = this.stream;
+    if (store.loadLast(subject, message)) return counterValue(message.payload());
+    return store.unreadableSeq === 0 ? 0n : null;
   }
 }

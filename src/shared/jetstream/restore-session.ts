@@ -29,6 +29,8 @@ import {
   CONSUMER_PREFIX,
   STATE_ENTRY,
 } from './snapshot-archive.ts';
+import { LegacySnapshot } from './snapshot-legacy.ts';
+import { isTar } from './snapshot-tar.ts';
 import { MessageDraft, type StreamStore } from './store/contract.ts';
 import { Stream } from './stream.ts';
 import type { StreamConfig } from './stream-config.ts';
@@ -38,8 +40,11 @@ import { joinTime, splitTime } from './time.ts';
 const STALLED_MS = 5000;
 const draft = new MessageDraft();
 
-/** Last sequence and number of messages that the archive's own state promises. */
-interface PromisedState {
+/** Bytes that tell the forms of snapshots apart. */
+const FORM_BYTES = 16;
+
+/** What the archive's own state says, or that of the request with an archive that has none. */
+export interface PromisedState {
   lastSeq: number;
   firstSeq: number;
 }
@@ -54,19 +59,32 @@ export class RestoreSession implements EngineSubscription, TimedWork {
   readonly #client: string;
   readonly #startNs: bigint;
   readonly #decoder = new S2Decoder();
-  readonly #reader = new ArchiveReader();
+  /** Null until enough was received to tell. */
+  #reader: ArchiveReader | LegacySnapshot | null = null;
+  /** The first bytes, until the form is known. */
+  #head: Uint8Array = EMPTY_BYTES;
   readonly #consumers: { name: string; json: string }[] = [];
-  #promised: PromisedState = { firstSeq: 0, lastSeq: 0 };
+  #promised: PromisedState;
   #problem = '';
   #bytes = 0;
   #lastChunkMs: number;
 
-  /** @param store made for the restore, empty */
-  constructor(owner: AccountJetStream, config: StreamConfig, store: StreamStore, client: string) {
+  /**
+   * @param store made for the restore, empty
+   * @param state what the request says, for archives that don't
+   */
+  constructor(
+    owner: AccountJetStream,
+    config: StreamConfig,
+    store: StreamStore,
+    state: PromisedState,
+    client: string,
+  ) {
     const { engine } = owner;
     this.#owner = owner;
     this.#config = config;
     this.#store = store;
+    this.#promised = state;
     this.#client = client;
     this.account = owner.name;
     this.subject = `$JS.SNAPSHOT.RESTORE.${wireText(config.name)}.${randomId(22, engine.random)}`;
@@ -109,20 +127,50 @@ export class RestoreSession implements EngineSubscription, TimedWork {
 
   #take(chunk: Uint8Array): void {
     try {
-      for (const entry of this.#reader.push(this.#decoder.push(chunk))) this.#restore(entry);
+      this.#read(this.#decoder.push(chunk));
     } catch (error) {
       if (!(error instanceof S2Error || error instanceof ArchiveError)) throw error;
       this.#problem = error.message;
     }
   }
 
+  #read(plain: Uint8Array): void {
+    if (this.#reader === null) {
+      this.#head = Buffer.concat([this.#head, plain]);
+      if (this.#head.length < FORM_BYTES) return;
+      this.#reader = isTar(this.#head) ? this.#legacy() : new ArchiveReader();
+      this.#read(this.#head);
+      this.#head = EMPTY_BYTES;
+    } else if (this.#reader instanceof LegacySnapshot) this.#reader.push(plain);
+    else for (const entry of this.#reader.push(plain)) this.#restore(entry);
+  }
+
+  #legacy(): LegacySnapshot {
+    this.#skipToFirst();
+    return new LegacySnapshot({
+      restore: (entry) => {
+        // A block keeps what was removed from its head.
+        if (entry.sequence === 0 || entry.sequence > this.#store.lastSeq) this.#restore(entry);
+      },
+      remove: (sequence, timeNs) => {
+        const { ms, nanos } = splitTime(timeNs);
+        if (sequence > this.#store.lastSeq) this.#store.skip(sequence, ms, nanos);
+        else if (this.#store.remove(sequence, false) < 0)
+          throw new ArchiveError(this.#store.failure?.message ?? 'store failed');
+      },
+    });
+  }
+
+  #skipToFirst(): void {
+    if (this.#promised.firstSeq - 1 <= this.#store.lastSeq) return;
+    const { ms, nanos } = this.#owner.engine.clock;
+    this.#store.skip(this.#promised.firstSeq - 1, ms, nanos);
+  }
+
   #restore(entry: ArchiveEntry): void {
     if (entry.sequence === 0 && entry.name === STATE_ENTRY) {
       this.#promised = promisedState(entry.payload);
-      if (this.#promised.firstSeq - 1 > this.#store.lastSeq) {
-        const { ms, nanos } = this.#owner.engine.clock;
-        this.#store.skip(this.#promised.firstSeq - 1, ms, nanos);
-      }
+      this.#skipToFirst();
       return;
     }
     if (entry.sequence === 0 && entry.name.startsWith(CONSUMER_PREFIX)) {
@@ -144,7 +192,7 @@ export class RestoreSession implements EngineSubscription, TimedWork {
 
   /** Makes a stream of what was received. */
   #complete(): Stream | ApiError {
-    if (this.#problem === '' && !(this.#decoder.isComplete && this.#reader.ended))
+    if (this.#problem === '' && !(this.#decoder.isComplete && this.#reader?.ended))
       this.#problem = this.#bytes === 0 ? 'EOF' : 'unexpected EOF';
     if (this.#problem !== '') return apiErrorText(10062, this.#problem);
     const { clock } = this.#owner.engine;

@@ -64,7 +64,7 @@ export function releaseMessage(stream: Stream, sequence: number): boolean {
 export function releaseUnneeded(stream: Stream): void {
   if (stream.config.retention !== 'interest') return;
   const { store, readers } = stream;
-  for (let at = store.firstSeq; store.next(null, at, message); at = message.sequence + 1) {
+  for (let at = store.firstSeq; store.next(null, at, message, true); at = message.sequence + 1) {
     if (!readers.needs(message.sequence, message.subject())) store.remove(message.sequence, false);
   }
   stream.settle();

@@ -79,7 +79,7 @@ export class Schedules {
     const { store, config } = this.#stream;
     if (!config.allowMsgSchedules) return;
     const message = this.#message;
-    for (let at = store.firstSeq; store.next(null, at, message); at = message.sequence + 1) {
+    for (let at = store.firstSeq; store.next(null, at, message, true); at = message.sequence + 1) {
       const block = message.headers();
       const headers = readPublishHeaders(block, 0, block.length);
       if (headers['Nats-Schedule'] === null) continue;

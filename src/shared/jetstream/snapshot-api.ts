@@ -10,7 +10,8 @@ import {
   streamOf,
 } from './api.ts';
 import { ApiError, apiError } from './errors.ts';
-import { boolField, fieldReaders, integerField, readBool, stringField } from './json-fields.ts';
+import { boolField, fieldReaders, integerField, readBool, readInto, stringField } from './json-fields.ts';
+import type { PromisedState } from './restore-session.ts';
 import { isDeliverSubject, type SnapshotRequest, SnapshotSession } from './snapshot-session.ts';
 import type { Stream } from './stream.ts';
 import { emptyStreamConfig, readStreamConfig, type StreamConfig, streamConfigJson } from './stream-config.ts';
@@ -68,14 +69,22 @@ const snapshot: Endpoint = {
 
 interface RestoreBody {
   config: StreamConfig;
+  state: PromisedState;
 }
+
+const STATE_READERS = fieldReaders<PromisedState>({
+  first_seq: integerField('firstSeq', 'uint64'),
+  last_seq: integerField('lastSeq', 'uint64'),
+});
 
 const RESTORE_READERS = fieldReaders<RestoreBody>({
   config: (request, node, at) => {
     request.config = readStreamConfig(node, at);
   },
-  // The archive has the state too, and is what counts.
-  state: () => {},
+  // An archive of the present form has it too, and is what counts.
+  state: (request, node, at) => {
+    readInto(request.state, node, { ...at, strict: false }, STATE_READERS, 'StreamState');
+  },
 });
 
 const restore: Endpoint = {
@@ -84,12 +93,12 @@ const restore: Endpoint = {
   zeroFields: (json) => json.string('deliver_subject', ''),
   handle: (call) => {
     if (isEmptyBody(call.request.body)) return apiError(10003);
-    const request = { config: emptyStreamConfig() };
+    const request = { config: emptyStreamConfig(), state: { firstSeq: 0, lastSeq: 0 } };
     const problem = decodeBody(call, request, RESTORE_READERS, 'JSApiStreamRestoreRequest');
     if (problem !== null) return problem;
     const { config } = request;
     if (config.name !== call.names[0]) return apiError(10056);
-    const session = call.account.beginRestore(config, call.request.client);
+    const session = call.account.beginRestore(config, request.state, call.request.client);
     if (session instanceof ApiError) return session;
     const { client } = call.request;
     sendAdvisory(call.account, `STREAM.RESTORE_CREATE.${config.name}`, 'restore_create', (json) => {

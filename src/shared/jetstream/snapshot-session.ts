@@ -13,7 +13,14 @@ import { EMPTY_BYTES, type EngineSubscription, NO_TICKET, textBytes } from './ef
 import type { TimedWork } from './jetstream.ts';
 import { randomId } from './names.ts';
 import { frame } from './s2.ts';
-import { ARCHIVE_MAGIC, CONSUMER_PREFIX, encodeEntry, endEntry, STATE_ENTRY } from './snapshot-archive.ts';
+import {
+  ARCHIVE_MAGIC,
+  ArchiveError,
+  CONSUMER_PREFIX,
+  encodeEntry,
+  endEntry,
+  STATE_ENTRY,
+} from './snapshot-archive.ts';
 import { StoredMessage } from './store/contract.ts';
 import type { Stream } from './stream.ts';
 import { joinTime } from './time.ts';
@@ -55,6 +62,7 @@ function* archive(stream: Stream, stateJson: string, withConsumers: boolean): Ge
       payload: message.payload(),
     });
   }
+  if (store.unreadableSeq > 0) throw new ArchiveError(`message ${store.unreadableSeq} can not be read`);
   yield endEntry();
 }
 
@@ -150,14 +158,26 @@ export class SnapshotSession implements EngineSubscription, TimedWork {
     const { chunkBytes, windowBytes } = this.#request;
     const most = Math.max(1, Math.floor(windowBytes / chunkBytes));
     while (!this.#done && this.#sentChunks - this.#ackedChunks < most) {
-      const { value: chunk, done } = this.#chunks.next();
-      if (done) this.#end(204, '');
+      const chunk = this.#nextChunk();
+      if (typeof chunk === 'string') this.#end(500, chunk);
+      else if (chunk === null) this.#end(204, '');
       else if (chunk.length < chunkBytes) {
         this.#send('', EMPTY_BYTES, chunk);
       } else {
         this.#sentChunks++;
         this.#send(`${this.#ackPrefix}.${chunk.length}.${this.#sentChunks}`, EMPTY_BYTES, chunk);
       }
+    }
+  }
+
+  /** Null: there are no more. A text: why there can't be more. */
+  #nextChunk(): Uint8Array | string | null {
+    try {
+      const { value, done } = this.#chunks.next();
+      return done ? null : value;
+    } catch (error) {
+      if (!(error instanceof ArchiveError)) throw error;
+      return error.message;
     }
   }
 

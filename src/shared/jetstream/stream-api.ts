@@ -294,7 +294,11 @@ const getMessage: Endpoint = {
     if (onlyDirect || nothing || twice) return apiError(10003);
     const stream = streamOf(call);
     if (stream instanceof ApiError) return stream;
-    if (!findMessage(stream, request, message)) return apiError(10037);
+    if (!findMessage(stream, request, message)) {
+      const { unreadableSeq } = stream.store;
+      if (unreadableSeq === 0) return apiError(10037);
+      return apiError(10077, { err: `message ${unreadableSeq} can not be read now` });
+    }
     const text = messageJson(!request.noHeaders);
     return (json) => json.raw('message', text);
   },

@@ -41,6 +41,9 @@ function transformOf(mapping: SubjectTransform | null): Transform | null {
   return transform;
 }
 
+/** How long a message that the disk doesn't give out is waited for until it is tried again. */
+const DISK_RETRY_MS = 1000;
+
 /** The stream's ear on one of its subjects. */
 class StreamSubscription implements EngineSubscription {
   readonly account: string;
@@ -155,7 +158,7 @@ export class Stream implements DueItem {
     if (dedupe.windowMs > 0) {
       for (
         let at = store.firstSeqFromTime(since, 0);
-        store.next(null, at, message);
+        store.next(null, at, message, true);
         at = message.sequence + 1
       ) {
         const id = headerText(message.headers(), 'Nats-Msg-Id');
@@ -343,8 +346,13 @@ export class Stream implements DueItem {
     const { maxAgeNs } = this.#config;
     const { store } = this;
     if (maxAgeNs === 0n || store.messages === 0) return Infinity;
-    if (this.#ageSeq <= store.firstSeq) return store.firstTimestampMs + durationMs(maxAgeNs);
-    return store.next(null, this.#ageSeq, this.#loaded)
+    if (this.#ageSeq <= store.firstSeq) {
+      const firstMs = store.firstTimestampMs;
+      // The disk doesn't say; what lies behind may be due.
+      const isUnknown = firstMs === 0 && store.unreadableSeq > 0;
+      return isUnknown ? this.engine.clock.ms + DISK_RETRY_MS : firstMs + durationMs(maxAgeNs);
+    }
+    return store.next(null, this.#ageSeq, this.#loaded, true)
       ? this.#loaded.timestampMs + durationMs(maxAgeNs)
       : Infinity;
   }
@@ -354,7 +362,7 @@ export class Stream implements DueItem {
     if (maxAgeNs === 0n) return;
     const before = nowMs - durationMs(maxAgeNs);
     const message = this.#loaded;
-    while (this.store.next(null, this.#ageSeq, message) && message.timestampMs <= before) {
+    while (this.store.next(null, this.#ageSeq, message, true) && message.timestampMs <= before) {
       this.#ageSeq = message.sequence + 1;
       if (message.ttlSeconds !== TTL_NEVER) this.#expire(message);
     }

@@ -243,7 +243,12 @@ export class EngineAccount {
     return seq;
   }
 
-  /** The message of a queue entry, as it was given; null when it is damaged. A view, good until the next call. */
+  /** Whether the message that `load` didn't find is there and only can't be read now. */
+  get isUnreadable(): boolean {
+    return (this.stream?.unreadableSeq ?? 0) > 0;
+  }
+
+  /** The message of a queue entry, as it was given; null when it is damaged or unreadable now. A view, good until the next call. */
   load(seq: number): Uint8Array | null {
     if (this.stream?.load(seq, this.#loaded) !== true) return null;
     const reader = new MailReader(this.#loaded.payload());

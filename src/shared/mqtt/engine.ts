@@ -471,6 +471,11 @@ export class MqttEngine {
       if (entry === undefined || entry.state !== QUEUED) continue;
       const message = entry.seq === this.#freshSeq ? this.#fresh : session.account.load(entry.seq);
       if (message === null) {
+        if (session.account.isUnreadable) {
+          // The disk fails. It is tried again when the session does anything.
+          session.nextToSend--;
+          return;
+        }
         this.#finish(session, entry);
         continue;
       }

@@ -33,6 +33,7 @@ export class EngineSettings {
       maxDuplicateWindowNs: nanos(jetStream.maxDuplicateWindowMs),
       maxAckPending: jetStream.maxAckPending,
       maxRequestBatch: jetStream.maxRequestBatch,
+      defaultMaxConsumers: jetStream.defaultMaxConsumers,
       maxPayloadBytes: options.maxPayloadBytes,
       maxPendingBytes: options.maxPendingBytes,
       batch: {

@@ -125,15 +125,17 @@ function isUnique(consumers: StreamConsumersHandle, name: string, filters: reado
   });
 }
 
-/** How many consumers count toward the limits of stream and account. */
+/**
+ * Whether the stream may have one more. The account's limit is of each stream, as in nats-server; the server's default counts
+ * where there is neither.
+ */
 function limitProblem(stream: Stream, config: ConsumerConfig): ApiError | null {
   if (isInternal(config)) return null;
-  const { maxConsumers } = stream.config;
-  if (maxConsumers > 0 && stream.readers.visible >= maxConsumers) return apiError(10026);
   const limits = stream.account.limitsFor(stream.config.replicas);
   if (limits === null) return apiError(10120);
-  const most = limits.maxConsumers;
-  return most > 0 && stream.account.usage(stream.config.replicas).consumers >= most ? apiError(10026) : null;
+  const own = [stream.config.maxConsumers, limits.maxConsumers].filter((limit) => limit > 0);
+  const most = own.length > 0 ? Math.min(...own) : stream.engine.options.defaultMaxConsumers;
+  return most > 0 && stream.readers.visible >= most ? apiError(10026) : null;
 }
 
 /** What a workqueue stream demands of a new consumer (jetstream-consumers §1.3). */

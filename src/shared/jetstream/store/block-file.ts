@@ -61,6 +61,8 @@ export class BlockFile {
   /** Where the next byte goes. */
   end = 0;
   footer: FooterPlace | null = null;
+  /** Why the last attempt to read found the disk at fault; empty: it didn't, whatever the bytes are good for. */
+  readError = '';
   /** Written to since the last sync began. */
   dirty = false;
   /** The file's name is not known to be durable. */
@@ -162,25 +164,27 @@ export class BlockFile {
    * @returns null when nothing could be read
    */
   read(offset: number, bytes: number): ReadBytes | null {
+    return this.#attempt(() => (this.extents ? this.#readExtent(offset) : this.#readPlain(offset, bytes)));
+  }
+
+  /** @returns null when the disk fails, and why in `readError` */
+  #attempt<T>(read: () => T): T | null {
+    this.readError = '';
     try {
-      return this.extents ? this.#readExtent(offset) : this.#readPlain(offset, bytes);
+      return read();
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;
+      this.readError = error.message;
       return null;
     }
   }
 
   /** Finds the extents by their headers, up to `end`; around a damaged one by the copy behind it. @returns whether all were found */
   scanExtents(): boolean {
+    const content = new WordBuffer(this.end);
+    if (this.#attempt(() => this.#open().read(content.bytes, 0, this.end, 0)) === null) return false;
     this.extentStarts.length = 0;
     this.extentPositions.length = 0;
-    const content = new WordBuffer(this.end);
-    try {
-      this.#open().read(content.bytes, 0, this.end, 0);
-    } catch (error) {
-      if (!(error instanceof DiskError)) throw error;
-      return false;
-    }
     const { words } = content;
     let position = BLOCK_HEADER_BYTES;
     for (let start = 0; start < this.written; ) {
@@ -294,12 +298,8 @@ export class BlockFile {
 
   #unsealed(position: number, length: number): Uint8Array | null {
     const sealed = new WordBuffer(length);
-    try {
-      if (this.#open().read(sealed.bytes, 0, length, position) < length) return null;
-    } catch (error) {
-      if (!(error instanceof DiskError)) throw error;
-      return null;
-    }
+    const read = this.#attempt(() => this.#open().read(sealed.bytes, 0, length, position));
+    if (read === null || read < length) return null;
     const [lo, hi] = checksumOf(sealed.bytes.subarray(8), length - 8, FOOTER_SALT);
     const body = sealed.words[2]!;
     if (sealed.words[0] !== lo || sealed.words[1] !== hi || body < 0 || 16 + body > length) return null;

@@ -45,6 +45,12 @@ export function accountingBytesAt(memory: boolean, words: Int32Array, at: number
 export class BlockReader {
   /** Where `locate` found the record: offset in the chunk's buffer. */
   at = 0;
+  /** Why the disk failed in the last `locate` or `scan` that found nothing; empty: it didn't, the bytes are no good. */
+  readError = '';
+  /** Indexes that could not be had, because the disk failed. */
+  failures = 0;
+  /** Why the last of them. */
+  failure = '';
   readonly #memory: boolean;
   readonly #table: SubjectTable;
   readonly #cache: BlockCache;
@@ -63,14 +69,15 @@ export class BlockReader {
     this.#note = note;
   }
 
-  /** The block's index, read or rebuilt when it isn't in memory. */
+  /** The block's index, read or rebuilt when it isn't in memory; a stand-in when the disk fails. */
   index(block: MessageBlock): BlockIndex {
     block.indexUsed = true;
     return block.index ?? this.#loadIndex(block);
   }
 
-  /** The chunk with the whole record at a logical offset, checked; its place is in `at`. Null: unreadable. */
+  /** The chunk with the whole record at a logical offset, checked; its place is in `at`. Null: none, see `readError`. */
   locate(block: MessageBlock, offset: number): Chunk | null {
+    this.readError = '';
     const chunk = block.chunkAt(offset);
     if (chunk !== null) {
       const at = offset - chunk.start;
@@ -95,18 +102,22 @@ export class BlockReader {
    * drop.
    *
    * @param intern makes table rows for subjects that have none
+   * @param problem why the disk did not even tell where the records are; empty: it did
    * @returns the index; entries that weren't found have size 0
    */
-  scan(block: MessageBlock, intern: boolean): BlockIndex {
+  scan(block: MessageBlock, intern: boolean, problem = ''): BlockIndex {
     const index = new BlockIndex(Math.max(block.span, 16));
     index.extend(block.span);
     index.rows.fill(NO_ROW);
     let offset = 0;
     let hole = -1;
+    const holes: [from: number, end: number][] = [];
+    this.readError = problem;
     block.ttlMessages = 0;
     while (offset < block.length) {
       const chunk = this.#chunkToScan(block, offset);
       if (chunk === null) {
+        this.readError ||= block.file?.readError ?? '';
         if (hole < 0) hole = offset;
         const next = this.#nextExtent(block, offset);
         offset = next;
@@ -120,12 +131,15 @@ export class BlockReader {
         offset += 8;
         continue;
       }
-      if (hole >= 0) this.#note(block, offset - hole, `damaged records at ${hole}`);
+      if (hole >= 0) holes.push([hole, offset]);
       hole = -1;
       this.#enter(block, index, chunk, at, offset, intern);
       offset += paddedBytes(length);
     }
-    if (hole >= 0) this.#note(block, block.length - hole, `damaged records at ${hole}`);
+    if (hole >= 0) holes.push([hole, block.length]);
+    // Holes that the disk made are no damage, and which ones are others isn't known then.
+    if (this.readError === '')
+      for (const [from, end] of holes) this.#note(block, end - from, `damaged records at ${from}`);
     this.#link(index);
     return index;
   }
@@ -148,11 +162,15 @@ export class BlockReader {
       );
       if (index !== null) this.#countEntries(block, index, summary);
     }
+    this.readError = '';
     if (index === null) {
-      if (file.footer !== null) this.#note(block, 0, 'unreadable footer');
-      if (file.extents && file.footer !== null && !file.scanExtents())
-        this.#note(block, 0, 'unreadable extent header');
-      index = this.scan(block, true);
+      if (file.footer !== null && file.readError === '') this.#note(block, 0, 'unreadable footer');
+      let problem = '';
+      if (file.extents && file.footer !== null && !file.scanExtents()) {
+        problem = file.readError;
+        if (problem === '') this.#note(block, 0, 'unreadable extent header');
+      }
+      index = this.scan(block, true, problem);
     }
     block.index = index;
     if (file.footer !== null) this.#cache.addIndex(block);
@@ -181,6 +199,7 @@ export class BlockReader {
     const file = block.file;
     assert(file !== null, 'a record of a memory stream is not in memory');
     let read = file.read(offset, READ_WINDOW_BYTES);
+    this.readError = file.readError;
     if (read === null) return null;
     const at = offset - read.start;
     const end = file.extents ? read.length : block.length - read.start;
@@ -188,8 +207,10 @@ export class BlockReader {
     if (length === 0) return null;
     if (at + paddedBytes(length) > read.length) {
       read = file.read(offset, paddedBytes(length));
+      this.readError = file.readError;
       if (read === null) return null;
     }
+    block.unreadable = false;
     const chunk = new Chunk(block, read.start, read.buffer, read.length, true);
     block.addChunk(chunk);
     this.#cache.addChunk(chunk);
@@ -294,6 +315,7 @@ export class BlockReader {
   #loadIndex(block: MessageBlock): BlockIndex {
     const file = block.file;
     assert(file !== null, 'a memory block keeps its index');
+    this.readError = '';
     let index: BlockIndex | null = null;
     if (file.footer !== null) {
       const summary = readSummary(file);
@@ -301,12 +323,31 @@ export class BlockReader {
         index = readIndex(file, summary, summaryRows(summary, this.#table, false), block.span);
       }
       if (index === null) {
-        this.#note(block, 0, 'unreadable footer');
-        if (file.extents) file.scanExtents();
+        if (file.readError === '') this.#note(block, 0, 'unreadable footer');
+        if (file.extents && !file.scanExtents() && file.readError !== '')
+          return this.#standIn(block, file.readError);
       }
     }
-    block.index = index ?? this.scan(block, false);
+    const { ttlMessages } = block;
+    index ??= this.scan(block, false);
+    if (this.readError !== '') {
+      block.ttlMessages = ttlMessages;
+      return this.#standIn(block, this.readError);
+    }
+    block.index = index;
     if (block.closed) this.#cache.addIndex(block);
-    return block.index;
+    return index;
+  }
+
+  /** For an index that the disk doesn't give out now. */
+  #standIn(block: MessageBlock, readError: string): BlockIndex {
+    this.readError = readError;
+    this.failure = readError;
+    this.failures++;
+    const index = new BlockIndex(block.span);
+    index.extend(block.span);
+    index.rows.fill(NO_ROW);
+    index.unreadable = true;
+    return index;
   }
 }

@@ -28,6 +28,8 @@ export class BlockIndex {
   length = 0;
   /** Next message of the same subject in the block; 0: none. Not there while there is none at all. */
   #nextSame: Uint32Array | null = null;
+  /** Stands in for one that the disk doesn't give out now: nothing is known of any entry. Never kept. */
+  unreadable = false;
 
   constructor(capacity: number) {
     this.offsets = new Uint32Array(capacity);
@@ -117,6 +119,10 @@ export class MessageBlock {
   erasing = false;
   /** Part of the file is unreadable: rewrite it and keep the old one aside. */
   damaged = false;
+  /** The disk failed to give out a part of the file, which was reported; until it does the file is left alone. */
+  unreadable = false;
+  /** Live messages that the disk failed to give out at the start, marked as removed meanwhile; null: none. */
+  missing: number[] | null = null;
   /** Was compressed, or tried to be. */
   squeezed = false;
   removed: Uint32Array | null = null;

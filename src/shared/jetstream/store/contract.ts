@@ -281,12 +281,22 @@ export interface StreamStore {
 
   // --- reading -----------------------------------------------------------------------------------------------------
 
-  /** @returns false when the message is not there, or damaged (then reported) */
+  /**
+   * The message that the last `load`, `loadLast` or `next` was to read and that the disk doesn't give out now; 0: there was
+   * none. It is kept, and may be asked for again.
+   */
+  readonly unreadableSeq: number;
+  /** @returns false when the message is not there, or damaged (then reported), or unreadable now */
   load(sequence: number, into: StoredMessage): boolean;
   /** Last message of a literal subject. @returns false when there is none */
   loadLast(subject: string, into: StoredMessage): boolean;
-  /** First message at or after `fromSeq` that matches; null: any. @returns false when there is none up to `lastSeq` */
-  next(filter: SubjectFilter | null, fromSeq: number, into: StoredMessage): boolean;
+  /**
+   * First message at or after `fromSeq` that matches; null: any.
+   *
+   * @param passOver go on behind what the disk doesn't give out now; without it that one ends the search
+   * @returns false when there is none up to `lastSeq`
+   */
+  next(filter: SubjectFilter | null, fromSeq: number, into: StoredMessage, passOver?: boolean): boolean;
   /** As `next`, without reading the message. @returns its sequence, or 0 */
   nextSeq(filter: SubjectFilter | null, fromSeq: number): number;
   /** First sequence at or after the time; `lastSeq + 1` when all are older. */

@@ -44,7 +44,7 @@ function flushBlock(stream: StoredStream, parts: StoreParts, block: MessageBlock
     if (chunk === last && !block.closed && !all) break;
     bytes += flushChunk(stream, parts, block, chunk);
   }
-  if (block.closed && block.file!.footer === null && block.file!.written === block.length) {
+  if (wantsFooter(block) && block.file!.written === block.length) {
     const index = stream.messageSet.reader.index(block);
     const { summary, arrays } = encodeFooter(block, index, stream.messageSet.table, block.file!);
     block.file!.appendFooter(summary, arrays);
@@ -80,8 +80,13 @@ export function flushStream(stream: StoredStream, parts: StoreParts, all: boolea
   }
 }
 
+/** A footer tells of every message; while the disk keeps back some there is none. */
+function wantsFooter(block: MessageBlock): boolean {
+  return block.closed && block.file!.footer === null && block.missing === null;
+}
+
 function needsFlush(block: MessageBlock): boolean {
-  if (block.closed && block.file!.footer === null) return true;
+  if (wantsFooter(block)) return true;
   return block.chunks.some((chunk) => chunk.pinned);
 }
 

@@ -16,7 +16,7 @@ export const FRAME_BYTES = 1024 * 1024;
 export const LOG_RESERVE_BYTES = 1024 * 1024;
 /**
  * Once the log has grown to this, a spare segment is kept that appends may not use: the next start on a full disk needs
- * one to go on in. Smaller stores do without, their segment would be larger than they are.
+ * one to go on in, or what is left of the last segment. Smaller stores have only that: a spare would be larger than they are.
  */
 export const KEEP_SPARE_FROM_BYTES = 256 * 1024;
 /** Largest record, nats-server's bound (streams §3.2). */
@@ -46,3 +46,11 @@ export const EXTENT_BYTES = 64 * 1024;
 export const SYNCS_IN_FLIGHT = 4;
 /** Free log segments that are kept for reuse. */
 export const SPARE_SEGMENTS = 4;
+
+/** Block size of a stream; 0: its engine has no opinion. */
+export function blockSize(storage: 'file' | 'memory', wantedBytes: number): number {
+  if (storage === 'memory') return MEMORY_BLOCK_BYTES;
+  return wantedBytes === 0
+    ? BLOCK_MAX_BYTES
+    : Math.min(BLOCK_MAX_BYTES, Math.max(BLOCK_MIN_BYTES, wantedBytes));
+}

@@ -1,5 +1,5 @@
 import { Checksum, highWord, lowWord } from './checksum.ts';
-import { type CipherName, cipherCode, cipherOfCode } from './cipher.ts';
+import { type CipherName, cipherCode, cipherOfCode, deriveKey } from './cipher.ts';
 import { SECTOR_BYTES } from './limits.ts';
 
 /**
@@ -16,7 +16,7 @@ import { SECTOR_BYTES } from './limits.ts';
  *  4  u32 version                                  4  u32 body bytes (tag included)
  *  8  u64 position of the file's first byte        8  u64 position of this frame
  * 16  u32 segment bytes                           16  u64 position synced when this was written
- * 20  u32 cipher                                  24  u32 flags: 1 encrypted
+ * 20  u32 cipher                                  24  u32 flags: 1 encrypted; bits 8 to 15: run
  * 24  u64 end of the log before this segment      28  u32 first word of the segment's salt
  * 32  16 bytes salt                               32  u64 checksum
  * 48  u64 checksum                                40  records, each on a multiple of 8
@@ -26,6 +26,10 @@ import { SECTOR_BYTES } from './limits.ts';
  * [start, start + segment bytes), the next one starts where it ends. What is left of a segment behind its last frame is
  * told by "end of the log before" in the next one's header, so frames from before a crash that were cut off stay cut off.
  * The checksum of a record is salted with its position and the segment's salt: what a reused segment still holds is invalid there.
+ *
+ * A start begins a fresh segment. One that finds no room for it goes on in the last one as its next run, whose frames count from
+ * 1 on: a frame of an earlier run behind one of a later run was cut off. A run has a key of its own, because its frames
+ * stand where torn ones may have been.
  */
 
 const LOG_VERSION = 1;
@@ -36,6 +40,9 @@ export const SALT_BYTES = 16;
 const SEGMENT_MAGIC = 0x4c41574e;
 const FRAME_MAGIC = 0x4d524657;
 const FRAME_ENCRYPTED = 1;
+const RUN_SHIFT = 8;
+/** Highest run of a segment. */
+export const MAX_RUN = 255;
 const LOG_SALT = 0x57414c31;
 const SEGMENT_SALT = 0x53454731;
 
@@ -55,6 +62,8 @@ export interface FrameHeader {
   position: number;
   synced: number;
   encrypted: boolean;
+  /** How often the segment was gone on with by a later start, when this was written. */
+  run: number;
 }
 
 export function alignSector(position: number): number {
@@ -138,13 +147,14 @@ export function writeFrameHeader(
   position: number,
   synced: number,
   encrypted: boolean,
+  run: number,
   saltWord: number,
 ): void {
   words[0] = FRAME_MAGIC;
   words[1] = bodyBytes;
   putPosition(words, 2, position);
   putPosition(words, 4, synced);
-  words[6] = encrypted ? FRAME_ENCRYPTED : 0;
+  words[6] = (encrypted ? FRAME_ENCRYPTED : 0) | (run << RUN_SHIFT);
   words[7] = saltWord;
   checksum.begin();
   checksum.update(words, 0, 8);
@@ -181,7 +191,13 @@ export function readFrameHeader(
   into.position = position;
   into.synced = getPosition(words, w + 4);
   into.encrypted = (words[w + 6]! & FRAME_ENCRYPTED) !== 0;
+  into.run = (words[w + 6]! >>> RUN_SHIFT) & MAX_RUN;
   return true;
+}
+
+/** Key of a segment's frames. */
+export function frameKey(master: Uint8Array, salt: Uint8Array, run: number): Uint8Array {
+  return deriveKey(master, run === 0 ? 'log' : `log ${run}`, salt);
 }
 
 /** Nonce of the frame at a position. */

@@ -1,14 +1,16 @@
 import { Checksum } from './checksum.ts';
-import { decryptInto, deriveKey, TAG_BYTES } from './cipher.ts';
+import { decryptInto, TAG_BYTES } from './cipher.ts';
 import { type Disk, DiskError, type DiskFile } from './disk.ts';
 import { SECTOR_BYTES } from './limits.ts';
-import type { LogSegment } from './log.ts';
+import type { LogSegment, ResumePoint } from './log.ts';
 import {
   alignSector,
   decodeSegmentHeader,
   FRAME_HEADER_BYTES,
   type FrameHeader,
+  frameKey,
   frameNonce,
+  MAX_RUN,
   readFrameHeader,
   recordSaltHi,
   recordSaltLo,
@@ -76,7 +78,7 @@ interface FoundSegment {
 }
 
 const checksum = new Checksum();
-const frame: FrameHeader = { bodyBytes: 0, position: 0, synced: 0, encrypted: false };
+const frame: FrameHeader = { bodyBytes: 0, position: 0, synced: 0, encrypted: false, run: 0 };
 
 /** Opens the segments; those that end at or below the checkpoint are spares. */
 export function openSegments(disk: Disk, checkpoint: number, segmentBytes: number): RecoveredLog {
@@ -143,6 +145,9 @@ export class LogReader {
   #synced = 0;
   #checkpoint = 0;
   #missing = false;
+  /** Of the frames read last; what follows has no lower one. */
+  #run = 0;
+  #resume: ResumePoint | null = null;
 
   /** @param masters keys to try, the present one first; empty without encryption */
   constructor(visitor: LogVisitor, masters: readonly Uint8Array[], segmentBytes: number) {
@@ -154,6 +159,11 @@ export class LogReader {
   /** A whole segment that was synced is not there. */
   get missing(): boolean {
     return this.#missing;
+  }
+
+  /** Where the last segment can be gone on with; null when there is nothing left of it, or a part of a frame is in the way. */
+  get resume(): ResumePoint | null {
+    return this.#resume;
   }
 
   /** Visits every record from `checkpoint` on. @returns where the log ends */
@@ -178,6 +188,8 @@ export class LogReader {
       const stop = this.#readSegment(Math.min(limit - segment.start, this.#segmentBytes));
       end = Math.max(end, segment.start + Math.abs(stop));
       if (this.#length < Math.min(limit - segment.start, this.#segmentBytes)) this.#reportShort(segment);
+      // Later segments have to be ones that were begun and never held anything: it is not known whether they did.
+      if (i < segments.length - 1 || this.#length < this.#segmentBytes) this.#resume = null;
       // Negative: the end of the log lies in this segment, whatever the next ones hold.
       if (stop < 0) break;
     }
@@ -216,6 +228,8 @@ export class LogReader {
     this.#header = decodeSegmentHeader(bytes);
     this.#saltWord = this.#header === null ? 0 : saltWordOf(this.#header.salt);
     this.#key = null;
+    this.#run = 0;
+    this.#resume = null;
   }
 
   /** Around a sector that the disk can't read. */
@@ -240,9 +254,7 @@ export class LogReader {
       this.#load(segment);
       let found = false;
       for (let at = SEGMENT_HEADER_BYTES; at < this.#length; ) {
-        if (
-          !readFrameHeader(this.#buffer.words, at, this.#length, segment.start + at, this.#saltWord, frame)
-        ) {
+        if (!this.#isFrame(at)) {
           at += SECTOR_BYTES;
           continue;
         }
@@ -255,21 +267,35 @@ export class LogReader {
     return synced;
   }
 
+  /** Whether a frame begins at an offset; `frame` has its header then. One of an earlier run was cut off. */
+  #isFrame(at: number): boolean {
+    const { words } = this.#buffer;
+    const position = this.#header!.start + at;
+    return (
+      readFrameHeader(words, at, this.#length, position, this.#saltWord, frame) && frame.run >= this.#run
+    );
+  }
+
   /** @returns offset where reading stopped; negative when the log ends there */
   #readSegment(limit: number): number {
     const start = this.#header!.start;
-    const { words } = this.#buffer;
     let at = SEGMENT_HEADER_BYTES;
     while (at < limit && at < this.#length) {
-      if (readFrameHeader(words, at, this.#length, start + at, this.#saltWord, frame)) {
+      if (this.#isFrame(at)) {
+        if (frame.run > this.#run) this.#key = null;
+        this.#run = frame.run;
         const bodyEnd = at + FRAME_HEADER_BYTES + frame.bodyBytes;
         const end = frame.encrypted ? this.#decrypt(at, bodyEnd) : bodyEnd;
         const stop = this.#readRecords(at + FRAME_HEADER_BYTES, Math.min(end, limit));
+        if (stop === -(at + FRAME_HEADER_BYTES)) this.#resumeAt(at);
         if (stop < 0) return stop;
         at = alignSector(bodyEnd);
         continue;
       }
-      if (start + at >= this.#synced) return -at;
+      if (start + at >= this.#synced) {
+        this.#resumeAt(at);
+        return -at;
+      }
       const next = this.#nextFrame(at + SECTOR_BYTES, limit);
       // Without its header the frame's length is unknown, its nonce is not: what decrypts to records is there.
       if (this.#header!.cipher !== null) this.#decrypt(at, next);
@@ -279,14 +305,14 @@ export class LogReader {
     return at;
   }
 
+  #resumeAt(at: number): void {
+    const { start, cipher, salt } = this.#header!;
+    if (this.#run < MAX_RUN) this.#resume = { position: start + at, run: this.#run + 1, cipher, salt };
+  }
+
   #nextFrame(from: number, limit: number): number {
     const end = Math.min(limit, this.#length);
-    for (let at = from; at < end; at += SECTOR_BYTES) {
-      if (
-        readFrameHeader(this.#buffer.words, at, this.#length, this.#header!.start + at, this.#saltWord, frame)
-      )
-        return at;
-    }
+    for (let at = from; at < end; at += SECTOR_BYTES) if (this.#isFrame(at)) return at;
     return end;
   }
 
@@ -300,7 +326,9 @@ export class LogReader {
     const nonce = frameNonce(header.start + at);
     const sealed = bytes.slice(from, bodyEnd);
     const candidates =
-      this.#key === null ? this.#masters.map((master) => deriveKey(master, 'log', header.salt)) : [this.#key];
+      this.#key === null
+        ? this.#masters.map((master) => frameKey(master, header.salt, this.#run))
+        : [this.#key];
     for (const key of candidates) {
       const right = decryptInto(cipher, key, nonce, sealed, 0, sealed.length, bytes, from);
       // The tag may be what is damaged; a record that fits proves the key.

@@ -1,6 +1,6 @@
 import { assert } from '../../base/assert.ts';
 import type { Checksum } from './checksum.ts';
-import { type CipherName, deriveKey, encryptInto, TAG_BYTES } from './cipher.ts';
+import { type CipherName, encryptInto, TAG_BYTES } from './cipher.ts';
 import type { StoreFailure } from './contract.ts';
 import { type AwaitableSync, type Disk, DiskError, type DiskFile, type PendingSync } from './disk.ts';
 import {
@@ -14,6 +14,7 @@ import {
   alignSector,
   encodeSegmentHeader,
   FRAME_HEADER_BYTES,
+  frameKey,
   frameNonce,
   recordSaltHi,
   recordSaltLo,
@@ -62,6 +63,17 @@ export interface LogOptions {
   master: Uint8Array;
 }
 
+/** Where a start may go on in the last segment. */
+export interface ResumePoint {
+  /** On a sector; nothing that counts lies at or behind it. */
+  position: number;
+  /** Higher than that of every frame in the segment. */
+  run: number;
+  /** Of the segment. */
+  cipher: CipherName | null;
+  salt: Uint8Array;
+}
+
 /** A segment in use: `[start, start + segmentBytes)` of the log. */
 export interface LogSegment {
   file: DiskFile;
@@ -98,6 +110,7 @@ export class WriteAheadLog {
   #segmentEnd: number;
   #key: Uint8Array | null = null;
   #saltWord = 0;
+  #run = 0;
   /** The sync that runs beside this thread's work, and what it covers. */
   #running: { readonly sync: AwaitableSync; readonly file: DiskFile; readonly end: number } | null = null;
   #preparing: { file: DiskFile; filled: number; sync: PendingSync | null } | null = null;
@@ -159,6 +172,27 @@ export class WriteAheadLog {
   /** Takes the first segment; throws `DiskError`. */
   open(): void {
     this.#roll();
+  }
+
+  /** Goes on in the last segment, for there is no room for a first one of this start; throws `DiskError`. */
+  resume({ position, run, salt }: ResumePoint): void {
+    const last = this.#segments[this.#segments.length - 1]!;
+    this.#run = run;
+    this.#useKey(salt);
+    this.lean = true;
+    this.#frame = position;
+    this.#segmentEnd = last.start + this.#options.segmentBytes;
+    // The run has to be known before anything is encrypted under its key, or the next start might take the same number.
+    this.#writeFrame();
+    last.file.sync();
+    this.#unsynced.delete(last.file);
+    this.ticket = this.written;
+  }
+
+  #useKey(salt: Uint8Array): void {
+    const { cipher, master } = this.#options;
+    this.#key = cipher === null ? null : frameKey(master, salt, this.#run);
+    this.#saltWord = saltWordOf(salt);
   }
 
   /**
@@ -372,6 +406,7 @@ export class WriteAheadLog {
       this.#frame,
       this.#evidence,
       cipher !== null,
+      this.#run,
       this.#saltWord,
     );
     const padded = alignSector(end);
@@ -402,8 +437,8 @@ export class WriteAheadLog {
       0,
     );
     this.#unsynced.add(file);
-    this.#key = cipher === null ? null : deriveKey(this.#options.master, 'log', salt);
-    this.#saltWord = saltWordOf(salt);
+    this.#run = 0;
+    this.#useKey(salt);
     this.#segments.push({ file, start });
     this.lean = spare !== undefined && this.#spares.length === 0 && !this.#hasRoom();
     this.#frame = start + SEGMENT_HEADER_BYTES;

@@ -119,6 +119,11 @@ function encodeBlock(writer: BodyWriter, block: MessageBlock): void {
   }
   const words = block.removed === null ? 0 : Math.min(block.removed.length, Math.ceil(block.span / 32));
   const bitmap = block.removed === null ? new Uint32Array(0) : block.removed.slice(0, words);
+  // The next start looks for them again.
+  for (const sequence of block.missing ?? []) {
+    const i = sequence - block.firstSeq;
+    bitmap[i >>> 5] = bitmap[i >>> 5]! & ~(1 << (i & 31));
+  }
   writer.bytes(new Uint8Array(bitmap.buffer));
 }
 

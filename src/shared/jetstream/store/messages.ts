@@ -2,9 +2,10 @@ import { BlockIndex, MessageBlock, NO_ROW, SIZE_TTL } from './block.ts';
 import type { BlockFile } from './block-file.ts';
 import { accountingBytes, accountingBytesAt, BlockReader } from './block-reader.ts';
 import { Checksum } from './checksum.ts';
-import { type BlockCache, type Chunk, openChunk } from './chunk.ts';
+import { type Chunk, openChunk } from './chunk.ts';
 import type { LastWatch, MessageDraft, StoredMessage } from './contract.ts';
 import { BLOCK_SPARE_SPAN, TAIL_BYTES, TAIL_START_BYTES } from './limits.ts';
+import type { MessagesContext } from './messages-context.ts';
 import {
   BLOCK_SALT_HI,
   BLOCK_SALT_LO,
@@ -37,22 +38,6 @@ import { SubjectTable } from './subject-table.ts';
  *  - firstSeq is the first live sequence; lastSeq never falls but by `truncate`.
  */
 
-export interface MessagesContext {
-  readonly uid: number;
-  readonly memory: boolean;
-  readonly blockBytes: number;
-  readonly cache: BlockCache;
-  /** Names the file of a new block; null for memory. */
-  readonly newFile: (number: number, firstSeq: number) => BlockFile | null;
-  readonly note: (
-    block: MessageBlock,
-    firstSeq: number,
-    lastSeq: number,
-    bytes: number,
-    message: string,
-  ) => void;
-}
-
 /** Entries a block's index has room for at first. */
 const START_ENTRIES = 64;
 
@@ -73,6 +58,8 @@ export class StreamMessages {
   retired: { file: BlockFile; aside: boolean }[] = [];
   lostSequences: number[] = [];
   lostBytes = 0;
+  /** What the last `load` was to read and the disk didn't give out; 0: that wasn't so. */
+  unreadableSeq = 0;
   /** Of the last append. */
   appendedSubjectMessages = 0;
   appendedPreviousSeq = 0;
@@ -96,10 +83,6 @@ export class StreamMessages {
       block.damaged = true;
       context.note(block, 0, 0, bytes, message);
     });
-  }
-
-  get memory(): boolean {
-    return this.#context.memory;
   }
 
   /** Encodes and stores a message; everything was checked before. */
@@ -176,20 +159,41 @@ export class StreamMessages {
     return 0;
   }
 
-  /** Reads a live message. @returns false when it isn't there; a damaged one is dropped and noted */
+  /**
+   * Reads a live message.
+   *
+   * @returns false when it isn't there; a damaged one is dropped and noted. One that the disk doesn't give out now stays,
+   * and is in `unreadableSeq`.
+   */
   load(sequence: number, into: StoredMessage): boolean {
+    this.unreadableSeq = 0;
     const block = this.find(sequence);
     if (block === null || !block.isLive(sequence)) return false;
     const index = this.reader.index(block);
     if (!block.isLive(sequence)) return false;
+    if (index.unreadable) return this.#cannotRead(block, sequence);
     const i = sequence - block.firstSeq;
     const chunk = this.reader.locate(block, index.offsets[i]!);
     if (chunk !== null && recordSequence(chunk.buffer.words, this.reader.at) === sequence) {
       readMessage(chunk.buffer, this.reader.at, into);
       return true;
     }
-    this.#lose(block, sequence);
+    if (chunk === null && this.reader.readError !== '') return this.#cannotRead(block, sequence);
+    this.lose(block, sequence);
     return false;
+  }
+
+  /** The disk fails: said once for the block, until it gives out something of it. */
+  #cannotRead(block: MessageBlock, sequence: number): false {
+    this.unreadableSeq = sequence;
+    this.noteUnreadable(block, `message ${sequence}`);
+    return false;
+  }
+
+  noteUnreadable(block: MessageBlock, what: string): void {
+    if (block.unreadable) return;
+    block.unreadable = true;
+    this.#context.report(block, `${what} can not be read now, and is tried again: ${this.reader.readError}`);
   }
 
   /** @returns accounting size of the removed message, 0 when there was none */
@@ -197,7 +201,7 @@ export class StreamMessages {
     const block = this.find(sequence);
     if (block === null || !block.isLive(sequence)) return 0;
     const index = this.reader.index(block);
-    if (!block.isLive(sequence)) return 0;
+    if (!block.isLive(sequence) || index.unreadable) return 0;
     const i = sequence - block.firstSeq;
     const size = (index.sizes[i]! & ~SIZE_TTL) >>> 0;
     if (erase) block.erasing = true;
@@ -273,12 +277,12 @@ export class StreamMessages {
 
   get firstMs(): number {
     this.#readFirst();
-    return this.messages === 0 ? 0 : this.#firstMs;
+    return this.messages === 0 ? 0 : Math.max(0, this.#firstMs);
   }
 
   get firstNanos(): number {
     this.#readFirst();
-    return this.messages === 0 ? 0 : this.#firstNanos;
+    return this.messages === 0 ? 0 : Math.max(0, this.#firstNanos);
   }
 
   /** First sequence of a subject's row, exact. */
@@ -345,11 +349,6 @@ export class StreamMessages {
     old.chunks = [];
   }
 
-  /** Takes a missing message out of the count, as lost. */
-  lose(block: MessageBlock, sequence: number): void {
-    this.#lose(block, sequence);
-  }
-
   /** Takes note of a message that was found missing before it was counted. */
   noteLost(block: MessageBlock, sequence: number): void {
     this.lostSequences.push(sequence);
@@ -357,7 +356,8 @@ export class StreamMessages {
     this.#context.note(block, sequence, sequence, 0, 'damaged message');
   }
 
-  #lose(block: MessageBlock, sequence: number): void {
+  /** Takes a missing message out of the count, as lost. */
+  lose(block: MessageBlock, sequence: number): void {
     const index = this.reader.index(block);
     const i = sequence - block.firstSeq;
     const size = (index.sizes[i]! & ~SIZE_TTL) >>> 0;
@@ -545,7 +545,8 @@ export class StreamMessages {
     this.#memo = null;
     this.#context.cache.forget(block);
     for (const chunk of block.chunks) if (chunk.pinned) this.unwritten -= chunk.length;
-    if (block.file?.exists) this.retired.push({ file: block.file, aside: block.damaged });
+    const aside = block.damaged || block.missing !== null;
+    if (block.file?.exists) this.retired.push({ file: block.file, aside });
     block.chunks = [];
     block.messages = 0;
     block.closed = true;
@@ -556,7 +557,8 @@ export class StreamMessages {
     const block = this.find(this.lastSeq);
     if (block === null || !block.isLive(this.lastSeq)) return;
     const index = this.reader.index(block);
-    const chunk = this.reader.locate(block, index.offsets[this.lastSeq - block.firstSeq]!);
+    const offset = index.offsets[this.lastSeq - block.firstSeq]!;
+    const chunk = index.unreadable ? null : this.reader.locate(block, offset);
     if (chunk === null) return;
     this.lastMs = recordMs(chunk.buffer.words, this.reader.at);
     this.lastNanos = recordNanos(chunk.buffer.words, this.reader.at);
@@ -567,10 +569,15 @@ export class StreamMessages {
       const block = this.find(this.firstSeq)!;
       const index = this.reader.index(block);
       const sequence = this.firstSeq;
-      const chunk = block.isLive(sequence)
-        ? this.reader.locate(block, index.offsets[sequence - block.firstSeq]!)
-        : null;
-      if (chunk === null) this.#lose(block, sequence);
+      const chunk =
+        !index.unreadable && block.isLive(sequence)
+          ? this.reader.locate(block, index.offsets[sequence - block.firstSeq]!)
+          : null;
+      if (chunk === null && (index.unreadable || this.reader.readError !== '')) {
+        this.#cannotRead(block, sequence);
+        return;
+      }
+      if (chunk === null) this.lose(block, sequence);
       else {
         this.#firstMs = recordMs(chunk.buffer.words, this.reader.at);
         this.#firstNanos = recordNanos(chunk.buffer.words, this.reader.at);

@@ -22,7 +22,7 @@ import {
   LOG_MAX_BYTES,
   SEGMENT_BYTES,
 } from './limits.ts';
-import { WriteAheadLog } from './log.ts';
+import { type ResumePoint, WriteAheadLog } from './log.ts';
 import { LogReader, openSegments, sortHeadless } from './log-recovery.ts';
 import { decodeBlocks, decodeManifest, MANIFEST_MAGIC } from './manifest.ts';
 import { Replay } from './replay.ts';
@@ -145,7 +145,7 @@ class Opening {
     disk.syncDirectory('log');
     for (const file of found.unreadable) this.#report(file, 0, 'unreadable log segment, left alone');
     this.#changeKey(root, Math.max(end, root.checkpoint));
-    const log = this.#openLog(found, end, root);
+    const log = this.#openLog(found, end, root, this.#resumePoint(reader, root));
     parts.log = log;
     // A manifest under the key before would be lost with that key.
     for (const stream of this.#rewrapped) if (stream.dirtyFrom < 0) stream.dirtyFrom = log.written;
@@ -196,7 +196,19 @@ class Opening {
     return new WriteAheadLog(this.#host.disk, options, this.#host.random, segments, spares, end, nextName);
   }
 
-  #openLog(found: ReturnType<typeof openSegments>, end: number, root: Root): WriteAheadLog {
+  /** Where the log may go on in its last segment, which has one cipher and one key. */
+  #resumePoint({ resume }: LogReader, root: Root): ResumePoint | null {
+    if (resume === null || resume.position < root.checkpoint || root.previousProof.length > 0) return null;
+    return resume.cipher === this.#options.cipher ? resume : null;
+  }
+
+  /** @param resume where to go on when a full disk has no room for a fresh segment; null: nowhere */
+  #openLog(
+    found: ReturnType<typeof openSegments>,
+    end: number,
+    root: Root,
+    resume: ResumePoint | null,
+  ): WriteAheadLog {
     const log = this.#newLog(
       root,
       found.segments,
@@ -204,7 +216,12 @@ class Opening {
       Math.max(end, root.checkpoint),
       found.nextName,
     );
-    log.open();
+    try {
+      log.open();
+    } catch (error) {
+      if (!(error instanceof DiskError) || error.code !== 'no_space' || resume === null) throw error;
+      log.resume(resume);
+    }
     const failure = log.commit(true);
     if (failure !== null) throw new OpenError(failure.code, failure.message);
     return log;
@@ -500,13 +517,16 @@ function loadBlock(stream: StoredStream, block: MessageBlock): void {
 function loadIndexed(stream: StoredStream, block: MessageBlock): void {
   const set = stream.messageSet;
   const index = set.reader.recover(block);
+  const isWhole = set.reader.readError === '';
   let messages = 0;
   let bytes = 0;
   for (let sequence = block.nextLive(0); sequence !== 0; sequence = block.nextLive(sequence + 1)) {
     const size = index.sizes[sequence - block.firstSeq]!;
     if (size === 0) {
       block.mark(sequence);
-      set.noteLost(block, sequence);
+      if (isWhole) set.noteLost(block, sequence);
+      else if (block.missing === null) block.missing = [sequence];
+      else block.missing.push(sequence);
       continue;
     }
     messages++;
@@ -514,7 +534,12 @@ function loadIndexed(stream: StoredStream, block: MessageBlock): void {
   }
   block.messages = messages;
   block.bytes = bytes;
-  if (messages > 0) set.adopt(block);
+  if (block.missing !== null) {
+    set.noteUnreadable(block, `${block.missing.length} messages`);
+    // What it says of each message holds for this run only.
+    set.close(block);
+  }
+  if (messages > 0 || block.missing !== null) set.adopt(block);
   else if (file(block).exists) set.retired.push({ file: file(block), aside: block.damaged });
 }
 

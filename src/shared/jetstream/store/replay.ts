@@ -115,6 +115,7 @@ export class Replay implements LogVisitor {
       for (const hole of this.#holes) {
         if (hole.position >= last) records += Math.floor(hole.bytes / SMALLEST_RECORD);
       }
+      if (stream.messageSet.reader.failures > 0) stream.stopUnread();
       if (records > 0)
         stream.loseThrough(stream.lastSeq + records, 'may have been in the damaged part of the log');
     }

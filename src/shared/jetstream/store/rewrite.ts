@@ -18,7 +18,7 @@ const COMPACT_MIN_BYTES = 64 * 1024;
 
 /** Whether a block should be written anew. */
 export function wantsRewrite(stream: StoredStream, block: MessageBlock): boolean {
-  if (block.messages === 0) return false;
+  if (block.messages === 0 || block.unreadable || block.missing !== null) return false;
   const file = block.file;
   if (file === null)
     return block.closed && block.length > COMPACT_MIN_BYTES && block.liveBytes < block.length / 2;
@@ -101,6 +101,10 @@ export class BlockRewrite {
       const index = messageSet.reader.index(this.old);
       const i = sequence - this.old.firstSeq;
       const chunk = messageSet.reader.locate(this.old, index.offsets[i]!);
+      if (chunk === null && messageSet.reader.readError !== '') {
+        messageSet.noteUnreadable(this.old, `message ${sequence}`);
+        throw new DiskError('io', messageSet.reader.readError);
+      }
       if (chunk === null) {
         messageSet.lose(this.old, sequence);
         if (this.old.messages === 0) return;

@@ -240,7 +240,9 @@ function isBefore(
   nanos: number,
 ): boolean {
   const index = messages.reader.index(block);
-  const chunk = messages.reader.locate(block, index.offsets[sequence - block.firstSeq]!);
+  const chunk = index.unreadable
+    ? null
+    : messages.reader.locate(block, index.offsets[sequence - block.firstSeq]!);
   if (chunk === null) return true;
   const at = recordMs(chunk.buffer.words, messages.reader.at);
   return at < ms || (at === ms && recordNanos(chunk.buffer.words, messages.reader.at) < nanos);

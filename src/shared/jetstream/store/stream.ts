@@ -1,4 +1,4 @@
-import { latin1Bytes } from '../../base/latin1.ts';
+import { latin1, latin1Bytes } from '../../base/latin1.ts';
 import type { MessageBlock } from './block.ts';
 import { BlockFile } from './block-file.ts';
 import { accountingBytes } from './block-reader.ts';
@@ -19,14 +19,7 @@ import type {
   SubjectsPage,
 } from './contract.ts';
 import { CompiledFilter } from './filter.ts';
-import {
-  BLOCK_MAX_BYTES,
-  BLOCK_MIN_BYTES,
-  MAX_PART_BYTES,
-  MAX_RECORD_BYTES,
-  MEMORY_BLOCK_BYTES,
-  TAIL_BYTES,
-} from './limits.ts';
+import { blockSize, MAX_PART_BYTES, MAX_RECORD_BYTES, TAIL_BYTES } from './limits.ts';
 import { blockPath } from './manifest.ts';
 import { StreamMessages } from './messages.ts';
 import {
@@ -83,13 +76,6 @@ const WRITE_BEHIND_BYTES = 2 * TAIL_BYTES;
 /** Separates patterns in a purge record: no subject has a space. */
 const PATTERN_SEPARATOR = ' ';
 
-/** Block size for a stream whose engine has no opinion. */
-function blockSize(spec: StreamSpec): number {
-  if (spec.storage === 'memory') return MEMORY_BLOCK_BYTES;
-  if (spec.blockBytes === 0) return BLOCK_MAX_BYTES;
-  return Math.min(BLOCK_MAX_BYTES, Math.max(BLOCK_MIN_BYTES, spec.blockBytes));
-}
-
 export class StoredStream implements StreamStore {
   readonly account: string;
   readonly name: string;
@@ -136,7 +122,7 @@ export class StoredStream implements StreamStore {
     this.cipher = cipher;
     this.wrappedKey = wrappedKey;
     this.compression = spec.compression;
-    this.blockBytes = blockSize(spec);
+    this.blockBytes = blockSize(spec.storage, spec.blockBytes);
     this.directory = `streams/${String(uid).padStart(8, '0')}`;
     const memory = spec.storage === 'memory';
     this.messageSet = new StreamMessages({
@@ -147,6 +133,7 @@ export class StoredStream implements StreamStore {
       newFile: (number, firstSeq) => (memory ? null : this.newBlockFile(number, firstSeq, cipher !== null)),
       note: (block, firstSeq, lastSeq, bytes, message) =>
         this.#note(block, firstSeq, lastSeq, bytes, message),
+      report: (block, message) => this.#note(block, 0, 0, 0, message),
     });
     if (spec.firstSeq > 0) {
       this.messageSet.firstSeq = spec.firstSeq;
@@ -269,8 +256,10 @@ export class StoredStream implements StreamStore {
   remove(sequence: number, erase: boolean): number {
     const block = this.messageSet.find(sequence);
     if (block === null || !block.isLive(sequence)) return 0;
+    if (this.messageSet.reader.index(block).unreadable)
+      return this.#refuse('io', `message ${sequence}: ${this.messageSet.reader.readError}`);
     if (!this.#admit(RECORD_HEADER_BYTES, true)) return -1;
-    const size = this.messageSet.remove(sequence, erase);
+    const size = this.#change(() => this.messageSet.remove(sequence, erase));
     this.#stage(RECORD_REMOVE, erase ? FLAG_ERASE : 0, NO_BYTES, NO_BYTES, { sequence });
     return size;
   }
@@ -283,7 +272,7 @@ export class StoredStream implements StreamStore {
     if (!this.#admit(recordLength(0, 0, patterns.length), true)) return -1;
     const upTo = this.lastSeq;
     const keep = Math.min(request.keep, 0xffff_ffff);
-    const removed = purgeMatching(this.messageSet, filter, request.beforeSeq, upTo, keep);
+    const removed = this.#change(() => purgeMatching(this.messageSet, filter, request.beforeSeq, upTo, keep));
     this.#stage(RECORD_PURGE, 0, NO_BYTES, patterns, {
       sequence: request.beforeSeq,
       ms: upTo,
@@ -295,14 +284,14 @@ export class StoredStream implements StreamStore {
   compact(sequence: number): number {
     if (sequence > MAX_SEQUENCE) return this.#refuse('bad_sequence', `compact to ${sequence}`);
     if (!this.#admit(RECORD_HEADER_BYTES, true)) return -1;
-    const removed = this.messageSet.compact(sequence);
+    const removed = this.#change(() => this.messageSet.compact(sequence));
     this.#stage(RECORD_COMPACT, 0, NO_BYTES, NO_BYTES, { sequence });
     return removed;
   }
 
   truncate(sequence: number): number {
     if (!this.#admit(RECORD_HEADER_BYTES, true)) return -1;
-    const removed = this.messageSet.truncate(sequence);
+    const removed = this.#change(() => this.messageSet.truncate(sequence));
     this.#stage(RECORD_TRUNCATE, 0, NO_BYTES, NO_BYTES, { sequence });
     return removed;
   }
@@ -313,6 +302,10 @@ export class StoredStream implements StreamStore {
 
   // --- reading -----------------------------------------------------------------------------------------------------
 
+  get unreadableSeq(): number {
+    return this.messageSet.unreadableSeq;
+  }
+
   load(sequence: number, into: StoredMessage): boolean {
     return this.messageSet.load(sequence, into);
   }
@@ -322,15 +315,21 @@ export class StoredStream implements StreamStore {
     const bytes = latin1Bytes(subject);
     for (;;) {
       const row = table.find(bytes, 0, bytes.length);
-      if (row < 0) return false;
+      if (row < 0) {
+        this.messageSet.unreadableSeq = 0;
+        return false;
+      }
       if (this.messageSet.load(table.last(row), into)) return true;
+      if (this.unreadableSeq > 0) return false;
     }
   }
 
-  next(filter: SubjectFilter | null, fromSeq: number, into: StoredMessage): boolean {
+  next(filter: SubjectFilter | null, fromSeq: number, into: StoredMessage, passOver = false): boolean {
+    this.messageSet.unreadableSeq = 0;
     let sequence = this.nextSeq(filter, fromSeq);
     while (sequence !== 0) {
       if (this.messageSet.load(sequence, into)) return true;
+      if (this.unreadableSeq > 0 && !passOver) return false;
       sequence = this.nextSeq(filter, sequence + 1);
     }
     return false;
@@ -471,7 +470,7 @@ export class StoredStream implements StreamStore {
         return;
       case RECORD_PURGE: {
         const value = recordValue(bytes, words, at);
-        const patterns = value.length === 0 ? [] : latin1Text(value).split(PATTERN_SEPARATOR);
+        const patterns = value.length === 0 ? [] : latin1(value, 0, value.length).split(PATTERN_SEPARATOR);
         const filter = patterns.length === 0 ? null : this.filter(patterns);
         purgeMatching(set, filter, sequence, recordMs(words, at), recordTtl(words, at));
         return;
@@ -558,6 +557,21 @@ export class StoredStream implements StreamStore {
     return this.failure === null;
   }
 
+  /** Makes a change that may need indexes. Without one counts would go wrong: the stream stops, what is on disk is right. */
+  #change(apply: () => number): number {
+    const { reader } = this.messageSet;
+    const { failures } = reader;
+    const removed = apply();
+    if (reader.failures > failures) this.stopUnread();
+    return removed;
+  }
+
+  /** No change any more until the next start reads anew. */
+  stopUnread(): void {
+    const message = `stream ${this.account}/${this.name} stopped: ${this.messageSet.reader.failure}`;
+    this.stopped ??= { code: 'io', message };
+  }
+
   #applySkip(through: number, ms: number, nanos: number): void {
     this.messageSet.skip(through, ms, nanos);
     this.#stage(RECORD_SKIP, 0, NO_BYTES, NO_BYTES, { sequence: through, ms, nanos });
@@ -576,10 +590,4 @@ export class StoredStream implements StreamStore {
     const file = block.file?.path ?? '';
     this.#parts.report({ file, account: this.account, stream: this.name, firstSeq, lastSeq, bytes, message });
   }
-}
-
-function latin1Text(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return text;
 }

@@ -606,6 +606,7 @@ describe('JetStream', () => {
       maxDuplicateWindowMs: 0,
       maxAckPending: 0,
       maxRequestBatch: 0,
+      defaultMaxConsumers: 1000,
       batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutMs: 10_000 },
       requestQueueLimit: 10_000,
       infoQueueLimit: 10_000,
@@ -618,6 +619,7 @@ describe('JetStream', () => {
       store: "/x", max_mem: "1G", max_file: 5, domain: hub, strict: false, sync: "2m"
       request_queue_limit: 50, info_queue_limit: 20
       limits { duplicate_window: "3s", max_ack_pending: 9, max_request_batch: 8
+        default_max_consumers: 12
         batch { max_inflight_per_stream: 1, max_inflight_total: 2, max_msgs: 3, timeout: "4s" } }
     }`;
     expect(options(block).jetStream).toEqual({
@@ -632,6 +634,7 @@ describe('JetStream', () => {
       maxDuplicateWindowMs: 3000,
       maxAckPending: 9,
       maxRequestBatch: 8,
+      defaultMaxConsumers: 12,
       batch: { maxInflightPerStream: 1, maxInflightTotal: 2, maxMsgs: 3, timeoutMs: 4000 },
       requestQueueLimit: 50,
       infoQueueLimit: 20,

@@ -19,6 +19,7 @@ const JETSTREAM: JetStreamServerOptions = {
   requestQueueLimit: 10_000,
   infoQueueLimit: 10_000,
   maxRequestBatch: 6,
+  defaultMaxConsumers: 1000,
   maxDuplicateWindowMs: 180_000,
   batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutMs: 4000 },
 };

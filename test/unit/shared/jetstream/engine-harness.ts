@@ -78,6 +78,7 @@ const OPTIONS: JetStreamOptions = {
   maxDuplicateWindowNs: 0n,
   maxAckPending: 0,
   maxRequestBatch: 0,
+  defaultMaxConsumers: 1000,
   maxPayloadBytes: 1024 * 1024,
   maxPendingBytes: 64 * 1024 * 1024,
   batch: { maxInflightPerStream: 50, maxInflightTotal: 1000, maxMsgs: 1000, timeoutNs: 10_000_000_000n },
@@ -308,6 +309,14 @@ export class Harness<S extends Store = FakeStore> implements Effects {
       const status = Buffer.from(`NATS/1.0 503\r\nNats-Subject: ${subject}\r\n\r\n`, 'latin1');
       this.send(ACCOUNT, reply, '', status, new Uint8Array(0), 0);
     }
+  }
+
+  /** What only has headers, whose block is given whole, comes to those who listen. */
+  publishBlock(subject: string, block: string, reply = ''): void {
+    const headers = Buffer.from(block, 'latin1');
+    const message = new InboundMessage().set(subject, reply, headers, new Uint8Array(0));
+    for (const listener of [...this.#subscriptions])
+      if (subjectMatches(subject, listener.subject)) listener.receive(message);
   }
 
   /** Asks the API; the reply as an object. */

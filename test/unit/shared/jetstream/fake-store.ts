@@ -32,6 +32,7 @@ interface Message {
 let uids = 0;
 
 class FakeStreamStore implements StreamStore {
+  readonly unreadableSeq = 0;
   readonly account: string;
   readonly name: string;
   readonly storage: 'file' | 'memory';

@@ -49,6 +49,8 @@ import type { StreamConsumers } from './stream-consumers.ts';
 /** Spread of the time an idle pull consumer is kept beyond its threshold (§11). */
 const JITTER_LEAST_MS = 100;
 const JITTER_SPREAD_MS = 900;
+/** How long a message that the disk doesn't give out is waited for until it is tried again. */
+const DISK_RETRY_MS = 1000;
 
 export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
   readonly manager: StreamConsumers;
@@ -79,6 +81,7 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
   #woken = false;
   /** Nothing pending is due before. */
   #pendingDueMs = Infinity;
+  #diskRetryMs = Infinity;
   #pausedUntilMs: number;
   #touchedMs: number;
   readonly #jitterMs: number;
@@ -183,16 +186,26 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
     const { store } = this.stream;
     if (this.#list !== null) {
       if (this.#list.loadNext(store, this.state.streamSeq, into)) return true;
+      if (store.unreadableSeq > 0) return false;
       this.#list = null;
     }
     const from = Math.max(this.#newFrom, this.#searchSeq);
-    if (from > store.lastSeq) return false;
+    // There is no 0; `unreadableSeq` then tells nothing of an earlier look.
+    if (from > store.lastSeq) return store.load(0, into);
     if (store.next(this.filter, from, into)) {
       this.#searchSeq = into.sequence;
       return true;
     }
-    this.#searchSeq = store.lastSeq + 1;
+    this.#searchSeq = store.unreadableSeq > 0 ? store.unreadableSeq : store.lastSeq + 1;
     return false;
+  }
+
+  /** When the message just looked for can't be read for the disk's fault, delivery waits. @returns whether that is so */
+  waitForDisk(): boolean {
+    if (this.stream.store.unreadableSeq === 0) return false;
+    this.#diskRetryMs = this.engine.clock.ms + DISK_RETRY_MS;
+    this.#armAll();
+    return true;
   }
 
   /** A message went out for the first time. */
@@ -354,6 +367,10 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
     this.side.tick();
     if (this.replay !== null && this.replay.resumeMs <= nowMs) this.wake();
     if (this.#pausedUntilMs > 0 && this.#pausedUntilMs <= nowMs) this.#resumed();
+    if (this.#diskRetryMs <= nowMs) {
+      this.#diskRetryMs = Infinity;
+      this.wake();
+    }
     if (this.#inactiveDueMs() <= nowMs) {
       this.manager.delete(this);
       return;
@@ -366,6 +383,7 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
     const nowMs = this.engine.clock.ms;
     const dueMs = Math.min(
       this.#pendingDueMs,
+      this.#diskRetryMs,
       this.side.nextDueMs(),
       replayMs > nowMs ? replayMs : Infinity,
       this.#pausedUntilMs > nowMs ? this.#pausedUntilMs : Infinity,

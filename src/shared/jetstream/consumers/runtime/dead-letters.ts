@@ -98,6 +98,7 @@ export function buryMessage(
   const { engine, stream } = consumer;
   const subject = consumer.settings.deadLetter;
   if (!stream.store.load(sequence, message)) {
+    if (stream.store.unreadableSeq > 0) return false;
     settle();
     return true;
   }

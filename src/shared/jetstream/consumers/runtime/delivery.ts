@@ -16,7 +16,7 @@ const reply = new AckReply();
 
 /** What the loop found to deliver next. */
 const NOTHING = -3;
-/** There may be more, but `max_ack_pending` or the replay's pace holds it back. */
+/** There may be more, but `max_ack_pending`, the replay's pace or a disk that fails holds it back. */
 const HELD = -2;
 const NEW = -1;
 
@@ -45,13 +45,14 @@ export function runDelivery(consumer: Consumer, most: number): boolean {
 /** Loads the next message. @returns its index among the pending ones, or one of the constants above */
 function findNext(consumer: Consumer): number {
   const again = findRedelivery(consumer);
-  if (again >= 0) return again;
+  if (again !== NEW) return again;
   const { maxAckPending } = consumer.settings;
   if (maxAckPending > 0 && consumer.state.pending.size >= maxAckPending) return HELD;
-  if (!consumer.loadNext(message)) return NOTHING;
+  if (!consumer.loadNext(message)) return consumer.waitForDisk() ? HELD : NOTHING;
   return consumer.replay === null || consumer.replay.mayPass(message) ? NEW : HELD;
 }
 
+/** @returns an index, `HELD`, or `NEW` when nothing is to be delivered again */
 function findRedelivery(consumer: Consumer): number {
   const { redeliveries, state, settings } = consumer;
   const { maxDeliver } = settings;
@@ -60,12 +61,13 @@ function findRedelivery(consumer: Consumer): number {
       redeliveries.shift();
       consumer.giveUp(index);
     } else if (consumer.stream.store.load(state.pending.sequence(index), message)) return index;
+    else if (consumer.waitForDisk()) return HELD;
     else {
       redeliveries.shift();
       consumer.settle(state.pending.sequence(index), 0);
     }
   }
-  return -1;
+  return NEW;
 }
 
 function deliverOne(consumer: Consumer, found: number): boolean {

@@ -14,13 +14,16 @@ export class LastMessages {
     return new LastMessages(store.lastPerSubject(filter, upToSeq, Infinity) ?? new Float64Array(0));
   }
 
-  /** Loads the first one at or after a sequence. @returns false when none is left */
+  /** Loads the first one at or after a sequence. @returns false when none is left, or it is unreadable now */
   loadNext(store: StreamStore, fromSeq: number, into: StoredMessage): boolean {
     for (; this.#at < this.#sequences.length; this.#at++) {
       const sequence = this.#sequences[this.#at]!;
-      if (sequence >= fromSeq && store.load(sequence, into)) return true;
+      if (sequence < fromSeq) continue;
+      if (store.load(sequence, into)) return true;
+      if (store.unreadableSeq > 0) return false;
     }
-    return false;
+    // There is none of this number; a disk that failed before is not what ended the list.
+    return store.load(0, into);
   }
 
   /** Whether a message is in it, delivered or not. */

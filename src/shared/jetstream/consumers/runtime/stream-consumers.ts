@@ -184,7 +184,7 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
     const message = new StoredMessage();
     for (const consumer of this.#consumers.values()) {
       const { filter, state } = consumer;
-      for (let at = store.firstSeq; store.next(filter, at, message); at = message.sequence + 1) {
+      for (let at = store.firstSeq; store.next(filter, at, message, true); at = message.sequence + 1) {
         if (message.sequence >= state.streamSeq) break;
         if (!consumer.needs(message.sequence)) releaseMessage(this.stream, message.sequence);
       }

@@ -59,14 +59,40 @@ describe('the identity of a stream', () => {
 });
 
 describe('limits', () => {
-  test('of the account count consumers of all streams', () => {
+  /** How many consumers a new stream may have, of the first `most`. */
+  function capacity(stream: string, most: number, config: Record<string, unknown> = {}): number {
+    harness.create(stream, config);
+    for (let made = 0; made < most; made++) {
+      const answer = harness.ask(`CONSUMER.CREATE.${stream}.c${made}`, { stream_name: stream, config: {} });
+      if (errorOf(answer) === 10026) return made;
+      expect(errorOf(answer)).toBeUndefined();
+    }
+    return most;
+  }
+
+  test.each([
+    ['of the server, where there is no other', -1, {}, 4],
+    ['of the stream, in place of the default', -1, { max_consumers: 6 }, 6],
+    ['of the account, in place of the default', 6, {}, 6],
+    ['the smaller of both', 3, { max_consumers: 2 }, 2],
+  ])('a stream has the limit %s', (_what, maxConsumers, config, limit) => {
+    harness.engine.options = { ...harness.engine.options, defaultMaxConsumers: 4 };
+    harness.engine.enableAccount(ACCOUNT, { limits: { ...UNLIMITED_JETSTREAM, maxConsumers }, tiers: null });
+    expect([capacity('T', 10, config), capacity('U', 10, config)]).toEqual([limit, limit]);
+  });
+
+  test('the default may be none', () => {
+    harness.engine.options = { ...harness.engine.options, defaultMaxConsumers: -1 };
+    expect(capacity('T', 1001)).toBe(1001);
+  });
+
+  test('count neither updates nor what the server itself made', () => {
     harness.engine.enableAccount(ACCOUNT, {
       limits: { ...UNLIMITED_JETSTREAM, maxConsumers: 1 },
       tiers: null,
     });
-    harness.create('T');
     expect(errorOf(create('a'))).toBeUndefined();
-    expect(errorOf(harness.ask('CONSUMER.CREATE.T.b', { stream_name: 'T', config: {} }))).toBe(10026);
+    expect(errorOf(create('more'))).toBe(10026);
     expect(errorOf(create('a', { description: 'an update' }))).toBeUndefined();
     expect(errorOf(create('b', { direct: true, deliver_subject: 'd' }))).toBeUndefined();
     expect(errorOf(create('c', { sourcing: true, deliver_subject: 'd' }))).toBeUndefined();

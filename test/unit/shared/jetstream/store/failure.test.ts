@@ -33,6 +33,10 @@ function codeOf(result: ReturnType<typeof tryOpen>): string {
   return isFailure(result) ? result.code : 'opened';
 }
 
+function checksumOfFile(disk: SimulatedDisk, path: string): string {
+  return Buffer.from(disk.content(path)).toString('latin1');
+}
+
 function checkpoint(store: Store): void {
   for (let at = 0; at < 200_000; at += 40_000) settle(store, at);
 }
@@ -111,6 +115,99 @@ describe('a full disk', () => {
     }
     const last = open(disk.copy()).find('A', 'S')!;
     expect([last.messages, last.lastSeq]).toEqual([20, stored + 20]);
+  });
+
+  /** A store whose disk has no room for another message, and how many messages it has. */
+  function filled(options: StoreOptions): { disk: SimulatedDisk; stored: number } {
+    const disk = new SimulatedDisk();
+    const store = open(disk, options);
+    const s = create(store);
+    disk.capacityBytes = disk.usedBytes() + 400_000;
+    let stored = 0;
+    for (let at = 0; put(s, 'x'.repeat(2000)) > 0; at += 1000) {
+      stored++;
+      expect(store.commit(true)).toBeNull();
+      for (let ticks = 0; ticks < 20; ticks++) store.tick(at);
+    }
+    return { disk, stored };
+  }
+
+  const ENCRYPTED: StoreOptions = { ...SMALL, cipher: 'aes-256-gcm', key: 'k' };
+
+  test.each([
+    ['in clear', SMALL],
+    ['encrypted', ENCRYPTED],
+  ])('%s, any number of starts goes on in what is left of the log, and keeps what each wrote', (_what, options) => {
+    const { disk: full, stored } = filled(options);
+    const random = new Prng(5);
+    let disk = full;
+    let removed = 0;
+    for (let starts = 1; starts <= 12; starts++) {
+      disk = starts % 3 === 0 ? disk.crashed(random) : disk.copy();
+      disk.capacityBytes = disk.usedBytes();
+      const store = open(disk, options);
+      const s = store.find('A', 'S')!;
+      expect([starts, s.messages, s.firstSeq, s.lastSeq]).toEqual([
+        starts,
+        stored - removed,
+        removed + 1,
+        stored,
+      ]);
+      expect(s.load(stored, message)).toBe(true);
+      expect(put(s, 'x'.repeat(2000))).toBe(-1);
+      expect(s.failure?.code).toBe('no_space');
+      for (let i = 0; i < 3; i++) expect(s.remove(++removed, false)).toBeGreaterThan(0);
+      expect(s.logConsumer('c', bytesOf(`ack ${starts}`))).toBe(true);
+      expect(store.commit(true)).toBeNull();
+      // Not committed: a power failure may take it, or a part of it.
+      s.putMetadata('config', bytesOf('y'.repeat(900)));
+      store.commit(false);
+    }
+    disk = disk.copy();
+    disk.capacityBytes = disk.usedBytes();
+    const store = open(disk, options);
+    const s = store.find('A', 'S')!;
+    expect(textOf(s.takeConsumerLog('c')!.records.at(-1)!)).toBe('ack 12');
+    expect(s.purge({ filter: null, beforeSeq: 0, keep: 0 })).toBe(stored - removed);
+    expect(store.commit(true)).toBeNull();
+    checkpoint(store);
+    for (let i = 1; i <= 20; i++) {
+      expect(put(s, 'x'.repeat(2000))).toBe(stored + i);
+      expect(store.commit(true)).toBeNull();
+      settle(store, 300_000);
+    }
+    const last = open(disk.crashed(random), options).find('A', 'S')!;
+    expect([last.messages, last.lastSeq]).toEqual([20, stored + 20]);
+  });
+
+  test('what a start cut off stays cut off, although it lies behind what that start wrote', () => {
+    const { disk: full, stored } = filled(SMALL);
+    let disk = full.copy();
+    disk.capacityBytes = disk.usedBytes();
+    let store = open(disk);
+    // Frames of 512 bytes each, never synced; the first is torn.
+    for (let i = 1; i <= 8; i++) {
+      expect(store.find('A', 'S')!.remove(i, false)).toBeGreaterThan(0);
+      store.commit(false);
+    }
+    const whole = disk.copy();
+    const log = disk.files().filter((path) => path.startsWith('log/'));
+    const written = log.find((path) => checksumOfFile(whole, path) !== checksumOfFile(full, path))!;
+    const bytes = whole.content(written);
+    expect(bytes[1024]).not.toBe(0);
+    bytes.fill(0, 1024, 1536);
+    for (let starts = 0; starts < 3; starts++) {
+      disk = whole.copy();
+      disk.capacityBytes = disk.usedBytes();
+      store = open(disk);
+      expect(store.find('A', 'S')!.messages).toBe(stored);
+    }
+    expect(store.find('A', 'S')!.remove(stored, false)).toBeGreaterThan(0);
+    expect(store.commit(true)).toBeNull();
+    const again = disk.copy();
+    again.capacityBytes = again.usedBytes();
+    const found = open(again).find('A', 'S')!;
+    expect([found.messages, found.firstSeq]).toEqual([stored - 1, 1]);
   });
 
   test('with room for less than a segment a start takes appends again at once', () => {
@@ -203,20 +300,138 @@ describe('a failing disk', () => {
     expect(store.syncedTicket).toBe(syncedTicket);
     expect(put(s, 'more')).toBe(-1);
   });
+});
 
-  test('a block that cannot be read costs its messages, not the stream', () => {
+describe.each([
+  ['in clear', {}, SMALL],
+  ['compressed', { compression: true }, SMALL],
+  ['encrypted', {}, { ...SMALL, cipher: 'aes-256-gcm', key: 'k' } as StoreOptions],
+])('a disk that does not give out what it has, %s', (_what, spec, options) => {
+  /** A stream of 100 messages in several blocks, each third one removed; closed. */
+  function written(): SimulatedDisk {
     const disk = new SimulatedDisk();
-    const store = open(disk);
-    const s = create(store);
-    for (let i = 0; i < 100; i++) put(s, 'x'.repeat(1000));
+    const store = open(disk, options);
+    const s = create(store, spec);
+    for (let i = 1; i <= 100; i++) put(s, `${i}${'x'.repeat(1000)}`);
+    for (let i = 3; i <= 100; i += 3) s.remove(i, false);
+    checkpoint(store);
     store.close();
-    disk.failRead = /00000001\.blk$/;
-    const again = open(disk);
-    const found = again.find('A', 'S')!;
-    expect(found.load(100, message)).toBe(true);
-    expect(found.load(1, message)).toBe(false);
-    expect(again.takeReports().length).toBeGreaterThan(0);
-    expect(put(found, 'on')).toBe(101);
+    return disk;
+  }
+
+  /** The file of the first block. */
+  function firstBlock(disk: SimulatedDisk): RegExp {
+    const hasFirst = (path: string) => {
+      const copy = disk.copy();
+      copy.failRead = new RegExp(`^${path}$`);
+      return !open(copy, options).find('A', 'S')!.load(1, message);
+    };
+    const paths = disk.files().filter((path) => path.endsWith('.blk'));
+    return new RegExp(`^${paths.find(hasFirst)}$`);
+  }
+
+  /** Which messages can be read. */
+  function readable(s: StreamStore): number[] {
+    return Array.from({ length: s.lastSeq }, (_, i) => i + 1).filter((seq) => {
+      if (!s.load(seq, message)) return false;
+      return textOf(message.payload().slice()).startsWith(String(seq));
+    });
+  }
+
+  const ALL = Array.from({ length: 100 }, (_, i) => i + 1).filter((seq) => seq % 3 !== 0);
+
+  test('the message stays, the rest is served, and the next read tries again', () => {
+    const disk = written();
+    const store = open(disk, { ...options, cacheBytes: 1, indexCacheBytes: 1 });
+    const s = store.find('A', 'S')!;
+    store.takeReports();
+    const failing = firstBlock(disk);
+    disk.failRead = failing;
+    expect(s.load(1, message)).toBe(false);
+    expect(s.unreadableSeq).toBe(1);
+    expect(s.load(2, message)).toBe(false);
+    expect(s.next(null, 1, message)).toBe(false);
+    expect(s.unreadableSeq).toBe(1);
+    expect(s.loadLast('s', message)).toBe(true);
+    expect([message.sequence, s.unreadableSeq]).toEqual([100, 0]);
+    expect(s.next(null, 1, message, true)).toBe(true);
+    expect(message.sequence).toBeGreaterThan(2);
+    expect(s.load(3, message)).toBe(false);
+    expect(s.unreadableSeq).toBe(0);
+    expect(s.firstTimestampMs).toBe(0);
+    const reports = store.takeReports();
+    expect(reports).toEqual([expect.objectContaining({ firstSeq: 0 })]);
+    expect(reports[0]?.message).toMatch(
+      /^message 1 can not be read now, and is tried again: .*input\/output/,
+    );
+    expect(put(s, '101')).toBe(101);
+    expect(store.commit(true)).toBeNull();
+    checkpoint(store);
+    disk.failRead = null;
+    expect(readable(s).slice(0, -1)).toEqual(ALL);
+    expect([s.messages, s.lost().sequences]).toEqual([ALL.length + 1, []]);
+    expect(s.firstTimestampMs).toBe(1);
+    // What is read last is in memory.
+    expect(s.load(98, message)).toBe(true);
+    disk.failRead = failing;
+    expect(s.load(1, message)).toBe(false);
+    expect(store.takeReports()).toHaveLength(1);
+    store.close();
+    disk.failRead = null;
+    expect(readable(open(disk, options).find('A', 'S')!).slice(0, -1)).toEqual(ALL);
+  });
+
+  test('what a start could not read is there again at the next one', () => {
+    const disk = written();
+    disk.failRead = firstBlock(disk);
+    let store = open(disk, options);
+    let s = store.find('A', 'S')!;
+    const now = readable(s);
+    expect(now.length).toBeGreaterThan(0);
+    expect(now[0]).toBeGreaterThan(2);
+    expect(s.messages).toBe(now.length);
+    expect(s.lost().sequences).toEqual([]);
+    expect(store.takeReports().map(({ message: text }) => text)).toEqual([
+      expect.stringMatching(/messages can not be read now/),
+    ]);
+    expect(put(s, '101')).toBe(101);
+    expect(s.remove(now[0]!, false)).toBeGreaterThan(0);
+    checkpoint(store);
+    store.close();
+    expect(disk.files().filter((path) => path.endsWith('quarantine'))).toEqual([]);
+    disk.failRead = null;
+    for (let starts = 0; starts < 2; starts++) {
+      store = open(disk, options);
+      s = store.find('A', 'S')!;
+      expect(store.takeReports()).toEqual([]);
+      const left = ALL.filter((seq) => seq !== now[0]);
+      expect([s.firstSeq, s.messages]).toEqual([1, left.length + 1]);
+      expect(readable(s)).toEqual([...left, 101]);
+      checkpoint(store);
+      store.close();
+    }
+  });
+
+  test('a change that needs what can not be read is refused, or ends the changes, and a start makes it good', () => {
+    const disk = written();
+    const tight = { ...options, indexCacheBytes: 1 };
+    let store = open(disk, tight);
+    let s = store.find('A', 'S')!;
+    for (let seq = 40; seq <= 100; seq++) s.load(seq, message);
+    disk.failRead = firstBlock(disk);
+    expect(s.remove(1, false)).toBe(-1);
+    expect(s.failure?.code).toBe('io');
+    expect(s.stopped).toBeNull();
+    expect(s.compact(50)).toBeGreaterThanOrEqual(0);
+    expect(s.stopped?.message).toMatch(/input\/output error/);
+    expect(put(s, 'no')).toBe(-1);
+    store.commit(true);
+    checkpoint(store);
+    disk.failRead = null;
+    store = open(disk.copy(), options);
+    s = store.find('A', 'S')!;
+    expect(readable(s)).toEqual(ALL.filter((seq) => seq >= 50));
+    expect([s.firstSeq, s.messages]).toEqual([50, ALL.filter((seq) => seq >= 50).length]);
   });
 });
 
