@@ -12,6 +12,8 @@ export interface TopicSubscription {
   /** The filter as the client wrote it, one character a byte: the key among the client's subscriptions. */
   readonly filter: string;
   qos: number;
+  /** What `qos` will be when the engine knows of the change. */
+  grantedQos: number;
   noLocal: boolean;
   retainAsPublished: boolean;
   /** 0: none. */
@@ -78,6 +80,8 @@ export class MqttPeer {
   /** Aliases set for the client: alias by subject. */
   outgoingAliases: Map<string, number> | null = null;
   topics: Map<string, TopicSubscription> | null = null;
+  /** By packet identifier of a SUBSCRIBE: the subscriptions that the engine takes over with it. */
+  raised: Map<number, TopicSubscription[]> | null = null;
   /** Deliveries of a session that ends with the connection. */
   inflight: Map<number, InflightPublish> | null = null;
   waiting: WaitingPublish[] | null = null;

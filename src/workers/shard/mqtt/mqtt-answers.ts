@@ -52,12 +52,13 @@ export class MqttAnswers {
         return;
       case MAIL_SUBSCRIBED: {
         const packetId = record.u32();
-        this.#send(connection, suback(levelOf(peer), packetId, [...record.bytes()]));
+        this.#session.send(connection, suback(levelOf(peer), packetId, [...record.bytes()]));
+        this.#session.subscriptions.taken(peer, packetId);
         return;
       }
       case MAIL_UNSUBSCRIBED: {
         const packetId = record.u32();
-        this.#send(connection, unsuback(levelOf(peer), packetId, [...record.bytes()]));
+        this.#session.send(connection, unsuback(levelOf(peer), packetId, [...record.bytes()]));
         return;
       }
       case MAIL_ANSWER:
@@ -71,10 +72,6 @@ export class MqttAnswers {
         return;
       default:
     }
-  }
-
-  #send(connection: ClientConnection, packet: Uint8Array): void {
-    connection.outbox.append(packet, 0, packet.length);
   }
 
   #connected(connection: ClientConnection, peer: MqttPeer, record: MailReader): void {

@@ -94,7 +94,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     if (will !== null && will.qos === 2 && mqtt!.rejectQos2Publish) {
       if (packet.level === MQTT_5)
         return this.refuse(connection, REASON.qosNotSupported, CLOSE_REASON.protocolViolation);
-      this.#send(connection, connack(4, false, QOS2_REJECTED));
+      this.send(connection, connack(4, false, QOS2_REJECTED));
       return this.#close(connection, CLOSE_REASON.protocolViolation);
     }
     if (packet.authMethod !== null)
@@ -150,12 +150,15 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   connected(connection: ClientConnection, sessionPresent: boolean): void {
     const peer = connection.mqtt!;
     const level = peer.level === MQTT_5 ? MQTT_5 : 4;
+    const packet = connack(level, sessionPresent, RETURN_CODE.accepted, this.#connackProperties(peer));
+    // Without what stands in it the client would not know the session it has.
+    if (isTooLong(peer, packet)) {
+      this.refuse(connection, REASON.packetTooLarge, CLOSE_REASON.protocolViolation);
+      return;
+    }
     peer.connecting = false;
     peer.connected = true;
-    this.#send(
-      connection,
-      connack(level, sessionPresent, RETURN_CODE.accepted, this.#connackProperties(peer)),
-    );
+    this.send(connection, packet);
     peer.lastInputMs = Date.now();
     if (peer.keepAliveMs > 0) connection.timer = setTimeout(this.#keepAlive, peer.keepAliveMs, connection);
     this.#shard.input.resume(connection);
@@ -184,7 +187,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   refuse(connection: ClientConnection, reason: number, closeReason: CloseReason): number {
     const peer = connection.mqtt!;
     const code = peer.level === MQTT_5 ? reason : returnCodeOf(reason);
-    if (peer.level !== 0 && code >= 0) this.#send(connection, connack(peer.level, false, code));
+    if (peer.level !== 0 && code >= 0) this.send(connection, connack(peer.level, false, code));
     peer.will = null;
     peer.farewellSaid = true;
     return this.#close(connection, closeReason);
@@ -221,7 +224,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   }
 
   ping(connection: ClientConnection): number {
-    this.#send(connection, PINGRESP_PACKET);
+    this.send(connection, PINGRESP_PACKET);
     return PARSE_MORE;
   }
 
@@ -274,14 +277,14 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   /** Sends PUBACK, PUBREC, PUBREL or PUBCOMP. */
   sendAcknowledgement(connection: ClientConnection, type: number, packetId: number, reason: number): void {
     if (reason !== REASON.success && connection.mqtt!.level === MQTT_5) {
-      this.#send(connection, acknowledgement(MQTT_5, type, packetId, reason));
+      this.send(connection, acknowledgement(MQTT_5, type, packetId, reason));
       return;
     }
     const packet = this.#shortAcknowledgement;
     packet[0] = (type << 4) | (type === PUBREL ? 2 : 0);
     packet[2] = packetId >> 8;
     packet[3] = packetId;
-    this.#send(connection, packet);
+    this.send(connection, packet);
   }
 
   disconnect(connection: ClientConnection, reason: number, sessionExpirySeconds: number): number {
@@ -310,12 +313,12 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     const closeReason =
       reason === REASON.packetTooLarge ? CLOSE_REASON.maximumPayloadExceeded : CLOSE_REASON.protocolViolation;
     if (peer.connected) return this.end(connection, reason, closeReason);
-    if (level === MQTT_5 && peer.level === 0) this.#send(connection, connack(MQTT_5, false, reason));
+    if (level === MQTT_5 && peer.level === 0) this.send(connection, connack(MQTT_5, false, reason));
     // A level nobody knows is answered in the form that every version has. [MQTT-3.1.2-2]
     else if (reason === REASON.unsupportedProtocolVersion)
-      this.#send(connection, connack(4, false, RETURN_CODE.unacceptableProtocolVersion));
+      this.send(connection, connack(4, false, RETURN_CODE.unacceptableProtocolVersion));
     else if (reason === REASON.clientIdentifierNotValid && peer.level === 0)
-      this.#send(connection, connack(4, false, RETURN_CODE.identifierRejected));
+      this.send(connection, connack(4, false, RETURN_CODE.identifierRejected));
     peer.will = null;
     return this.#close(connection, closeReason);
   }
@@ -324,7 +327,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   end(connection: ClientConnection, reason: number, closeReason: CloseReason): number {
     const peer = connection.mqtt!;
     if (!peer.farewellSaid && peer.connected && peer.level === MQTT_5)
-      this.#send(connection, disconnect(reason));
+      this.send(connection, disconnect(reason));
     peer.farewellSaid = true;
     return this.#close(connection, closeReason);
   }
@@ -340,7 +343,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     if (peer.farewellSaid || !peer.connected || peer.level !== MQTT_5) return;
     peer.farewellSaid = true;
     const code = FAREWELLS.get(reason);
-    if (code !== undefined) this.#send(connection, disconnect(code));
+    if (code !== undefined) this.send(connection, disconnect(code));
   }
 
   /** The connection is closed: its will, and the engine is told. */
@@ -373,12 +376,16 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     this.subscriptions.dropForbidden(connection);
   }
 
-  #send(connection: ClientConnection, packet: Uint8Array): void {
-    // [MQTT-3.1.2-24]
-    const limit = connection.mqtt!.clientMaxPacketBytes;
-    if (limit > 0 && packet.length > limit) return;
+  /** Sends a packet, if the client takes one of its length. */
+  send(connection: ClientConnection, packet: Uint8Array): void {
+    if (isTooLong(connection.mqtt!, packet)) return;
     connection.outbox.append(packet, 0, packet.length);
   }
+}
+
+/** Whether a client takes no packet of this length. [MQTT-3.1.2-24] */
+function isTooLong({ clientMaxPacketBytes }: MqttPeer, packet: Uint8Array): boolean {
+  return clientMaxPacketBytes > 0 && packet.length > clientMaxPacketBytes;
 }
 
 /** What a 5.0 client is told when its connection ends for one of these reasons. */
