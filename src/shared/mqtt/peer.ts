@@ -3,6 +3,7 @@ import type { Route } from '../broker/route.ts';
 import type { Subscription } from '../broker/subscription.ts';
 import type { Will } from '../protocol/mqtt/connect.ts';
 import type { ProtocolLevel } from '../protocol/mqtt/packet-types.ts';
+import type { MailMessage } from './mail.ts';
 
 /** State of one MQTT connection on its shard, apart from what every connection has. No handles, no behaviour of its own. */
 
@@ -45,6 +46,8 @@ export interface PeerHost {
   readonly outbox: Outbox;
   /** The bound on what waits for a client was reached. */
   overflow(): void;
+  /** The engine is to keep a message for the client's session, and to deliver it. The message's bytes are good until the return. */
+  keep(message: MailMessage, qos: number, retain: boolean, subscriptionId: number): void;
 }
 
 export class MqttPeer {
@@ -71,7 +74,7 @@ export class MqttPeer {
   requestProblemInformation = true;
   /** Largest packet the client takes; 0 is any. */
   clientMaxPacketBytes = 0;
-  /** QoS 1 and 2 PUBLISHes that may be on their way to the client. */
+  /** QoS 1 and 2 PUBLISHes that may be on their way to the client; of a persistent session the engine counts them. */
   sendWindow = 0;
   topicAliasMaximum = 0;
   authMethod: string | null = null;
@@ -88,8 +91,6 @@ export class MqttPeer {
   waitingBytes = 0;
   nextPacketId = 1;
   nextSid = 1;
-  /** Packet identifiers the shard gives away: for a persistent session the engine has the lower ones. */
-  firstPacketId = 1;
   /** Packet identifiers of QoS 2 PUBLISHes from the client that aren't released, and whether PUBREC was sent. */
   received: Map<number, boolean> | null = null;
   /** QoS 1 and 2 PUBLISHes of the client that the engine hasn't answered. */

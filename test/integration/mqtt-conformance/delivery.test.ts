@@ -368,8 +368,9 @@ describe('shared subscriptions', () => {
     );
 
   statement({ v5: '4.8.2-5' }, 'of QoS 2: when the session ends nobody else gets it', async () => {
-    const [id, name] = [fresh(), fresh()];
-    for (const raw of [await broker.connected(5), await broker.kept(5, id)]) {
+    for (const kept of [false, true]) {
+      const [id, name] = [fresh(), fresh()];
+      const raw = kept ? await broker.kept(5, id) : await broker.connected(5, { clientId: id });
       await subscribe(raw, `$share/g/${name}`, { qos: 2 });
       await sent(5, name, ['x'], 2);
       await raw.until('publish');

@@ -1,7 +1,13 @@
 import { PARSE_BLOCKED, PARSE_CLOSED, PARSE_MORE, PARSE_PAUSED } from '../../../shared/base/parse-outcome.ts';
-import { ENGINE_PACKET_ID_MAX, MqttEncoder, releaseWaiting } from '../../../shared/mqtt/encoder.ts';
-import { sharedWindow } from '../../../shared/mqtt/engine-session.ts';
-import { MAIL_ACKNOWLEDGE, MAIL_CLOSE, MAIL_CONNECT, MailWriter } from '../../../shared/mqtt/mail.ts';
+import { MqttEncoder, releaseWaiting } from '../../../shared/mqtt/encoder.ts';
+import {
+  MAIL_ACKNOWLEDGE,
+  MAIL_CLOSE,
+  MAIL_CONNECT,
+  MAIL_KEEP,
+  type MailMessage,
+  MailWriter,
+} from '../../../shared/mqtt/mail.ts';
 import { MqttPeer } from '../../../shared/mqtt/peer.ts';
 import type { ConnectPacket } from '../../../shared/protocol/mqtt/connect.ts';
 import {
@@ -45,6 +51,8 @@ import { MqttSubscriptions } from './mqtt-subscriptions.ts';
 const QOS2_REJECTED = 0x10;
 const CLIENT_ID_CHARACTERS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const CLIENT_ID_LENGTH = 22;
+/** What may wait for room on its way to the engine, before members of shared subscriptions are cut off. */
+const KEPT_WAITING_MAX_BYTES = 64 * 1024 * 1024;
 
 export class MqttSession implements MqttParserSink<ClientConnection> {
   readonly encoder: MqttEncoder;
@@ -74,11 +82,33 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     const host = {
       outbox: connection.outbox,
       overflow: () => this.#shard.closeLater(connection, CLOSE_REASON.slowConsumerPendingBytes),
+      keep: (message: MailMessage, qos: number, retain: boolean, subscriptionId: number) =>
+        this.#keep(connection, message, qos, retain, subscriptionId),
     };
     connection.mqtt = new MqttPeer(host, maxPayloadBytes + PACKET_HEAD_MAX_BYTES);
     connection.encoder = this.encoder;
     connection.headers = true;
     connection.echo = true;
+  }
+
+  /** The engine is to keep a message for a session: the client is the member of a shared subscription that gets it. */
+  #keep(
+    connection: ClientConnection,
+    message: MailMessage,
+    qos: number,
+    retain: boolean,
+    subscriptionId: number,
+  ): void {
+    if (this.mail.waitingBytes > KEPT_WAITING_MAX_BYTES) {
+      this.#shard.closeLater(connection, CLOSE_REASON.slowConsumerPendingBytes);
+      return;
+    }
+    const record = this.mail.begin(MAIL_KEEP, connection.cid).u8(qos);
+    record
+      .u8(retain ? 1 : 0)
+      .u32(subscriptionId)
+      .message(message);
+    this.mail.endLater();
   }
 
   // CONNECT
@@ -131,9 +161,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     // What is resumed may have messages of the engine, though it ends with this connection.
     peer.persistent = peer.sessionExpirySeconds > 0 || !packet.cleanStart;
     const window = Math.min(packet.receiveMaximum, mqtt.maxAckPending);
-    peer.sendWindow = peer.persistent ? sharedWindow(window) : window;
-    peer.firstPacketId = peer.persistent ? ENGINE_PACKET_ID_MAX + 1 : 1;
-    peer.nextPacketId = peer.firstPacketId;
+    peer.sendWindow = window;
     peer.connecting = true;
     const record = this.#record.begin(MAIL_CONNECT, connection.cid).u32(this.#shard.thread);
     record.u32(connection.account.index).text(Buffer.from(peer.clientId, 'utf8').toString('latin1'));
@@ -141,7 +169,9 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
       .u8(packet.cleanStart ? 1 : 0)
       .u32(peer.sessionExpirySeconds)
       .u32(window)
-      .u8(peer.persistent ? 1 : 0);
+      .u8(peer.persistent ? 1 : 0)
+      // [MQTT-4.4.0-1] of 5.0: nothing is sent again but on a new connection.
+      .u32(packet.level === MQTT_5 ? 0 : mqtt.ackWaitMs);
     this.mail.send(record);
     return PARSE_PAUSED;
   }
@@ -231,7 +261,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   acknowledge(connection: ClientConnection, type: number, packetId: number, reason: number): number {
     const peer = connection.mqtt!;
     if (type === PUBREL) return this.#release(connection, peer, packetId);
-    if (peer.persistent && packetId <= ENGINE_PACKET_ID_MAX) {
+    if (peer.persistent) {
       if (this.mail.isBlocked) return PARSE_BLOCKED;
       this.mailAcknowledge(connection, type, packetId, reason);
       return PARSE_MORE;

@@ -67,8 +67,6 @@ export class MqttSubscriptions {
     if (parsed === null) return null;
     let { qos } = request;
     if (qos === 2 && this.#shard.options.mqtt!.downgradeQos2Subscribe) qos = 1;
-    // Without a window of the shard's own, a session the engine keeps can't be sent anything but QoS 0 from here.
-    if (parsed.share !== null && peer.sendWindow === 0) qos = 0;
     return {
       filter: filterKey(request.filter),
       ...parsed,
