@@ -165,21 +165,21 @@ const DELIVERY_ROWS: OptionRow<MqttOptions>[] = [
     name: 'ack_wait',
     aliases: ['ackwait'],
     type: 'duration',
-    doc: 'When an unacknowledged message is sent again.',
+    doc: 'A QoS 1 or 2 message that a 3.1.1 client has not acknowledged for so long is sent again. To a 5.0 client it is sent again when it reconnects, and only then, as that version demands. 0: the default.',
     default: '30s',
     reload: 'yes',
     read: (reader, entry, draft) => {
-      draft.ackWaitMs = duration(reader, entry);
+      draft.ackWaitMs = duration(reader, entry) || ACK_WAIT_DEFAULT_MS;
     },
   }),
   row({
     name: 'js_api_timeout',
     aliases: ['api_timeout'],
     type: 'duration',
-    doc: 'How long a request to the store may take.',
+    doc: 'How long a client waits for its session: a CONNECT that the store has not answered by then is refused (CONNACK 3, in 5.0 0x88). Acknowledgements wait as long as it takes. 0: the default.',
     default: '5s',
     read: (reader, entry, draft) => {
-      draft.jsApiTimeoutMs = duration(reader, entry);
+      draft.jsApiTimeoutMs = duration(reader, entry) || JS_API_TIMEOUT_DEFAULT_MS;
     },
   }),
   row({

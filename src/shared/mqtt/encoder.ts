@@ -16,7 +16,7 @@ import { topicOfSubject, writeTopicOf } from '../protocol/mqtt/topic-mapping.ts'
 import { ByteWriter, varintBytes } from '../protocol/mqtt/writer.ts';
 import type { MailMessage } from './mail.ts';
 import { MessageMeaning } from './message-headers.ts';
-import type { MqttPeer, TopicSubscription, WaitingPublish } from './peer.ts';
+import type { InflightPublish, MqttPeer, TopicSubscription, WaitingPublish } from './peer.ts';
 
 /**
  * From a NATS message to the PUBLISH packets of MQTT subscribers.
@@ -309,17 +309,25 @@ export class MqttEncoder implements DeliveryEncoder {
   #number16(peer: MqttPeer, qos: number, head: ByteWriter, packetIdAt: number): boolean {
     peer.inflight ??= new Map();
     if (peer.inflight.size < peer.sendWindow && (peer.waiting?.length ?? 0) === 0) {
-      setPacketId(head.bytes, packetIdAt, takePacketId(peer, qos));
+      const packetId = takePacketId(peer);
+      setPacketId(head.bytes, packetIdAt, packetId);
+      const packet = peer.ackWaitMs > 0 ? this.#copy(head) : null;
+      noteInflight(peer, packetId, qos, packet, this.#clock.nowMs);
       return true;
     }
-    const packet = new Uint8Array(head.length + this.#end - this.#start);
-    packet.set(head.bytes.subarray(0, head.length));
-    packet.set(this.#source.subarray(this.#start, this.#end), head.length);
+    const packet = this.#copy(head);
     peer.waiting ??= [];
     peer.waiting.push({ qos, packet, packetIdAt });
     peer.waitingBytes += packet.length;
     if (peer.waitingBytes > WAITING_MAX_BYTES) peer.host.overflow();
     return false;
+  }
+
+  #copy(head: ByteWriter): Uint8Array {
+    const packet = Buffer.allocUnsafe(head.length + this.#end - this.#start);
+    packet.set(head.bytes.subarray(0, head.length));
+    packet.set(this.#source.subarray(this.#start, this.#end), head.length);
+    return packet;
   }
 
   #append(peer: MqttPeer, head: ByteWriter): void {
@@ -335,23 +343,44 @@ function setPacketId(bytes: Uint8Array, at: number, packetId: number): void {
 }
 
 /** The next identifier that no PUBLISH under way has; there is one, since the window is smaller than their number. */
-function takePacketId(peer: MqttPeer, qos: number): number {
+function takePacketId(peer: MqttPeer): number {
   const inflight = peer.inflight!;
   let packetId = peer.nextPacketId;
   while (inflight.has(packetId)) packetId = packetId === PACKET_ID_MAX ? 1 : packetId + 1;
   peer.nextPacketId = packetId === PACKET_ID_MAX ? 1 : packetId + 1;
-  inflight.set(packetId, { qos, released: false });
   return packetId;
 }
 
+/** @param packet null: not to be sent again. Beyond a bound it isn't either: the client has to come back for it. */
+function noteInflight(
+  peer: MqttPeer,
+  packetId: number,
+  qos: number,
+  packet: Uint8Array | null,
+  nowMs: number,
+): void {
+  const isKept = packet !== null && peer.inflightBytes + packet.length <= WAITING_MAX_BYTES;
+  if (isKept) peer.inflightBytes += packet.length;
+  peer.inflight!.set(packetId, { qos, released: false, sentMs: nowMs, packet: isKept ? packet : null });
+  if (peer.ackWaitMs > 0) peer.host.awaitAck();
+}
+
+/** The packet of a PUBLISH need not be sent again. */
+export function forgetPacket(peer: MqttPeer, inflight: InflightPublish): void {
+  peer.inflightBytes -= inflight.packet?.length ?? 0;
+  inflight.packet = null;
+}
+
 /** A PUBLISH was acknowledged: those that wait get its place. */
-export function releaseWaiting(peer: MqttPeer): void {
+export function releaseWaiting(peer: MqttPeer, nowMs: number): void {
   const { waiting, inflight } = peer;
   if (waiting === null || inflight === null) return;
   let sent = 0;
   while (sent < waiting.length && inflight.size < peer.sendWindow) {
     const { qos, packet, packetIdAt }: WaitingPublish = waiting[sent++]!;
-    setPacketId(packet, packetIdAt, takePacketId(peer, qos));
+    const packetId = takePacketId(peer);
+    setPacketId(packet, packetIdAt, packetId);
+    noteInflight(peer, packetId, qos, peer.ackWaitMs > 0 ? packet : null, nowMs);
     peer.waitingBytes -= packet.length;
     peer.host.outbox.append(packet, 0, packet.length);
   }

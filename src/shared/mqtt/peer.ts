@@ -31,6 +31,10 @@ export interface InflightPublish {
   readonly qos: number;
   /** PUBREC came, PUBCOMP is awaited. */
   released: boolean;
+  /** When it, or its PUBREL, was sent last. Unix milliseconds. */
+  sentMs: number;
+  /** To be sent again after `ack_wait`; null when it isn't. */
+  packet: Uint8Array | null;
 }
 
 /** A PUBLISH that waits for room in the window: everything but its packet identifier. */
@@ -46,6 +50,8 @@ export interface PeerHost {
   readonly outbox: Outbox;
   /** The bound on what waits for a client was reached. */
   overflow(): void;
+  /** Something was sent that the client has to acknowledge within `ackWaitMs`. */
+  awaitAck(): void;
   /** The engine is to keep a message for the client's session, and to deliver it. The message's bytes are good until the return. */
   keep(message: MailMessage, qos: number, retain: boolean, subscriptionId: number): void;
 }
@@ -87,6 +93,10 @@ export class MqttPeer {
   raised: Map<number, TopicSubscription[]> | null = null;
   /** Deliveries of a session that ends with the connection. */
   inflight: Map<number, InflightPublish> | null = null;
+  /** What isn't acknowledged for so long is sent again; 0: never, as the engine sees to it or the version forbids it. */
+  ackWaitMs = 0;
+  /** Of packets in `inflight`. */
+  inflightBytes = 0;
   waiting: WaitingPublish[] | null = null;
   waitingBytes = 0;
   nextPacketId = 1;

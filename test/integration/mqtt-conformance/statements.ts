@@ -137,6 +137,7 @@ export const UNTESTED: Readonly<Record<3 | 5, Readonly<Record<string, string>>>>
     '2.3.1-3': CLIENT,
     '3.1.2-23': CLIENT,
     '3.14.4-1': CLIENT,
+    '3.14.4-2': CLIENT,
     '4.5.0-2': CLIENT,
     '4.6.0-2': CLIENT,
     '4.7.3-3': LENGTH,

@@ -1,11 +1,8 @@
-/** Clauses 3.8 to 3.14: SUBSCRIBE, UNSUBSCRIBE, PINGREQ, DISCONNECT and their answers. */
-import type { Packet } from 'mqtt-packet';
 import { describe, expect } from 'vitest';
 import type { RawMqtt } from '../../support/mqtt.ts';
 import {
   Broker,
   connectPacket,
-  disconnect,
   field,
   fresh,
   type Level,
@@ -437,16 +434,3 @@ describe('topics', () => {
     expect(publishes(raw).map(({ topic }) => topic)).toEqual([`${name}/\u00e4.b*`]);
   });
 });
-
-statement(
-  { v5: '3.2.2-9 3.2.2-10' },
-  'QoS 2 is announced by saying nothing, and may be subscribed to',
-  async () => {
-    const raw = await broker.connected(5);
-    expect((await raw.until('connack')).properties?.maximumQoS).toBeUndefined();
-    subscribeAll(raw, [[fresh(), 2]], 1);
-    expect((await raw.until('suback')).granted).toEqual([2]);
-    await disconnect(raw);
-    expect(raw.packets.every((one: Packet) => one.cmd !== 'disconnect')).toBe(true);
-  },
-);

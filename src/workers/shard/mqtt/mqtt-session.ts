@@ -1,5 +1,5 @@
 import { PARSE_BLOCKED, PARSE_CLOSED, PARSE_MORE, PARSE_PAUSED } from '../../../shared/base/parse-outcome.ts';
-import { MqttEncoder, releaseWaiting } from '../../../shared/mqtt/encoder.ts';
+import { forgetPacket, MqttEncoder, releaseWaiting } from '../../../shared/mqtt/encoder.ts';
 import {
   MAIL_ACKNOWLEDGE,
   MAIL_CLOSE,
@@ -41,6 +41,7 @@ import { MqttAnswers } from './mqtt-answers.ts';
 import { MqttLogin } from './mqtt-login.ts';
 import { MqttPublisher } from './mqtt-publisher.ts';
 import { MqttSubscriptions } from './mqtt-subscriptions.ts';
+import { Redelivery } from './redelivery.ts';
 
 /**
  * What the packets of MQTT clients do (mqtt.md, OASIS 3.1.1 and 5.0): the parser's sink. One instance serves all
@@ -51,6 +52,8 @@ import { MqttSubscriptions } from './mqtt-subscriptions.ts';
 const QOS2_REJECTED = 0x10;
 const CLIENT_ID_CHARACTERS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const CLIENT_ID_LENGTH = 22;
+/** A longer timeout would be none. */
+const TIMER_MAX_MS = 0x7fff_ffff;
 /** What may wait for room on its way to the engine, before members of shared subscriptions are cut off. */
 const KEPT_WAITING_MAX_BYTES = 64 * 1024 * 1024;
 
@@ -62,12 +65,14 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   readonly subscriptions: MqttSubscriptions;
   readonly answers: MqttAnswers;
   readonly #shard: Shard;
+  readonly #redelivery: Redelivery;
   readonly #record = new MailWriter();
   /** One without a reason, as both versions have it. */
   readonly #shortAcknowledgement = Uint8Array.of(0, 2, 0, 0);
 
   constructor(shard: Shard) {
     this.#shard = shard;
+    this.#redelivery = new Redelivery(shard, this);
     this.encoder = new MqttEncoder(shard);
     this.answers = new MqttAnswers(shard, this);
     this.mail = new EngineMail(shard, (record) => this.answers.handle(record));
@@ -82,6 +87,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     const host = {
       outbox: connection.outbox,
       overflow: () => this.#shard.closeLater(connection, CLOSE_REASON.slowConsumerPendingBytes),
+      awaitAck: () => this.#redelivery.awaitAck(connection),
       keep: (message: MailMessage, qos: number, retain: boolean, subscriptionId: number) =>
         this.#keep(connection, message, qos, retain, subscriptionId),
     };
@@ -162,7 +168,11 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     peer.persistent = peer.sessionExpirySeconds > 0 || !packet.cleanStart;
     const window = Math.min(packet.receiveMaximum, mqtt.maxAckPending);
     peer.sendWindow = window;
+    // [MQTT-4.4.0-1] of 5.0: nothing is sent again but on a new connection.
+    const ackWaitMs = packet.level === MQTT_5 ? 0 : Math.min(mqtt.ackWaitMs, TIMER_MAX_MS);
+    peer.ackWaitMs = peer.persistent ? 0 : ackWaitMs;
     peer.connecting = true;
+    connection.timer = setTimeout(this.#unanswered, Math.min(mqtt.jsApiTimeoutMs, TIMER_MAX_MS), connection);
     const record = this.#record.begin(MAIL_CONNECT, connection.cid).u32(this.#shard.thread);
     record.u32(connection.account.index).text(Buffer.from(peer.clientId, 'utf8').toString('latin1'));
     record
@@ -170,11 +180,22 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
       .u32(peer.sessionExpirySeconds)
       .u32(window)
       .u8(peer.persistent ? 1 : 0)
-      // [MQTT-4.4.0-1] of 5.0: nothing is sent again but on a new connection.
-      .u32(packet.level === MQTT_5 ? 0 : mqtt.ackWaitMs);
+      .u32(ackWaitMs);
     this.mail.send(record);
     return PARSE_PAUSED;
   }
+
+  /** The store is stuck: the client may try again. */
+  readonly #unanswered = (connection: ClientConnection): void => {
+    connection.timer = null;
+    if (connection.closed) return;
+    const { jsApiTimeoutMs } = this.#shard.options.mqtt!;
+    this.#shard.log(
+      'error',
+      `${connection.label} - unable to connect: the store has not answered for ${jsApiTimeoutMs} ms`,
+    );
+    this.refuse(connection, REASON.serverUnavailable, CLOSE_REASON.serverShutdown);
+  };
 
   /** The engine has the session: CONNACK, and from now on everything else. */
   connected(connection: ClientConnection, sessionPresent: boolean): void {
@@ -186,6 +207,8 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
       this.refuse(connection, REASON.packetTooLarge, CLOSE_REASON.protocolViolation);
       return;
     }
+    if (connection.timer !== null) clearTimeout(connection.timer);
+    connection.timer = null;
     peer.connecting = false;
     peer.connected = true;
     this.send(connection, packet);
@@ -268,7 +291,11 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     }
     const inflight = peer.inflight?.get(packetId);
     if (type === PUBREC && reason < REASON.unspecifiedError) {
-      if (inflight !== undefined) inflight.released = true;
+      if (inflight !== undefined) {
+        inflight.released = true;
+        inflight.sentMs = this.#shard.nowMs;
+        forgetPacket(peer, inflight);
+      }
       this.sendAcknowledgement(
         connection,
         PUBREL,
@@ -280,7 +307,8 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     const ends = inflight !== undefined && (inflight.qos === 1 ? type === PUBACK : type !== PUBACK);
     if (ends) {
       peer.inflight!.delete(packetId);
-      releaseWaiting(peer);
+      forgetPacket(peer, inflight);
+      releaseWaiting(peer, this.#shard.nowMs);
     }
     return PARSE_MORE;
   }
@@ -380,6 +408,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   ended(connection: ClientConnection): void {
     const peer = connection.mqtt!;
     this.login.forget(connection);
+    this.#redelivery.forget(connection);
     if (!peer.connected && !peer.connecting) return;
     this.#shard.needTurn();
     const isKept = peer.persistent && peer.sessionExpirySeconds > 0;

@@ -1,0 +1,29 @@
+/** Statements about servers that can't do everything: with `reject_qos2_publish`. */
+import { expect } from 'vitest';
+import { Broker, fresh, publish, statement, subscribe } from '../../support/mqtt-conformance.ts';
+
+const broker = Broker.forTests('mqtt { listen: "127.0.0.1:-1", reject_qos2_publish: true }\n');
+
+statement(
+  { v5: '3.2.2-9 3.2.2-10' },
+  'the highest QoS is announced, subscriptions of any are taken',
+  async () => {
+    const raw = await broker.connected(5);
+    expect((await raw.until('connack')).properties?.maximumQoS).toBe(1);
+    for (const qos of [0, 1, 2] as const) await subscribe(raw, fresh(), { qos });
+    const codes = raw.packets.flatMap((one) => (one.cmd === 'suback' ? one.granted : []));
+    expect(codes).toEqual([0, 1, 2]);
+  },
+);
+
+statement({ v5: '3.2.2-11' }, 'a PUBLISH above it ends the connection', async () => {
+  const raw = await broker.connected(5);
+  publish(raw, fresh(), 'x', { qos: 2, messageId: 1 });
+  expect((await raw.untilClosed()).at(-1)).toMatchObject({ cmd: 'disconnect', reasonCode: 0x9b });
+});
+
+statement({ v5: '3.2.2-12' }, 'a will above it is refused', async () => {
+  const raw = await broker.open(5);
+  raw.connect({ will: { topic: fresh(), payload: 'x', qos: 2, retain: false } });
+  expect(await raw.untilClosed()).toMatchObject([{ cmd: 'connack', reasonCode: 0x9b }]);
+});
