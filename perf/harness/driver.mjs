@@ -10,7 +10,7 @@ const sourceDirectory = fileURLToPath(new URL('../driver/', import.meta.url));
 const binaryDirectory = fileURLToPath(new URL('../.bin/', import.meta.url));
 
 /** Exit statuses of natsbench (driver/natsbench.h). */
-export const EXIT_LOST = 1;
+const EXIT_LOST = 1;
 
 /**
  * Compiles natsbench into perf/.bin unless it is up to date.

@@ -7,7 +7,8 @@ import { connect } from '@nats-io/transport-node';
 
 const KEYS = 1000;
 const IN_FLIGHT = 64;
-const WARM_UP_S = 0.2;
+/** The client has to be compiled too. */
+const WARM_UP_S = 1;
 
 const [port, seconds, user, pass] = process.argv.slice(2);
 const login = user === undefined ? {} : { user, pass };
@@ -54,7 +55,7 @@ for (const [name, operation] of /** @type {const} */ ([
   ['get', get],
 ])) {
   for (const inFlight of [1, IN_FLIGHT]) {
-    await rate(operation, inFlight, Math.min(WARM_UP_S, Number(seconds)));
+    await rate(operation, inFlight, Math.min(WARM_UP_S, 5 * Number(seconds)));
     figures[`${name}${inFlight}`] = await rate(operation, inFlight, Number(seconds));
   }
 }

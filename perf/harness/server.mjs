@@ -15,7 +15,7 @@ const STOP_TIMEOUT_MS = 10_000;
 const JETSTREAM_TIMEOUT_MS = 180_000;
 const RETRY_MS = 1;
 
-export const BENCH_CONFIG = join(perfDirectory, 'conf', 'bench.conf');
+const BENCH_CONFIG = join(perfDirectory, 'conf', 'bench.conf');
 const JETSTREAM_CONFIG = join(perfDirectory, 'conf', 'jetstream.conf');
 /** The same with a WebSocket listener. */
 const WEBSOCKET_CONFIG = join(perfDirectory, 'conf', 'bench-websocket.conf');

@@ -40,7 +40,7 @@ function normalizeInfo(line: string): string {
 }
 
 /** The port that configuration `named` advertises; below the range of random ports. */
-export const ADVERTISED_PORT = 7000;
+const ADVERTISED_PORT = 7000;
 
 /** Everything of a delivery but the sid: deliveries of one message to several subscriptions agree in it. */
 function deliveryKey(frame: Frame): string | null {

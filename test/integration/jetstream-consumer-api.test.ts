@@ -2,38 +2,20 @@
  * Managing consumers over the wire, with the official client: what it makes it finds again, in the same process and in the
  * next one.
  */
-import {
-  AckPolicy,
-  DeliverPolicy,
-  JetStreamApiError,
-  type JetStreamManager,
-  jetstreamManager,
-} from '@nats-io/jetstream';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { AckPolicy, DeliverPolicy, JetStreamApiError, type JetStreamManager } from '@nats-io/jetstream';
 import { afterEach, describe, expect, test } from 'vitest';
-import { Daemon } from '../support/daemon.ts';
+import { JetStreamServer } from '../support/jetstream-server.ts';
 
-let daemon: Daemon | null = null;
-let connection: NatsConnection | null = null;
+let server: JetStreamServer | null = null;
 
-async function manager(shards: number, directory?: string): Promise<JetStreamManager> {
-  const place = directory === undefined ? {} : { directory };
-  daemon = await Daemon.start({ shards, config: 'jetstream { store_dir: store }', ...place });
-  connection = await connect({ port: daemon.port, reconnect: false });
-  return jetstreamManager(connection);
-}
-
-async function stop(): Promise<void> {
-  await connection?.close();
-  connection = null;
-  await daemon?.stop('SIGTERM', true);
+async function manager(shards: number): Promise<JetStreamManager> {
+  server = await JetStreamServer.start(shards);
+  return (await server.client()).jsm;
 }
 
 afterEach(async () => {
-  await connection?.close();
-  connection = null;
-  await daemon?.stop('SIGKILL');
-  daemon = null;
+  await server?.stop();
+  server = null;
 });
 
 async function codeOf(request: Promise<unknown>): Promise<number> {
@@ -96,9 +78,8 @@ describe.each([1, 3])('consumers with %i shards', (shards) => {
     });
     await before.consumers.pause('S', 'd', new Date('2124-01-01'));
     const { config, created } = await before.consumers.info('S', 'd');
-    const { directory } = daemon!;
-    await stop();
-    const after = await manager(shards, directory);
+    await server!.restart('SIGTERM');
+    const { jsm: after } = await server!.client();
     expect(await after.consumers.info('S', 'd')).toMatchObject({ config, created, paused: true });
   });
 });

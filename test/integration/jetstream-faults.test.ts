@@ -2,43 +2,25 @@
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
+import { headers, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { Daemon } from '../support/daemon.ts';
 import { Faults, mountSmall } from '../support/faults.ts';
-
-type Json = Record<string, unknown>;
+import { ask, errorCode, JetStreamServer, type Json } from '../support/jetstream-server.ts';
 
 const faults = Faults.make();
-const CONFIG = 'jetstream { store_dir: store }';
 
-let daemon: Daemon | null = null;
-const connections: NatsConnection[] = [];
+let server: JetStreamServer | null = null;
 
-async function start(directory?: string): Promise<NatsConnection> {
-  daemon = await Daemon.start({
-    shards: 1,
-    config: CONFIG,
-    environment: faults?.environment ?? {},
-    ...(directory === undefined ? {} : { directory }),
-  });
-  return client();
+/** With the environment in which system calls can be made to fail. */
+async function start(): Promise<NatsConnection> {
+  server = await JetStreamServer.start(1, undefined, [], faults?.environment);
+  return server.connect();
 }
 
-async function client(): Promise<NatsConnection> {
-  const connection = await connect({ port: daemon!.port, reconnect: false });
-  connections.push(connection);
-  return connection;
-}
-
-async function restart(): Promise<NatsConnection> {
-  await daemon!.stop('SIGKILL', true);
-  return start(daemon!.directory);
-}
-
-async function ask(nc: NatsConnection, endpoint: string, body: Json = {}): Promise<Json> {
-  const reply = await nc.request(`$JS.API.${endpoint}`, JSON.stringify(body), { timeout: 10_000 });
-  return reply.json<Json>();
+async function restart(signal: 'SIGKILL' | 'SIGTERM'): Promise<NatsConnection> {
+  await server!.restart(signal);
+  return server!.connect();
 }
 
 async function create(nc: NatsConnection, more: Json = {}): Promise<void> {
@@ -62,15 +44,10 @@ async function get(nc: NatsConnection, seq: number): Promise<string> {
   return reply.headers?.description || reply.string();
 }
 
-function errorOf(answer: Json): unknown {
-  return (answer.error as Json | undefined)?.err_code;
-}
-
 afterEach(async () => {
   faults?.clear();
-  for (const connection of connections.splice(0)) await connection.close();
-  await daemon?.stop('SIGKILL');
-  daemon = null;
+  await server?.stop();
+  server = null;
 });
 
 afterAll(() => faults?.remove());
@@ -85,15 +62,15 @@ describe.skipIf(faults === null)('system calls that fail (needs a C compiler on 
     const hear = (answer: Json): void => void answers.push(answer);
     const unheard = (): void => undefined;
     void put(nc, 'not kept', 'lost').then(hear, unheard);
-    await daemon!.untilLogged(/JetStream store failed, streams on disk take no more changes/);
+    await server!.daemon.untilLogged(/JetStream store failed, streams on disk take no more changes/);
     // The message is in memory, and its id too: a second attempt must not be told that it is there.
     void put(nc, 'not kept', 'lost').then(hear, unheard);
     void put(nc, 'nor this').then(hear, unheard);
     expect(await get(nc, 7)).toBe('kept 7');
-    expect(errorOf(await ask(nc, 'STREAM.PURGE.S'))).toBeDefined();
+    expect(errorCode(await ask(nc, 'STREAM.PURGE.S'))).toBeDefined();
     expect(answers).toEqual([]);
     faults!.clear();
-    nc = await restart();
+    nc = await restart('SIGKILL');
     for (let i = 1; i <= 20; i++) expect(await get(nc, i)).toBe(`kept ${i}`);
     const { seq } = await put(nc, 'after');
     expect(seq).toBeGreaterThan(20);
@@ -106,10 +83,10 @@ describe.skipIf(faults === null)('system calls that fail (needs a C compiler on 
     await create(nc, { compression: 's2' });
     const payload = 'x'.repeat(100_000);
     for (let i = 1; i <= 30; i++) expect(await put(nc, `${i}${payload}`)).toMatchObject({ seq: i });
-    expect(await daemon!.stop('SIGTERM', true)).toMatchObject({ code: 0 });
-    nc = await start(daemon!.directory);
+    expect(await server!.restart('SIGTERM')).toMatchObject({ code: 0 });
+    nc = await server!.connect();
     for (let i = 1; i <= 30; i++) expect(await get(nc, i)).toBe(`${i}${payload}`);
-    expect(daemon!.log).not.toMatch(/damaged|\[ERR\]/);
+    expect(server!.daemon.log).not.toMatch(/damaged|\[ERR\]/);
   });
 
   test('read: what cannot be read is reported as lost, everything else goes on', async () => {
@@ -118,15 +95,16 @@ describe.skipIf(faults === null)('system calls that fail (needs a C compiler on 
     await create(nc, { duplicate_window: 100e6 });
     const payload = 'x'.repeat(800_000);
     for (let i = 1; i <= 24; i++) expect(await put(nc, `${i}${payload}`)).toMatchObject({ seq: i });
-    await daemon!.stop('SIGTERM', true);
-    nc = await start(daemon!.directory);
+    nc = await restart('SIGTERM');
     faults!.set('read');
     expect(await get(nc, 3)).toBe('Message Not Found');
-    expect(errorOf(await ask(nc, 'STREAM.MSG.GET.S', { seq: 3 }))).toBe(10037);
+    expect(errorCode(await ask(nc, 'STREAM.MSG.GET.S', { seq: 3 }))).toBe(10037);
     expect(await put(nc, 'in spite of it')).toMatchObject({ seq: 25 });
-    await daemon!.untilLogged(/\[WRN\] JetStream store: .*00000001\.blk.*damaged message, sequence 3 lost/);
+    await server!.daemon.untilLogged(
+      /\[WRN\] JetStream store: .*00000001\.blk.*damaged message, sequence 3 lost/,
+    );
     faults!.clear();
-    nc = await restart();
+    nc = await restart('SIGKILL');
     expect(await get(nc, 24)).toBe(`24${payload}`);
     expect(await get(nc, 25)).toBe('in spite of it');
     expect(await put(nc, 'after')).toMatchObject({ seq: 26 });
@@ -167,8 +145,8 @@ describe.skipIf(small === null)('a disk that is full (needs the right to mount)'
     async () => {
       mkdirSync(join(mountPoint, 'store'));
       const config = `jetstream { store_dir: "${mountPoint}/store", max_file: 10G }`;
-      daemon = await Daemon.start({ shards: 1, config });
-      let nc = await client();
+      server = await JetStreamServer.start(1, config);
+      let nc = await server.connect();
       await create(nc);
       const payload = Buffer.alloc(512 * 1024, 'x');
       let stored = 0;
@@ -179,17 +157,16 @@ describe.skipIf(small === null)('a disk that is full (needs the right to mount)'
         else refused = answer;
         expect(stored).toBeLessThan(SMALL_DISK_MB * 2);
       }
-      expect(errorOf(refused)).toBe(10023);
+      expect(errorCode(refused)).toBe(10023);
       expect(await ask(nc, 'STREAM.MSG.DELETE.S', { seq: 1, no_erase: true })).toMatchObject({
         success: true,
       });
       expect(await get(nc, 2)).toBe(payload.toString());
       // What is left of the disk goes too: a start has to do with what the store has.
-      const { directory } = daemon;
-      await daemon.stop('SIGKILL', true);
+      await server.halt('SIGKILL');
       fill(join(mountPoint, 'filler'));
-      daemon = await Daemon.start({ shards: 1, config, directory });
-      nc = await client();
+      await server.resume();
+      nc = await server.connect();
       const { state } = (await ask(nc, 'STREAM.INFO.S')) as { state: Json };
       expect(state).toMatchObject({ messages: stored - 1, last_seq: stored });
       expect(await get(nc, stored)).toBe(payload.toString());
@@ -209,24 +186,24 @@ describe.skipIf(small === null)('a disk that is read-only (needs the right to mo
     try {
       mkdirSync(join(place, 'store'));
       const config = `jetstream { store_dir: "${place}/store" }`;
-      daemon = await Daemon.start({ shards: 1, config });
-      let nc = await client();
+      server = await JetStreamServer.start(1, config);
+      let nc = await server.connect();
       await create(nc);
       expect(await put(nc, 'kept')).toMatchObject({ seq: 1 });
-      const { directory } = daemon;
       for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
-        await daemon.stop(signal, true);
+        await server.halt(signal);
         disk.setReadOnly(true);
         await expect(Daemon.start({ shards: 1, config })).rejects.toThrow(
           /\[FTL\] Can't start JetStream: .*read-only file system/,
         );
         disk.setReadOnly(false);
-        daemon = await Daemon.start({ shards: 1, config, directory });
-        nc = await client();
+        await server.resume();
+        nc = await server.connect();
         expect(await get(nc, 1)).toBe('kept');
       }
     } finally {
-      await daemon?.stop('SIGKILL');
+      await server?.stop();
+      server = null;
       disk.unmount();
       rmSync(place, { recursive: true });
     }
@@ -238,9 +215,9 @@ describe('a store directory', () => {
     const nc = await start();
     await create(nc, { subjects: ['s.*'] });
     expect(await put(nc, 'first')).toMatchObject({ seq: 1 });
-    rmSync(join(daemon!.directory, 'store'), { recursive: true });
+    rmSync(join(server!.daemon.directory, 'store'), { recursive: true });
     expect(await ask(nc, 'STREAM.INFO.S')).toMatchObject({ state: { messages: 1 } });
-    expect(await daemon!.stop('SIGTERM', true)).toMatchObject({ signal: null });
+    expect(await server!.halt('SIGTERM')).toMatchObject({ signal: null });
   });
 
   test('that cannot be made refuses the start', async () => {

@@ -3,12 +3,10 @@
  *
  * `NATSD_KILL_ROUNDS=50` runs more rounds than the suite does.
  */
-import { connect, headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
+import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test } from 'vitest';
-import { Daemon } from '../support/daemon.ts';
+import { ask, errorCode, JetStreamServer, type Json } from '../support/jetstream-server.ts';
 import { Signal } from '../support/waiting.ts';
-
-type Json = Record<string, unknown>;
 
 const ROUNDS = Number(process.env.NATSD_KILL_ROUNDS ?? 3);
 const ROUND_MS = 20_000;
@@ -16,7 +14,6 @@ const ROUND_MS = 20_000;
 const PUBLISHERS = 24;
 const BATCH = 5;
 const ENCRYPTED = 'jetstream { store_dir: store, key: "a key", cipher: aes }';
-let config = '';
 
 /** What was acknowledged: payloads by stream and sequence. */
 class Acknowledged {
@@ -39,33 +36,11 @@ class Acknowledged {
   }
 }
 
-let daemon: Daemon | null = null;
-const connections: NatsConnection[] = [];
-
-async function start(directory?: string): Promise<NatsConnection> {
-  daemon = await Daemon.start({
-    shards: 2,
-    config,
-    ...(directory === undefined ? {} : { directory }),
-  });
-  return client();
-}
-
-async function client(): Promise<NatsConnection> {
-  const connection = await connect({ port: daemon!.port, reconnect: false });
-  connections.push(connection);
-  return connection;
-}
-
-async function ask(nc: NatsConnection, endpoint: string, body: Json = {}): Promise<Json> {
-  const reply = await nc.request(`$JS.API.${endpoint}`, JSON.stringify(body), { timeout: 10_000 });
-  return reply.json<Json>();
-}
+let server: JetStreamServer | null = null;
 
 afterEach(async () => {
-  for (const connection of connections.splice(0)) await connection.close();
-  await daemon?.stop('SIGKILL');
-  daemon = null;
+  await server?.stop();
+  server = null;
 });
 
 async function create(nc: NatsConnection): Promise<void> {
@@ -132,7 +107,7 @@ async function loadAndKill(nc: NatsConnection, round: number, done: Acknowledged
     try {
       for (;;) {
         await publishOnce(nc, stream, `${round}/${next++}`, done);
-        if (done.count >= enough) daemon!.kill('SIGKILL');
+        if (done.count >= enough) server!.daemon.kill('SIGKILL');
       }
     } catch {
       // The server is gone: what wasn't acknowledged was promised nothing.
@@ -166,7 +141,7 @@ async function expectThere(
       return [seq, reply.headers?.description || reply.string()];
     }),
   );
-  expect(found, daemon!.log).toEqual(entries);
+  expect(found, server!.daemon.log).toEqual(entries);
 }
 
 /** No part of a batch is there without the rest, acknowledged or not. */
@@ -189,17 +164,17 @@ describe('kill -9 under load, several kinds of stream', () => {
   test.each([
     ['in clear', 'jetstream { store_dir: store }'],
     ['encrypted', ENCRYPTED],
-  ])(`%s, ${ROUNDS} rounds`, { timeout: 30_000 + ROUNDS * ROUND_MS }, async (_how, text) => {
-    config = text;
-    let nc = await start();
+  ])(`%s, ${ROUNDS} rounds`, { timeout: 30_000 + ROUNDS * ROUND_MS }, async (_how, config) => {
+    server = await JetStreamServer.start(2, config);
+    let nc = await server.connect();
     await create(nc);
     const done = new Acknowledged();
     const checked = new Map<string, number>();
     for (let round = 0; round < ROUNDS; round++) {
       await loadAndKill(nc, round, done);
-      await daemon!.stop('SIGKILL', true);
-      nc = await start(daemon!.directory);
-      expect(daemon!.log).not.toMatch(/\[(WRN|ERR)\]|damaged/);
+      await server.restart('SIGKILL');
+      nc = await server.connect();
+      expect(server.daemon.log).not.toMatch(/\[(WRN|ERR)\]|damaged/);
       for (const stream of ['PLAIN', 'PACKED', 'IDS', 'BATCHES']) {
         const entries = done.entries(stream);
         expect(entries.length).toBeGreaterThan(0);
@@ -211,7 +186,7 @@ describe('kill -9 under load, several kinds of stream', () => {
       const again = await nc.request('IDS.x', 'again', { headers: lines, timeout: 10_000 });
       expect(again.json()).toEqual({ stream: 'IDS', seq: done.last!.seq, duplicate: true });
       const gone = await ask(nc, 'STREAM.INFO.MEMORY');
-      expect((gone.error as Json).err_code).toBe(10059);
+      expect(errorCode(gone)).toBe(10059);
       const reply = await ask(nc, 'STREAM.CREATE.MEMORY', {
         name: 'MEMORY',
         subjects: ['MEMORY.*'],

@@ -6,9 +6,8 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Daemon } from '../support/daemon.ts';
 import { Embedded } from '../support/embedded.ts';
+import { ask, type Json } from '../support/jetstream-server.ts';
 import { runServer } from '../support/run-server.ts';
-
-type Json = Record<string, unknown>;
 
 const SECRET = 'a payload nobody may read';
 
@@ -44,11 +43,6 @@ async function reload(text: string, outcome: RegExp): Promise<void> {
   writeFileSync(daemon!.configFile, text);
   daemon!.kill('SIGHUP');
   await daemon!.untilLogged(outcome, from);
-}
-
-async function ask(nc: NatsConnection, endpoint: string, body: unknown = ''): Promise<Json> {
-  const payload = typeof body === 'string' ? body : JSON.stringify(body);
-  return (await nc.request(`$JS.API.${endpoint}`, payload, { timeout: 10_000 })).json<Json>();
 }
 
 async function create(nc: NatsConnection, more: Json = {}): Promise<void> {

@@ -10,9 +10,8 @@ import { connect, type Msg, type NatsConnection } from '@nats-io/transport-node'
 import { afterEach, describe, expect, test } from 'vitest';
 import { Daemon, type DaemonOptions } from '../support/daemon.ts';
 import { Embedded } from '../support/embedded.ts';
+import { ask, errorCode, type Json } from '../support/jetstream-server.ts';
 import { Signal } from '../support/waiting.ts';
-
-type Json = Record<string, unknown>;
 
 /** Publishes without an answer at any time, while the server may be killed. */
 const IN_FLIGHT = 128;
@@ -41,21 +40,12 @@ async function client(options: { user?: string; pass?: string } = {}): Promise<N
   return connection;
 }
 
-async function ask(nc: NatsConnection, endpoint: string, body: unknown = ''): Promise<Json> {
-  const payload = typeof body === 'string' ? body : JSON.stringify(body);
-  return (await nc.request(`$JS.API.${endpoint}`, payload, { timeout: 10_000 })).json<Json>();
-}
-
 async function put(nc: NatsConnection, subject: string, payload: string): Promise<Json> {
   return (await nc.request(subject, payload, { timeout: 10_000 })).json<Json>();
 }
 
 function get(nc: NatsConnection, sequence: number): Promise<Msg> {
   return nc.request('$JS.API.DIRECT.GET.S', JSON.stringify({ seq: sequence }), { timeout: 10_000 });
-}
-
-function errorOf(answer: Json): unknown {
-  return (answer.error as Json | undefined)?.err_code;
 }
 
 async function create(nc: NatsConnection, more: Json = {}): Promise<Json> {
@@ -90,7 +80,7 @@ describe.each([1, 3])('streams with %i shards', (shards) => {
     });
     expect(await ask(nc, 'STREAM.PURGE.S')).toMatchObject({ success: true, purged: 1 });
     expect(await ask(nc, 'STREAM.DELETE.S')).toMatchObject({ success: true });
-    expect(errorOf(await ask(nc, 'STREAM.INFO.S'))).toBe(10059);
+    expect(errorCode(await ask(nc, 'STREAM.INFO.S'))).toBe(10059);
     await expect(put(nc, 's.a', 'nobody')).rejects.toThrow('no responders');
   });
 
@@ -190,8 +180,8 @@ describe('accounts', () => {
     await create(b!);
     expect(await put(a!, 's.x', 'of a')).toEqual({ stream: 'S', seq: 1 });
     expect(await ask(b!, 'STREAM.INFO.S')).toMatchObject({ state: { messages: 0 } });
-    expect(errorOf(await ask(b!, 'STREAM.CREATE.T', { name: 'T', subjects: ['t'] }))).toBe(10027);
-    expect(errorOf(await ask(c!, 'STREAM.CREATE.S', { name: 'S', subjects: ['s'] }))).toBe(10039);
+    expect(errorCode(await ask(b!, 'STREAM.CREATE.T', { name: 'T', subjects: ['t'] }))).toBe(10027);
+    expect(errorCode(await ask(c!, 'STREAM.CREATE.S', { name: 'S', subjects: ['s'] }))).toBe(10039);
   });
 });
 

@@ -287,7 +287,10 @@ describe('the death of a shard', () => {
   test('the answer to a password check of the dead shard is not taken for one of the new', async () => {
     // Its cost makes the check take long enough for a shard to die and come back in the meantime.
     const hash = '$2b$12$R/YYXX/YkGpU3Hx9orsaI.38suKk0Oc6AliOXPRZQ.BNjOHHJaKAK';
-    daemon = await Embedded.start(1, `authorization { users: [ { user: u, password: "${hash}" } ] }\n`);
+    daemon = await Embedded.start(
+      1,
+      `authorization { timeout: 30, users: [ { user: u, password: "${hash}" } ] }\n`,
+    );
     const right = await RawClient.connect({ port: daemon.port });
     clients.push(right);
     await right.info();

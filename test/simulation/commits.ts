@@ -20,15 +20,16 @@ export class LogFaults {
     this.#stepsLeft = random.below(steps);
   }
 
-  /** To be called before each step. */
-  next(disk: SimulatedDisk): void {
+  /** Does the step that comes next. @throws LogStopped */
+  step(store: Store, disk: SimulatedDisk, step: () => void): void {
     if (this.#failing && this.#stepsLeft-- === 0) disk.failSync = /^log\//;
+    this.run(store, disk, step);
   }
 
-  /** Does a step; whatever it meets once the log has stopped is no failure of the engine's. @throws LogStopped */
-  run(store: Store, disk: SimulatedDisk, step: () => void): void {
+  /** Does something; whatever it meets once the log has stopped is no failure of the engine's. @throws LogStopped */
+  run(store: Store, disk: SimulatedDisk, work: () => void): void {
     try {
-      step();
+      work();
     } catch (error) {
       if (store.stopped === null || disk.failSync === null) throw error;
     }

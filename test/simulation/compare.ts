@@ -39,14 +39,15 @@ export function draftOf(model: ModelMessage, sequence: number): MessageDraft {
   return draft;
 }
 
-export function loaded(): ModelMessage {
+/** A message that was loaded, as the model keeps it. */
+export function modelOf(loaded: StoredMessage): ModelMessage {
   return {
-    subject: message.subject(),
-    headers: textOf(message.headers()),
-    payload: textOf(message.payload()),
-    timestampMs: message.timestampMs,
-    timestampNanos: message.timestampNanos,
-    ttlSeconds: message.ttlSeconds,
+    subject: loaded.subject(),
+    headers: textOf(loaded.headers()),
+    payload: textOf(loaded.payload()),
+    timestampMs: loaded.timestampMs,
+    timestampNanos: loaded.timestampNanos,
+    ttlSeconds: loaded.ttlSeconds,
   };
 }
 
@@ -81,7 +82,7 @@ export function messagesDifference(stream: StreamStore, model: ModelStream): str
   }
   for (const sequence of sequences) {
     if (!stream.load(sequence, message)) return `message ${sequence} is missing`;
-    if (message.sequence !== sequence || !sameMessage(loaded(), model.messages.get(sequence)!)) {
+    if (message.sequence !== sequence || !sameMessage(modelOf(message), model.messages.get(sequence)!)) {
       return `message ${sequence} differs`;
     }
   }

@@ -1,13 +1,13 @@
 import { Prng } from '../../src/shared/base/prng.ts';
 import type { Consumer } from '../../src/shared/jetstream/consumers/runtime/consumer.ts';
 import { type Store, StoredMessage } from '../../src/shared/jetstream/store/contract.ts';
-import { isFailure, openStore, type StoreOptions } from '../../src/shared/jetstream/store/open.ts';
+import type { StoreOptions } from '../../src/shared/jetstream/store/open.ts';
 import type { Stream } from '../../src/shared/jetstream/stream.ts';
 import { subjectMatches } from '../../src/shared/subject/subject.ts';
 import { ACCOUNT, Harness, type Received } from '../unit/shared/jetstream/engine-harness.ts';
-import { commitSomehow, LogFaults, LogStopped } from './commits.ts';
-import { MachineCrash, SimulatedDisk, seededBytes } from './disk.ts';
-import { immediateCompressor } from './simulator.ts';
+import { commitSomehow, LogFaults } from './commits.ts';
+import { SimulatedDisk } from './disk.ts';
+import { diskAfter, recover, workUntilCrash } from './rounds.ts';
 
 /**
  * Consumers of the real engine on the real store and a simulated disk, driven from a seed: random pulls, acknowledgements of
@@ -98,18 +98,17 @@ export class ConsumerSimulation {
       this.#harness.consumer(stream, name, { ackWaitNs: BigInt(ACK_WAIT_MS) * 1_000_000n, ...config });
     }
     this.#settle();
-    for (let round = 0; round < rounds; round++) this.#round();
+    for (let round = 0; round < rounds; round++) this.#round(round);
   }
 
-  #round(): void {
+  #round(round: number): void {
     this.#disk.crashAfter = this.#random.below(6) === 0 ? -1 : this.#random.below(160);
-    try {
-      this.#work();
-    } catch (error) {
-      if (!(error instanceof MachineCrash || error instanceof LogStopped)) throw error;
-    }
+    const isDone = workUntilCrash(
+      () => this.#work(),
+      () => `round ${round}`,
+    );
     this.#disk.crashAfter = -1;
-    this.#stop();
+    this.#stop(isDone);
   }
 
   #work(): void {
@@ -117,8 +116,7 @@ export class ConsumerSimulation {
     const faults = new LogFaults(this.#random, STEPS);
     this.#lazy = true;
     for (let step = 0; step < STEPS; step++) {
-      faults.next(this.#disk);
-      faults.run(this.#harness.store, this.#disk, () => this.#step());
+      faults.step(this.#harness.store, this.#disk, () => this.#step());
     }
     this.#lazy = false;
     this.#disk.crashAfter = -1;
@@ -140,9 +138,7 @@ export class ConsumerSimulation {
   }
 
   #open(): void {
-    const host = { disk: this.#disk, random: seededBytes(this.#random), compressor: immediateCompressor };
-    const store = openStore(host, OPTIONS);
-    if (isFailure(store)) throw new Error(store.message);
+    const store = recover(this.#disk, this.#random, OPTIONS);
     this.#js = new Harness<Store>({}, store, this.#nowMs);
     this.#js.commit = () => this.#commit();
     for (const known of this.#known) {
@@ -153,13 +149,12 @@ export class ConsumerSimulation {
     }
   }
 
-  /** The machine crashes, or everything is closed properly. */
-  #stop(): void {
+  /** The machine crashes, or everything is closed properly: only where no crash has come already. */
+  #stop(isDone: boolean): void {
     this.#nowMs = this.#js?.clock.ms ?? this.#nowMs;
     this.#noteDurable();
     this.#lazy = false;
-    const isStopped = this.#js !== null && this.#harness.store.stopped !== null;
-    const clean = !isStopped && this.#random.below(4) === 0;
+    const clean = isDone && this.#random.below(4) === 0;
     if (clean && this.#js !== null) {
       this.#settle();
       this.#harness.store.close();
@@ -167,7 +162,7 @@ export class ConsumerSimulation {
     this.crashes++;
     this.#js = null;
     this.#inboxes = [];
-    this.#disk = this.#random.below(4) === 0 ? this.#disk.killed() : this.#disk.crashed(this.#random);
+    this.#disk = diskAfter(this.#disk, this.#random);
     for (const known of this.#known) {
       if (!clean) {
         for (const sequence of known.acked) known.uncertain.add(sequence);

@@ -115,7 +115,7 @@ function mirrored(
 }
 
 /** Origin and its sequence of a copied message. */
-export function sourceOf(message: ModelMessage): { name: string; sequence: number } {
+function sourceOf(message: ModelMessage): { name: string; sequence: number } {
   const [name = '', sequence] = (headerOf(message, 'Nats-Stream-Source') ?? '').split(' ');
   return { name, sequence: Number(sequence) };
 }

@@ -13,17 +13,17 @@
 import { Prng } from '../../src/shared/base/prng.ts';
 import { streamIdentity } from '../../src/shared/jetstream/mirrors-sources.ts';
 import type { Store, StreamStore } from '../../src/shared/jetstream/store/contract.ts';
-import { isFailure, openStore, type StoreOptions } from '../../src/shared/jetstream/store/open.ts';
+import type { StoreOptions } from '../../src/shared/jetstream/store/open.ts';
 import type { Stream } from '../../src/shared/jetstream/stream.ts';
 import { ACCOUNT, Harness, type SentMessage } from '../unit/shared/jetstream/engine-harness.ts';
-import { commitSomehow, LogFaults, LogStopped } from './commits.ts';
+import { commitSomehow, LogFaults } from './commits.ts';
 import { messagesDifference } from './compare.ts';
 import { checkSchedules, reconcileCopies, reconcileOwn } from './copies.ts';
-import { MachineCrash, SimulatedDisk, seededBytes } from './disk.ts';
+import { SimulatedDisk } from './disk.ts';
 import { EngineModelStream, headerLines, type Outcome, type Publish } from './engine-model.ts';
 import { History, historyStore, loadMessage } from './history.ts';
 import { ModelStream } from './model.ts';
-import { immediateCompressor } from './simulator.ts';
+import { diskAfter, recover, workUntilCrash } from './rounds.ts';
 import {
   randomBatch,
   randomConfig,
@@ -89,18 +89,14 @@ export class EngineSimulation {
   run(rounds: number): void {
     for (let round = 0; round < rounds; round++) {
       this.#disk.crashAfter = this.#random.below(8) === 0 ? -1 : this.#random.below(350);
-      try {
-        this.#work();
-      } catch (error) {
-        if (!(error instanceof MachineCrash || error instanceof LogStopped)) {
-          (error as Error).message += ` (round ${round}, ${this.#what})`;
-          throw error;
-        }
-      }
+      workUntilCrash(
+        () => this.#work(),
+        () => `round ${round}, ${this.#what}`,
+      );
       this.crashes++;
       this.#store = null;
       this.#js = null;
-      this.#disk = this.#random.below(4) === 0 ? this.#disk.killed() : this.#disk.crashed(this.#random);
+      this.#disk = diskAfter(this.#disk, this.#random);
     }
     this.#disk.crashAfter = -1;
     this.#recover();
@@ -111,8 +107,7 @@ export class EngineSimulation {
     this.#recover();
     const store = this.#store!;
     for (let step = 0; step < STEPS; step++) {
-      faults.next(this.#disk);
-      faults.run(store, this.#disk, () => this.#step());
+      faults.step(store, this.#disk, () => this.#step());
       this.#noteSynced(store.syncedTicket);
     }
     if (this.#random.below(2) === 0) faults.run(store, this.#disk, () => this.#close());
@@ -122,11 +117,7 @@ export class EngineSimulation {
 
   #recover(): void {
     this.#what = 'recovery';
-    const host = { disk: this.#disk, random: seededBytes(this.#random), compressor: immediateCompressor };
-    const opened = openStore(host, this.#options);
-    if (isFailure(opened)) fail(`cannot open: ${opened.message}`);
-    const reports = opened.takeReports();
-    if (reports.length > 0) fail(`damage reported after a crash: ${JSON.stringify(reports)}`);
+    const opened = recover(this.#disk, this.#random, this.#options);
     this.#checkPromises(opened);
     this.#history.recovered(opened);
     this.#models = new Map();

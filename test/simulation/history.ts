@@ -12,7 +12,7 @@ import {
   StoredMessage,
   type StreamStore,
 } from '../../src/shared/jetstream/store/contract.ts';
-import { storeDifference, textOf } from './compare.ts';
+import { modelOf, storeDifference, textOf } from './compare.ts';
 import { type ModelMessage, ModelStore, ModelStream } from './model.ts';
 
 interface Change {
@@ -222,12 +222,5 @@ const loadedMessage = new StoredMessage();
 /** A message of a stream, or null when it isn't there. */
 export function loadMessage(stream: StreamStore, sequence: number): ModelMessage | null {
   if (!stream.load(sequence, loadedMessage)) return null;
-  return {
-    subject: loadedMessage.subject(),
-    headers: textOf(loadedMessage.headers()),
-    payload: textOf(loadedMessage.payload()),
-    timestampMs: loadedMessage.timestampMs,
-    timestampNanos: loadedMessage.timestampNanos,
-    ttlSeconds: loadedMessage.ttlSeconds,
-  };
+  return modelOf(loadedMessage);
 }

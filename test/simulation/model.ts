@@ -11,7 +11,7 @@ export interface ModelMessage {
   ttlSeconds: number;
 }
 
-export function matchesAny(subject: string, patterns: readonly string[] | null): boolean {
+function matchesAny(subject: string, patterns: readonly string[] | null): boolean {
   return patterns === null || patterns.some((pattern) => subjectMatches(subject, pattern));
 }
 

@@ -1,12 +1,11 @@
-import { deflateRawSync } from 'node:zlib';
 import { Prng } from '../../src/shared/base/prng.ts';
 import type { Store, StreamStore } from '../../src/shared/jetstream/store/contract.ts';
-import { isFailure, openStore, type StoreOptions } from '../../src/shared/jetstream/store/open.ts';
-import type { Compressor } from '../../src/shared/jetstream/store/shared.ts';
-import { commitSomehow, LogFaults, LogStopped } from './commits.ts';
+import type { StoreOptions } from '../../src/shared/jetstream/store/open.ts';
+import { commitSomehow, LogFaults } from './commits.ts';
 import { answerDifference, bytesOf, draftOf, storeDifference, textOf } from './compare.ts';
-import { MachineCrash, SimulatedDisk, seededBytes } from './disk.ts';
+import { SimulatedDisk } from './disk.ts';
 import { type ModelMessage, ModelStore, ModelStream } from './model.ts';
+import { diskAfter, recover, workUntilCrash } from './rounds.ts';
 
 /**
  * Runs the store on the simulated disk: random work, a crash at a random call to the disk, recovery, comparison; again and again
@@ -16,10 +15,6 @@ import { type ModelMessage, ModelStore, ModelStream } from './model.ts';
  * had been synced. From there both go on. So: acknowledged implies recovered, byte for byte; sequences are not used twice
  * (the model gives them out too); groups are whole or not there.
  */
-
-export const immediateCompressor: Compressor = {
-  start: (bytes) => ({ poll: () => deflateRawSync(bytes, { level: 1 }) }),
-};
 
 const SUBJECTS = ['a.1', 'a.2', 'a.3', 'b.1', 'b.2.x', 'c'];
 const STEPS = 120;
@@ -70,15 +65,14 @@ export class Simulation {
     for (let round = 0; round < rounds; round++) {
       const crashing = this.#random.below(8) !== 0;
       this.#disk.crashAfter = crashing ? this.#random.below(200) : -1;
-      try {
-        this.#work();
-      } catch (error) {
-        if (!(error instanceof MachineCrash || error instanceof LogStopped)) throw error;
-      }
+      workUntilCrash(
+        () => this.#work(),
+        () => `round ${round}`,
+      );
       this.crashes++;
       this.#grouped = false;
       this.#store = null;
-      this.#disk = this.#random.below(4) === 0 ? this.#disk.killed() : this.#disk.crashed(this.#random);
+      this.#disk = diskAfter(this.#disk, this.#random);
     }
     this.#open();
   }
@@ -88,8 +82,7 @@ export class Simulation {
     this.#open();
     const store = this.#store!;
     for (let step = 0; step < STEPS; step++) {
-      faults.next(this.#disk);
-      faults.run(store, this.#disk, () => this.#step());
+      faults.step(store, this.#disk, () => this.#step());
       this.#noteSynced(store.syncedTicket);
     }
     if (this.#random.below(2) === 0) faults.run(store, this.#disk, () => this.#close());
@@ -108,11 +101,7 @@ export class Simulation {
   #open(): void {
     if (this.#store !== null) return;
     this.#changeKey();
-    const host = { disk: this.#disk, random: seededBytes(this.#random), compressor: immediateCompressor };
-    const store = openStore(host, this.#options);
-    if (isFailure(store)) throw new Error(`cannot open: ${store.message}`);
-    const reports = store.takeReports();
-    if (reports.length > 0) throw new Error(`damage reported after a crash: ${JSON.stringify(reports)}`);
+    const store = recover(this.#disk, this.#random, this.#options);
     this.#recovered(store);
     this.#store = store;
     for (const stream of store.streams()) this.#attach(stream);

@@ -6,8 +6,8 @@
 import { posix } from 'node:path';
 import { parseAst } from 'vitest/node';
 
-export const MAX_FILE_LINES = 600;
-export const MAX_FUNCTION_LINES = 70;
+const MAX_FILE_LINES = 600;
+const MAX_FUNCTION_LINES = 70;
 
 interface SyntaxNode {
   type: string;

@@ -1,7 +1,7 @@
 /** A server with JetStream under test, and connections to it that end with the test. */
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type Msg, type NatsConnection } from '@nats-io/transport-node';
-import { Daemon } from './daemon.ts';
+import { Daemon, type ExitStatus } from './daemon.ts';
 
 export type Json = Record<string, unknown>;
 
@@ -17,22 +17,30 @@ export interface Client {
   jsm: JetStreamManager;
 }
 
+const CONFIG = 'jetstream { store_dir: store }';
+
 export class JetStreamServer {
   readonly shards: number;
   #daemon: Daemon;
+  #config: string;
+  readonly #environment: Record<string, string>;
   #connections: NatsConnection[] = [];
 
-  private constructor(daemon: Daemon, shards: number) {
+  private constructor(daemon: Daemon, shards: number, config: string, environment: Record<string, string>) {
     this.#daemon = daemon;
     this.shards = shards;
+    this.#config = config;
+    this.#environment = environment;
   }
 
   static async start(
     shards: number,
-    config = 'jetstream { store_dir: store }',
+    config = CONFIG,
     flags: string[] = [],
+    environment: Record<string, string> = {},
   ): Promise<JetStreamServer> {
-    return new JetStreamServer(await Daemon.start({ shards, config, flags }), shards);
+    const daemon = await Daemon.start({ shards, config, flags, environment });
+    return new JetStreamServer(daemon, shards, config, environment);
   }
 
   get daemon(): Daemon {
@@ -56,12 +64,25 @@ export class JetStreamServer {
     };
   }
 
-  /** Ends the process and starts another one over the same directory. */
-  async restart(signal: NodeJS.Signals, config = 'jetstream { store_dir: store }'): Promise<void> {
+  /** Ends the process and starts another one over the same directory; with another configuration if one is given. */
+  async restart(signal: NodeJS.Signals, config = this.#config): Promise<ExitStatus> {
+    const status = await this.halt(signal);
+    await this.resume(config);
+    return status;
+  }
+
+  /** Ends the process; its directory stays. */
+  async halt(signal: NodeJS.Signals): Promise<ExitStatus> {
     await this.#close();
+    return this.#daemon.stop(signal, true);
+  }
+
+  /** Starts another process over the directory of the one that was halted. */
+  async resume(config = this.#config): Promise<void> {
+    this.#config = config;
     const { directory } = this.#daemon;
-    await this.#daemon.stop(signal, true);
-    this.#daemon = await Daemon.start({ shards: this.shards, config, directory });
+    const environment = this.#environment;
+    this.#daemon = await Daemon.start({ shards: this.shards, config, directory, environment });
   }
 
   async stop(): Promise<void> {

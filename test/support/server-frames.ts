@@ -48,13 +48,6 @@ export class FrameReader {
   get rest(): string {
     return this.pending.toString('latin1');
   }
-
-  /** Drops and answers the bytes held back. */
-  takeRest(): Buffer {
-    const rest = this.pending;
-    this.pending = Buffer.alloc(0);
-    return rest;
-  }
 }
 
 /** The frame as one text: the line and, after CRLF, the payload. */

@@ -4,7 +4,7 @@
  * The deadline is a guard that turns a hang into a readable failure; no assertion depends on its length.
  */
 
-export const GUARD_MS = 10_000;
+const GUARD_MS = 10_000;
 
 interface Waiter {
   predicate: () => boolean;

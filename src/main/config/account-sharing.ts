@@ -4,7 +4,7 @@ import { parseDuration } from './duration.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { row } from './row.ts';
+import { row, textRow } from './row.ts';
 import { array, boolean, integer, isText, map, text } from './value.ts';
 
 /** `exports`, `imports` and `msg_trace` of an account: checked in full. Facts: configuration reference §3.5. */
@@ -37,14 +37,11 @@ const LATENCY_ROWS: OptionRow<{ subject: string }>[] = [
       }
     },
   }),
-  row({
+  textRow('subject', {
     name: 'subject',
     type: 'subject',
     reload: 'yes',
     doc: 'Where measurements are published; required.',
-    read: (_reader, entry, draft) => {
-      draft.subject = text(entry.value);
-    },
   }),
 ];
 
@@ -192,23 +189,16 @@ interface ImportDraft {
 }
 
 const SOURCE_ROWS: OptionRow<ImportDraft>[] = [
-  row({
+  textRow('account', {
     name: 'account',
-    type: 'string',
     reload: 'yes',
     doc: 'Account that exports.',
-    read: (_reader, entry, draft) => {
-      draft.account = text(entry.value);
-    },
   }),
-  row({
+  textRow('subject', {
     name: 'subject',
     type: 'subject',
     reload: 'yes',
     doc: 'Subject there.',
-    read: (_reader, entry, draft) => {
-      draft.subject = text(entry.value);
-    },
   }),
 ];
 
@@ -236,32 +226,29 @@ function importRow(kind: 'stream' | 'service', label: string): OptionRow<ImportD
   });
 }
 
+/** What an import is called here. */
+function localFormRow(name: 'prefix' | 'to', type: string, doc: string): OptionRow<ImportDraft> {
+  return row({
+    name,
+    type,
+    reload: 'yes',
+    doc,
+    read: (_reader, entry, draft) => {
+      text(entry.value);
+      draft[name] = entry;
+      if (draft.prefix !== null && draft.to !== null) {
+        throw new OptionError("Stream import can not have a 'prefix' and a 'to' property");
+      }
+    },
+  });
+}
+
 /** Rows of an import. */
 export const IMPORT_ROWS: OptionRow<ImportDraft>[] = [
   importRow('stream', 'Stream'),
   importRow('service', 'Service'),
-  row({
-    name: 'prefix',
-    type: 'string',
-    reload: 'yes',
-    doc: 'Prefix of the local subject; exclusive with `to`.',
-    read: (_reader, entry, draft) => {
-      text(entry.value);
-      draft.prefix = entry;
-      oneLocalForm(draft);
-    },
-  }),
-  row({
-    name: 'to',
-    type: 'subject',
-    reload: 'yes',
-    doc: 'Local subject.',
-    read: (_reader, entry, draft) => {
-      text(entry.value);
-      draft.to = entry;
-      oneLocalForm(draft);
-    },
-  }),
+  localFormRow('prefix', 'string', 'Prefix of the local subject; exclusive with `to`.'),
+  localFormRow('to', 'subject', 'Local subject.'),
   row({
     name: 'share',
     type: 'boolean',
@@ -279,12 +266,6 @@ export const IMPORT_ROWS: OptionRow<ImportDraft>[] = [
     read: (_reader, entry) => void boolean(entry.value),
   }),
 ];
-
-function oneLocalForm(draft: ImportDraft): void {
-  if (draft.prefix !== null && draft.to !== null) {
-    throw new OptionError("Stream import can not have a 'prefix' and a 'to' property");
-  }
-}
 
 /** What an import refers to, checked once all accounts are known. */
 export interface ImportReference {

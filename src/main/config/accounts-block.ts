@@ -4,6 +4,7 @@ import {
   type AccountLimits,
   type AccountOptions,
   GLOBAL_ACCOUNT,
+  UNLIMITED_JETSTREAM,
 } from '../../shared/base/options.ts';
 import {
   EXPORT_ROWS,
@@ -84,20 +85,6 @@ function accountSize(entry: ConfEntry): number {
       `Expected a parseable size for ${quote(entry.key)}, got ${goValueText(entry.value)}`,
     );
   }
-}
-
-/** JetStream of an account that nothing restricts. */
-export function unlimitedJetStream(): AccountJetStreamOptions {
-  return {
-    maxMemoryBytes: -1,
-    maxStoreBytes: -1,
-    maxStreams: -1,
-    maxConsumers: -1,
-    maxAckPending: -1,
-    memoryMaxStreamBytes: -1,
-    storeMaxStreamBytes: -1,
-    maxBytesRequired: false,
-  };
 }
 
 interface AccountJetStreamDraft {
@@ -185,18 +172,18 @@ const JETSTREAM_ROWS: OptionRow<AccountJetStreamDraft>[] = [
 function readAccountJetStream(reader: Reader, entry: ConfEntry, account: AccountOptions): void {
   const { value } = entry;
   if (value.kind === 'boolean') {
-    account.jetStream = value.value ? unlimitedJetStream() : null;
+    account.jetStream = value.value ? { ...UNLIMITED_JETSTREAM } : null;
     return;
   }
   if (isText(value)) {
     const word = text(value);
     if (!/^(enabled?|disabled?)$/i.test(word))
       throw new OptionError(`Expected 'enabled' or 'disabled' for string value, got '${word}'`);
-    account.jetStream = /^enabled?$/i.test(word) ? unlimitedJetStream() : null;
+    account.jetStream = /^enabled?$/i.test(word) ? { ...UNLIMITED_JETSTREAM } : null;
     return;
   }
   const block = map(value, `Expected map, bool or string to define JetStream, got ${goTypeName(value)}`);
-  const jetStream = unlimitedJetStream();
+  const jetStream = { ...UNLIMITED_JETSTREAM };
   account.jetStream = jetStream;
   reader.readBlock(block, JETSTREAM_ROWS, { jetStream }, { path: 'accounts.jetstream' });
 }

@@ -8,7 +8,7 @@ import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
 import { checkedBy, row } from './row.ts';
 import { readUsers, USER_ROWS } from './user-block.ts';
-import { array, boolean, isText, map, secondsOrDuration, text, textList } from './value.ts';
+import { array, boolean, map, secondsOrDuration, text, textList } from './value.ts';
 
 /** The top-level `authorization` block. Facts: configuration reference §3.3. */
 
@@ -188,8 +188,3 @@ export function singleUserRows(extra: readonly OptionRow<unknown>[]): OptionRow<
     ...extra,
   ];
 }
-
-/** A `token` row for blocks that have one; text only. */
-export const TOKEN_ROW: OptionRow<unknown> = checkedBy('token', 'string', 'Token.', (_reader, entry) => {
-  if (!isText(entry.value)) throw new OptionError(`token must be a string, got ${goTypeName(entry.value)}`);
-});

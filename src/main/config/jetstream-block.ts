@@ -3,8 +3,8 @@ import { type ConfEntry, goTypeName } from './conf-value.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { checked, checkedBy, row } from './row.ts';
-import { boolean, duration, durationText, integer, isText, map, storageSize, text } from './value.ts';
+import { booleanRow, checked, checkedBy, integerRow, row, sizeRow, textRow } from './row.ts';
+import { duration, durationText, integer, isText, map, text } from './value.ts';
 
 /** The `jetstream` block. Facts: configuration reference §3.10. */
 
@@ -98,24 +98,16 @@ const BATCH_ROWS: OptionRow<BatchOptions>[] = [
 ];
 
 const LIMIT_ROWS: OptionRow<JetStreamDraft>[] = [
-  row({
+  integerRow('maxAckPending', {
     name: 'max_ack_pending',
-    type: 'integer',
     reload: 'yes',
     doc: 'Unacknowledged messages of a consumer.',
-    read: (_reader, entry, draft) => {
-      draft.maxAckPending = integer(entry.value);
-    },
   }),
   checked('max_ha_assets', 'integer', 'Replicated streams and consumers of a server.'),
-  row({
+  integerRow('maxRequestBatch', {
     name: 'max_request_batch',
-    type: 'integer',
     reload: 'yes',
     doc: 'Messages of one pull request.',
-    read: (_reader, entry, draft) => {
-      draft.maxRequestBatch = integer(entry.value);
-    },
   }),
   row({
     name: 'duplicate_window',
@@ -161,46 +153,30 @@ const TPM_ROWS: OptionRow<unknown>[] = [
 
 /** Rows of the `jetstream` block. */
 export const JETSTREAM_ROWS: OptionRow<JetStreamDraft>[] = [
-  row({
+  booleanRow('enabled', {
     name: 'enabled',
     aliases: ['enable'],
-    type: 'boolean',
     default: 'true',
     doc: 'Switch JetStream off in spite of the block.',
-    read: (_reader, entry, draft) => {
-      draft.enabled = boolean(entry.value);
-    },
   }),
-  row({
+  textRow('storeDir', {
     name: 'store_dir',
     aliases: ['store', 'storedir'],
-    type: 'string',
     doc: 'Directory of the store; `/jetstream` is appended.',
-    read: (_reader, entry, draft) => {
-      draft.storeDir = text(entry.value);
-    },
   }),
-  row({
+  sizeRow('maxMemoryBytes', {
     name: 'max_memory_store',
     aliases: ['max_mem_store', 'max_mem'],
-    type: 'size',
     default: '75 % of RAM',
     reload: 'increase',
     doc: 'Bytes of memory storage.',
-    read: (_reader, entry, draft) => {
-      draft.maxMemoryBytes = storageSize(entry.value, entry.key);
-    },
   }),
-  row({
+  sizeRow('maxStoreBytes', {
     name: 'max_file_store',
     aliases: ['max_file'],
-    type: 'size',
     default: '75 % of the free disk',
     reload: 'increase',
     doc: 'Bytes of file storage.',
-    read: (_reader, entry, draft) => {
-      draft.maxStoreBytes = storageSize(entry.value, entry.key);
-    },
   }),
   row({
     name: 'domain',
@@ -212,14 +188,10 @@ export const JETSTREAM_ROWS: OptionRow<JetStreamDraft>[] = [
       draft.domain = domain;
     },
   }),
-  row({
+  booleanRow('strict', {
     name: 'strict',
-    type: 'boolean',
     default: 'true',
     doc: 'Refuse unknown fields in API requests.',
-    read: (_reader, entry, draft) => {
-      draft.strict = boolean(entry.value);
-    },
   }),
   row({
     name: 'sync_interval',
@@ -232,23 +204,15 @@ export const JETSTREAM_ROWS: OptionRow<JetStreamDraft>[] = [
       draft.syncIntervalMs = always ? 'always' : duration(reader, entry);
     },
   }),
-  row({
+  textRow('key', {
     name: 'key',
     aliases: ['ek', 'encryption_key'],
-    type: 'string',
     doc: 'Key that everything stored is encrypted with. A store in clear is encrypted then; an encrypted one needs its key from then on.',
-    read: (_reader, entry, draft) => {
-      draft.key = text(entry.value);
-    },
   }),
-  row({
+  textRow('previousKey', {
     name: 'prev_key',
     aliases: ['prev_ek', 'prev_encryption_key'],
-    type: 'string',
     doc: 'The key before, for the start that changes to another one.',
-    read: (_reader, entry, draft) => {
-      draft.previousKey = text(entry.value);
-    },
   }),
   row({
     name: 'cipher',

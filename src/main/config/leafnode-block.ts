@@ -6,7 +6,7 @@ import { checkUrl, compressionRow, flagRow, LISTEN_ROWS, writeTimeoutRow } from 
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { checked, checkedBy, row } from './row.ts';
+import { checked, checkedBy, row, textRow } from './row.ts';
 import { checkedTlsRow } from './tls-block.ts';
 import { array, durationText, map, text, textList } from './value.ts';
 
@@ -15,14 +15,10 @@ import { array, durationText, map, text, textList } from './value.ts';
 const OLDEST_MINIMUM = [2, 8, 0] as const;
 
 const LEAF_USER_ROWS: OptionRow<{ user: string }>[] = [
-  row({
+  textRow('user', {
     name: 'user',
     aliases: ['username'],
-    type: 'string',
     doc: 'Name of the user.',
-    read: (_reader, entry, draft) => {
-      draft.user = text(entry.value);
-    },
   }),
   checked(['pass', 'password'], 'string', 'Password.'),
   checked('account', 'string', 'Account the leaf node is bound to.'),
@@ -62,29 +58,18 @@ const LEAF_AUTHORIZATION_ROWS: OptionRow<unknown>[] = [
 ];
 
 const PROXY_ROWS: OptionRow<{ url: string; username: string; password: string }>[] = [
-  row({
+  textRow('url', {
     name: 'url',
     type: 'URL',
     doc: 'HTTP proxy.',
-    read: (_reader, entry, draft) => {
-      draft.url = text(entry.value);
-    },
   }),
-  row({
+  textRow('username', {
     name: 'username',
-    type: 'string',
     doc: 'User of the proxy.',
-    read: (_reader, entry, draft) => {
-      draft.username = text(entry.value);
-    },
   }),
-  row({
+  textRow('password', {
     name: 'password',
-    type: 'string',
     doc: 'Password of the proxy.',
-    read: (_reader, entry, draft) => {
-      draft.password = text(entry.value);
-    },
   }),
   checked('timeout', 'duration', 'Time to get through the proxy.'),
 ];
@@ -132,24 +117,17 @@ const REMOTE_ROWS: OptionRow<RemoteDraft>[] = [
       }
     },
   }),
-  row({
+  textRow('account', {
     name: 'account',
     aliases: ['local'],
-    type: 'string',
     default: '$G',
     doc: 'Local account.',
-    read: (_reader, entry, draft) => {
-      draft.account = text(entry.value);
-    },
   }),
-  row({
+  textRow('credentials', {
     name: 'credentials',
     aliases: ['creds'],
     type: 'path',
     doc: 'Credentials file; `~` and `$VARIABLES` are expanded.',
-    read: (_reader, entry, draft) => {
-      draft.credentials = text(entry.value);
-    },
   }),
   row({
     name: 'nkey',

@@ -101,13 +101,6 @@ export function compressionRow<Draft>(
   };
 }
 
-/** A name that may not contain spaces. @param label `cluster`, `gateway`: what the message calls it */
-export function nameRow(label: string, doc: string, reload: string): OptionRow<unknown> {
-  return checkedBy('name', 'string', doc, (_reader, entry) => void spaceless(entry, `${label} name`), {
-    reload,
-  });
-}
-
 /** @throws OptionError `<label> cannot contain spaces` */
 export function spaceless(entry: ConfEntry, label: string): string {
   const name = text(entry.value);

@@ -5,7 +5,7 @@ import type { ConfEntry, ConfMap, ConfValue } from './conf-value.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { row } from './row.ts';
+import { row, textRow } from './row.ts';
 import { isText, map, text } from './value.ts';
 
 /** `mappings` of the default account and of each account. Facts: auth and accounts reference §9. */
@@ -16,15 +16,12 @@ interface DestinationDraft extends MappingDestination {
 
 /** Rows of a mapping's destination. */
 export const DESTINATION_ROWS: OptionRow<DestinationDraft>[] = [
-  row({
+  textRow('subject', {
     name: 'destination',
     aliases: ['dest'],
     type: 'subject',
     reload: 'yes',
     doc: 'Subject the message goes to instead, with transform functions.',
-    read: (_reader, entry, draft) => {
-      draft.subject = text(entry.value);
-    },
   }),
   row({
     name: 'weight',
@@ -36,14 +33,10 @@ export const DESTINATION_ROWS: OptionRow<DestinationDraft>[] = [
       draft.weight = weight(entry.value);
     },
   }),
-  row({
+  textRow('cluster', {
     name: 'cluster',
-    type: 'string',
     reload: 'yes',
     doc: 'Only on servers of this cluster.',
-    read: (_reader, entry, draft) => {
-      draft.cluster = text(entry.value);
-    },
   }),
 ];
 

@@ -1,13 +1,12 @@
 import type { MqttOptions } from '../../shared/base/options.ts';
-import { authTimeoutMs } from './authorization-block.ts';
+import { emptyListener, listenerRows } from './client-listener.ts';
 import { type ConfEntry, goTypeName } from './conf-value.ts';
 import type { ConfigDraft } from './draft.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { checkedBy, row } from './row.ts';
-import { readTls } from './tls-block.ts';
-import { address, boolean, duration, integer, isText, map, port, text } from './value.ts';
+import { booleanRow, checkedBy, durationRow, integerRow, row, textRow } from './row.ts';
+import { duration, integer, map } from './value.ts';
 
 /** The `mqtt` block. Facts: mqtt.md §1, configuration reference §3.12. */
 
@@ -19,14 +18,7 @@ const JS_API_TIMEOUT_DEFAULT_MS = 5000;
 /** What the block says before anything is set; a port of 0 is no listener. */
 export function emptyMqttDraft(): MqttOptions {
   return {
-    host: '0.0.0.0',
-    port: 0,
-    tls: null,
-    user: '',
-    password: '',
-    token: '',
-    authTimeoutMs: 0,
-    noAuthUser: '',
+    ...emptyListener(),
     ackWaitMs: ACK_WAIT_DEFAULT_MS,
     jsApiTimeoutMs: JS_API_TIMEOUT_DEFAULT_MS,
     maxAckPending: MAX_ACK_PENDING_DEFAULT,
@@ -37,127 +29,6 @@ export function emptyMqttDraft(): MqttOptions {
     rejectQos2Publish: false,
     downgradeQos2Subscribe: false,
   };
-}
-
-const AUTHORIZATION_ROWS: OptionRow<MqttOptions>[] = [
-  row({
-    name: 'user',
-    aliases: ['username'],
-    type: 'string',
-    doc: 'User name.',
-    reload: 'yes',
-    read: (_reader, entry, draft) => {
-      draft.user = text(entry.value);
-    },
-  }),
-  row({
-    name: 'pass',
-    aliases: ['password'],
-    type: 'string',
-    doc: 'Password.',
-    reload: 'yes',
-    read: (_reader, entry, draft) => {
-      draft.password = text(entry.value);
-    },
-  }),
-  row({
-    name: 'timeout',
-    type: 'number or duration',
-    doc: 'Seconds to authenticate.',
-    default: '2',
-    reload: 'yes',
-    read: (reader, entry, draft) => {
-      draft.authTimeoutMs = authTimeoutMs(reader, entry);
-    },
-  }),
-  row({
-    name: 'token',
-    type: 'string',
-    doc: 'Token.',
-    read: (_reader, entry, draft) => {
-      if (!isText(entry.value))
-        throw new OptionError(`token must be a string, got ${goTypeName(entry.value)}`);
-      draft.token = text(entry.value);
-    },
-  }),
-];
-
-const LISTENER_ROWS: OptionRow<MqttOptions>[] = [
-  row({
-    name: 'listen',
-    type: 'address',
-    doc: 'Address of the listener, `host:port` or a port; -1 is a random port.',
-    default: 'off',
-    read: (_reader, entry, draft) => {
-      const { host, port: number } = address(entry.value);
-      if (host !== null) draft.host = host;
-      draft.port = number;
-    },
-  }),
-  row({
-    name: 'port',
-    type: 'port',
-    doc: 'Port of the listener; -1 is a random one.',
-    default: 'off',
-    read: (_reader, entry, draft) => {
-      draft.port = port(integer(entry.value));
-    },
-  }),
-  row({
-    name: 'host',
-    aliases: ['net'],
-    type: 'string',
-    doc: 'Host of the listener.',
-    default: '0.0.0.0',
-    read: (_reader, entry, draft) => {
-      draft.host = text(entry.value);
-    },
-  }),
-  row({
-    name: 'tls',
-    type: 'map',
-    doc: 'TLS of this listener; the options of the top-level `tls` block.',
-    reload: 'yes',
-    read: (reader, entry, draft) => {
-      draft.tls = readTls(reader, entry, { path: 'mqtt.tls', isServerToServer: false });
-    },
-  }),
-  row({
-    name: 'authorization',
-    aliases: ['authentication'],
-    type: 'map',
-    doc: 'Credentials of this listener alone.',
-    children: AUTHORIZATION_ROWS,
-    read: (reader, entry, draft) => {
-      reader.readBlock(map(entry.value), AUTHORIZATION_ROWS, draft, { path: 'mqtt.authorization' });
-    },
-  }),
-  row({
-    name: 'no_auth_user',
-    type: 'string',
-    doc: 'User of connections without credentials.',
-    read: (_reader, entry, draft) => {
-      draft.noAuthUser = text(entry.value);
-    },
-  }),
-];
-
-function flag(
-  name: 'reject_qos2_publish' | 'downgrade_qos2_subscribe' | 'consumer_memory_storage',
-  field: 'rejectQos2Publish' | 'downgradeQos2Subscribe' | 'consumerMemoryStorage',
-  doc: string,
-  reload: string,
-): OptionRow<MqttOptions> {
-  return row({
-    name,
-    type: 'boolean',
-    doc,
-    default: 'false',
-    reload,
-    read: (_reader, entry, draft) => {
-      draft[field] = boolean(entry.value);
-    },
-  });
 }
 
 const DELIVERY_ROWS: OptionRow<MqttOptions>[] = [
@@ -196,45 +67,43 @@ const DELIVERY_ROWS: OptionRow<MqttOptions>[] = [
       draft.maxAckPending = limit === 0 ? MAX_ACK_PENDING_DEFAULT : limit;
     },
   }),
-  row({
+  textRow('jsDomain', {
     name: 'js_domain',
-    type: 'string',
     doc: 'JetStream domain.',
-    read: (_reader, entry, draft) => {
-      draft.jsDomain = text(entry.value);
-    },
   }),
-  row({
+  integerRow('streamReplicas', {
     name: 'stream_replicas',
-    type: 'integer',
     doc: 'Copies of the MQTT streams.',
     reload: 'yes',
-    read: (_reader, entry, draft) => {
-      draft.streamReplicas = integer(entry.value);
-    },
   }),
   checkedBy('consumer_replicas', 'integer', 'Ignored.', (reader, entry) => {
     integer(entry.value);
     reader.warnUse(entry, 'consumer replicas setting ignored in this server version');
   }) as OptionRow<MqttOptions>,
-  flag('consumer_memory_storage', 'consumerMemoryStorage', 'Keep consumers in memory.', 'yes'),
-  row({
+  booleanRow('consumerMemoryStorage', {
+    name: 'consumer_memory_storage',
+    doc: 'Keep consumers in memory.',
+    reload: 'yes',
+  }),
+  durationRow('consumerInactiveThresholdMs', {
     name: 'consumer_inactive_threshold',
     aliases: ['consumer_auto_cleanup'],
-    type: 'duration',
     doc: 'Ends sessions of clients that have been away for this long; 0 is never.',
     default: '0',
     reload: 'yes',
-    read: (reader, entry, draft) => {
-      draft.consumerInactiveThresholdMs = duration(reader, entry);
-    },
   }),
-  flag('reject_qos2_publish', 'rejectQos2Publish', 'Disconnect clients that publish at QoS 2.', 'no'),
-  flag('downgrade_qos2_subscribe', 'downgradeQos2Subscribe', 'Grant QoS 1 for QoS 2 subscriptions.', 'no'),
+  booleanRow('rejectQos2Publish', {
+    name: 'reject_qos2_publish',
+    doc: 'Disconnect clients that publish at QoS 2.',
+  }),
+  booleanRow('downgradeQos2Subscribe', {
+    name: 'downgrade_qos2_subscribe',
+    doc: 'Grant QoS 1 for QoS 2 subscriptions.',
+  }),
 ];
 
 /** Rows of the `mqtt` block. */
-export const MQTT_ROWS: OptionRow<MqttOptions>[] = [...LISTENER_ROWS, ...DELIVERY_ROWS];
+export const MQTT_ROWS: OptionRow<MqttOptions>[] = [...listenerRows('mqtt', 'yes'), ...DELIVERY_ROWS];
 
 /** Reads the `mqtt` block. */
 export function readMqtt(reader: Reader, entry: ConfEntry, draft: ConfigDraft): void {

@@ -22,6 +22,16 @@ const ONE_ACCOUNT_ONLY =
 const NO_CLUSTER = 'streams are not replicated';
 const NO_SUCH_QUEUE = 'natsd has no such queue, its rings bound what waits';
 
+/** What a `tls` block may ask of the certificates that clients show. */
+function clientCertificates(tls: string): [string, NotYet][] {
+  const mapping = 'certificates are verified but not mapped to users';
+  const revocation = 'revoked client certificates would be let in';
+  return [
+    [`${tls}.verify_and_map`, { action: 'stop', reason: mapping, harmless: 'false' }],
+    [`${tls}.ocsp_peer`, { action: 'stop', reason: revocation, harmless: 'false' }],
+  ];
+}
+
 export const NOT_YET: ReadonlyMap<string, NotYet> = new Map<string, NotYet>([
   [
     'jetstream.tpm',
@@ -64,22 +74,7 @@ export const NOT_YET: ReadonlyMap<string, NotYet> = new Map<string, NotYet>([
   ['accounts.imports', { action: 'stop', reason: ONE_ACCOUNT_ONLY, harmless: isEmpty }],
   ['accounts.nkey', { action: 'warn', reason: 'account keys are not used' }],
   ['accounts.msg_trace', { action: 'warn', reason: 'message tracing does not exist' }],
-  [
-    'tls.verify_and_map',
-    { action: 'stop', reason: 'certificates are verified but not mapped to users', harmless: 'false' },
-  ],
-  [
-    'websocket.tls.verify_and_map',
-    { action: 'stop', reason: 'certificates are verified but not mapped to users', harmless: 'false' },
-  ],
-  [
-    'websocket.tls.ocsp_peer',
-    { action: 'stop', reason: 'revoked client certificates would be let in', harmless: 'false' },
-  ],
-  [
-    'tls.ocsp_peer',
-    { action: 'stop', reason: 'revoked client certificates would be let in', harmless: 'false' },
-  ],
+  ...['tls', 'websocket.tls', 'mqtt.tls'].flatMap(clientCertificates),
   [
     'ocsp',
     {

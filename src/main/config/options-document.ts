@@ -1,18 +1,9 @@
 import { dashed, FLAG_GROUPS } from './flag-table.ts';
 import { NOT_YET, NOT_YET_FLAGS } from './not-yet.ts';
+import type { OptionDescription } from './reader.ts';
 import { TOP_LEVEL_ROWS } from './top-level.ts';
 
 /** Writes deploy/OPTIONS.md from the tables the server reads its configuration by. */
-
-interface Row {
-  name: string;
-  aliases: readonly string[];
-  type: string;
-  default: string;
-  reload: string;
-  doc: string;
-  children?: readonly Row[];
-}
 
 const INTRODUCTION = `# Options of natsd
 
@@ -44,7 +35,7 @@ function stateOf(path: string, inherited: State | null): State {
   return notYet.action === 'stop' ? 'stops' : 'warns';
 }
 
-function sections(row: Row, path: string, state: State, seen: Map<string, string>): string[] {
+function sections(row: OptionDescription, path: string, state: State, seen: Map<string, string>): string[] {
   if (row.children === undefined) return [];
   const body = table(row.children, path, state);
   const title = `### \`${path}\`\n`;
@@ -58,7 +49,7 @@ function sections(row: Row, path: string, state: State, seen: Map<string, string
   return [title, body, ...inner];
 }
 
-function table(rows: readonly Row[], path: string, inherited: State | null): string {
+function table(rows: readonly OptionDescription[], path: string, inherited: State | null): string {
   const lines = rows.map((row) => {
     const names = [row.name, ...row.aliases].map((name) => `\`${name}\``).join(', ');
     const rowPath = path === '' ? row.name : `${path}.${row.name}`;

@@ -10,8 +10,8 @@ import { quote } from './quote.ts';
  * also what deploy/OPTIONS.md is made from, so an option can't be read without being documented.
  */
 
-/** One option of a block, for the reader and for the reference. */
-export interface OptionRow<Draft> {
+/** One option of a block, for the reference. */
+export interface OptionDescription {
   name: string;
   aliases: readonly string[];
   /** As the reference prints it: `integer`, `duration`, `map`. */
@@ -21,7 +21,11 @@ export interface OptionRow<Draft> {
   reload: string;
   doc: string;
   /** Rows of the block the option opens. */
-  children?: readonly Omit<OptionRow<never>, 'read'>[];
+  children?: readonly OptionDescription[];
+}
+
+/** The same for the reader. */
+export interface OptionRow<Draft> extends OptionDescription {
   read(reader: Reader, entry: ConfEntry, draft: Draft): void;
 }
 
@@ -127,7 +131,7 @@ function isHarmless(notYet: NotYet, value: ConfValue): boolean {
 }
 
 /** The known name that differs least from a mistyped one, `null` when none is near (two edits, one for short names). */
-export function nearestName(name: string, known: Iterable<string>): string | null {
+function nearestName(name: string, known: Iterable<string>): string | null {
   let best: string | null = null;
   let bestDistance = name.length <= 3 ? 2 : 3;
   if (name.length > 64) return null;

@@ -11,9 +11,10 @@ import {
   MQTT_INTERNAL_ACCOUNT,
   type ServerOptions,
   type TlsOptions,
+  UNLIMITED_JETSTREAM,
   type UserOptions,
 } from '../../shared/base/options.ts';
-import { plainAccount, unlimitedJetStream } from './accounts-block.ts';
+import { plainAccount } from './accounts-block.ts';
 import type { CommandFlags, TlsFlags } from './command-line.ts';
 import type { ConfigDraft } from './draft.ts';
 import { DEFAULT_REQUEST_QUEUE_LIMIT, type JetStreamDraft } from './jetstream-block.ts';
@@ -201,7 +202,7 @@ function accountList(draft: ConfigDraft, systemAccount: string, hasJetStream: bo
   const accounts = [
     {
       ...plainAccount(GLOBAL_ACCOUNT),
-      jetStream: hasJetStream && isAlone ? unlimitedJetStream() : null,
+      jetStream: hasJetStream && isAlone ? { ...UNLIMITED_JETSTREAM } : null,
       mappings: draft.mappings,
     },
     ...draft.accounts.values(),

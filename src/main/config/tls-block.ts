@@ -11,14 +11,14 @@ import { nanosecondsToMs, parseDuration } from './duration.ts';
 import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { checkedBy, row } from './row.ts';
+import { booleanRow, checkedBy, row } from './row.ts';
 import { cipherList, readAuthorities, readPair, supportsCipher, supportsGroup } from './tls-material.ts';
 import { CURVE_GROUPS, INSECURE_SUITES, SECURE_SUITES, TLS13_SUITES } from './tls-names.ts';
 import { array, boolean, integer, isText, map, secondsOrDuration, text } from './value.ts';
 
 /** The `tls` block, the same for every listener and remote. Facts: configuration reference §3.2. */
 
-export const TLS_DEFAULT_TIMEOUT_MS = 2000;
+const TLS_DEFAULT_TIMEOUT_MS = 2000;
 /** `handshake_first: auto`: how long a client may take to begin a handshake before INFO is sent. */
 const HANDSHAKE_FIRST_AUTO_MS = 50;
 const PINNED_CERT = /^[0-9a-f]{64}$/i;
@@ -43,11 +43,6 @@ export interface TlsDraft {
 
 function wrongFilename(name: string): string {
   return `error parsing tls config, expected '${name}' to be filename`;
-}
-
-function filename(entry: ConfEntry, name: string): string {
-  if (!isText(entry.value)) throw new OptionError(wrongFilename(name));
-  return text(entry.value);
 }
 
 const CERTIFICATE_ROWS: OptionRow<{ certFile: string; keyFile: string }>[] = [
@@ -106,36 +101,35 @@ function checkSeconds(_reader: Reader, entry: ConfEntry): void {
   );
 }
 
+function fileRow(
+  field: 'certFile' | 'keyFile' | 'caFile',
+  name: string,
+  doc: string,
+  defaultText = '',
+): OptionRow<TlsDraft> {
+  return row({
+    name,
+    type: 'path',
+    default: defaultText,
+    reload: 'yes',
+    doc,
+    read: (_reader, entry, draft) => {
+      if (!isText(entry.value)) throw new OptionError(wrongFilename(name));
+      draft[field] = text(entry.value);
+    },
+  });
+}
+
 /** Rows of a `tls` block. */
 export const TLS_ROWS: OptionRow<TlsDraft>[] = [
-  row({
-    name: 'cert_file',
-    type: 'path',
-    reload: 'yes',
-    doc: 'PEM file of the certificate chain.',
-    read: (_reader, entry, draft) => {
-      draft.certFile = filename(entry, 'cert_file');
-    },
-  }),
-  row({
-    name: 'key_file',
-    type: 'path',
-    reload: 'yes',
-    doc: 'PEM file of the private key.',
-    read: (_reader, entry, draft) => {
-      draft.keyFile = filename(entry, 'key_file');
-    },
-  }),
-  row({
-    name: 'ca_file',
-    type: 'path',
-    default: 'system roots',
-    reload: 'yes',
-    doc: 'PEM file of the authorities that client certificates are verified against.',
-    read: (_reader, entry, draft) => {
-      draft.caFile = filename(entry, 'ca_file');
-    },
-  }),
+  fileRow('certFile', 'cert_file', 'PEM file of the certificate chain.'),
+  fileRow('keyFile', 'key_file', 'PEM file of the private key.'),
+  fileRow(
+    'caFile',
+    'ca_file',
+    'PEM file of the authorities that client certificates are verified against.',
+    'system roots',
+  ),
   row({
     name: 'certs',
     aliases: ['certificates'],
@@ -145,15 +139,10 @@ export const TLS_ROWS: OptionRow<TlsDraft>[] = [
     children: CERTIFICATE_ROWS,
     read: readCertificates,
   }),
-  row({
+  booleanRow('verify', {
     name: 'verify',
-    type: 'boolean',
-    default: 'false',
     reload: 'yes',
     doc: 'Require and verify a client certificate.',
-    read: (_reader, entry, draft) => {
-      draft.verify = boolean(entry.value);
-    },
   }),
   row({
     name: 'verify_and_map',
@@ -217,15 +206,10 @@ export const TLS_ROWS: OptionRow<TlsDraft>[] = [
     doc: 'IANA names of TLS 1.2 suites; those of TLS 1.3 are always on.',
     read: readCipherSuites,
   }),
-  row({
+  booleanRow('allowInsecureCiphers', {
     name: 'allow_insecure_cipher_suites',
-    type: 'boolean',
-    default: 'false',
     reload: 'yes',
     doc: 'Allow suites without forward secrecy or with weak ciphers in the list.',
-    read: (_reader, entry, draft) => {
-      draft.allowInsecureCiphers = boolean(entry.value);
-    },
   }),
   row({
     name: 'curve_preferences',

@@ -89,7 +89,7 @@ export function supportsGroup(group: string): boolean {
  *
  * @throws OptionError with OpenSSL's reason
  */
-export function checkSecureContext(tls: TlsOptions): void {
+function checkSecureContext(tls: TlsOptions): void {
   const { createSecureContext } = load('node:tls') as typeof import('node:tls');
   try {
     createSecureContext({

@@ -7,8 +7,8 @@ import { OptionError } from './option-error.ts';
 import { PERMISSION_ROWS, readPermissions } from './permissions-block.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { row } from './row.ts';
-import { array, boolean, map, text, textList } from './value.ts';
+import { booleanRow, row, textRow } from './row.ts';
+import { array, map, textList } from './value.ts';
 
 /** `users` of the authorization block and of accounts. */
 
@@ -33,34 +33,22 @@ interface UserDraft {
 
 /** Rows of a user entry. */
 export const USER_ROWS: OptionRow<UserDraft>[] = [
-  row({
+  textRow('user', {
     name: 'user',
     aliases: ['username'],
-    type: 'string',
     reload: 'yes',
     doc: 'Name of the user.',
-    read: (_reader, entry, draft) => {
-      draft.user = text(entry.value);
-    },
   }),
-  row({
+  textRow('password', {
     name: 'pass',
     aliases: ['password'],
-    type: 'string',
     reload: 'yes',
     doc: 'Password, plain or as a bcrypt hash.',
-    read: (_reader, entry, draft) => {
-      draft.password = text(entry.value);
-    },
   }),
-  row({
+  textRow('nkey', {
     name: 'nkey',
-    type: 'string',
     reload: 'yes',
     doc: 'Public user key (`U…`); exclusive with user and password.',
-    read: (_reader, entry, draft) => {
-      draft.nkey = text(entry.value);
-    },
   }),
   row({
     name: 'permissions',
@@ -84,15 +72,10 @@ export const USER_ROWS: OptionRow<UserDraft>[] = [
       draft.connectionTypes = connectionTypes(entry);
     },
   }),
-  row({
+  booleanRow('proxyRequired', {
     name: 'proxy_required',
-    type: 'boolean',
-    default: 'false',
     reload: 'yes',
     doc: 'Only through a trusted proxy.',
-    read: (_reader, entry, draft) => {
-      draft.proxyRequired = boolean(entry.value);
-    },
   }),
 ];
 

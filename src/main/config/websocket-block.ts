@@ -1,35 +1,28 @@
 import type { WebsocketOptions } from '../../shared/base/options.ts';
-import { authTimeoutMs } from './authorization-block.ts';
+import { emptyListener, listenerRows } from './client-listener.ts';
 import { type ConfEntry, goTypeName } from './conf-value.ts';
 import type { ConfigDraft } from './draft.ts';
 import { nanosecondsToMs, parseDuration } from './duration.ts';
 import { OptionError } from './option-error.ts';
 import type { OptionRow, Reader } from './reader.ts';
-import { row } from './row.ts';
-import { readTls, TLS_ROWS } from './tls-block.ts';
-import { address, boolean, duration, integer, isText, map, port, text, textList } from './value.ts';
+import { booleanRow, durationRow, row, textRow } from './row.ts';
+import { isText, map, text, textList } from './value.ts';
 
 /** The `websocket` block. Facts: websocket.md §1, config.md §3.11. */
 
 const TRANSPORTS = ['auto', 'ws', 'uws'] as const;
 
-function emptyWebsocket(): WebsocketOptions {
+/** What the block says before anything is set. */
+export function emptyWebsocket(): WebsocketOptions {
   return {
-    host: '0.0.0.0',
-    port: 0,
+    ...emptyListener(),
     advertise: '',
     noTls: false,
-    tls: null,
     sameOrigin: false,
     allowedOrigins: [],
     compression: false,
     handshakeTimeoutMs: 0,
     pingIntervalMs: 0,
-    noAuthUser: '',
-    user: '',
-    password: '',
-    token: '',
-    authTimeoutMs: 0,
     jwtCookie: '',
     userCookie: '',
     passCookie: '',
@@ -39,102 +32,9 @@ function emptyWebsocket(): WebsocketOptions {
   };
 }
 
-type FieldOf<V> = {
-  [K in keyof WebsocketOptions]: WebsocketOptions[K] extends V ? K : never;
-}[keyof WebsocketOptions];
-
-function textRow(
-  [name, ...aliases]: readonly [string, ...string[]],
-  field: FieldOf<string> & Exclude<keyof WebsocketOptions, 'transport'>,
-  doc: string,
-  defaultText = '',
-): OptionRow<WebsocketOptions> {
-  return row({
-    name,
-    aliases,
-    type: 'string',
-    default: defaultText,
-    doc,
-    read: (_reader, entry, draft) => {
-      draft[field] = text(entry.value);
-    },
-  });
-}
-
-function flagRow(
-  [name, ...aliases]: readonly [string, ...string[]],
-  field: FieldOf<boolean>,
-  doc: string,
-): OptionRow<WebsocketOptions> {
-  return row({
-    name,
-    aliases,
-    type: 'boolean',
-    default: 'false',
-    doc,
-    read: (_reader, entry, draft) => {
-      draft[field] = boolean(entry.value);
-    },
-  });
-}
-
-const AUTHORIZATION_ROWS: OptionRow<WebsocketOptions>[] = [
-  textRow(['user', 'username'], 'user', 'User name.'),
-  textRow(['pass', 'password'], 'password', 'Password, plain or as a bcrypt hash.'),
-  row({
-    name: 'token',
-    type: 'string',
-    doc: 'Token, plain or as a bcrypt hash.',
-    read: (_reader, entry, draft) => {
-      if (!isText(entry.value))
-        throw new OptionError(`token must be a string, got ${goTypeName(entry.value)}`);
-      draft.token = text(entry.value);
-    },
-  }),
-  row({
-    name: 'timeout',
-    type: 'number or duration',
-    default: 'inherited',
-    doc: 'Seconds to authenticate.',
-    read: (reader, entry, draft) => {
-      draft.authTimeoutMs = authTimeoutMs(reader, entry);
-    },
-  }),
-];
-
 const LISTENER_ROWS: OptionRow<WebsocketOptions>[] = [
-  row({
-    name: 'listen',
-    type: 'address',
-    doc: 'Address of the listener, `host:port` or a port.',
-    read: (_reader, entry, draft) => {
-      const { host, port: listenPort } = address(entry.value);
-      draft.port = listenPort;
-      if (host !== null && host !== '') draft.host = host;
-    },
-  }),
-  row({
-    name: 'port',
-    type: 'port',
-    default: '0, no listener',
-    doc: 'Port of the listener; -1 is a random one.',
-    read: (_reader, entry, draft) => {
-      draft.port = port(integer(entry.value));
-    },
-  }),
-  textRow(['host', 'net'], 'host', 'Host of the listener.', '0.0.0.0'),
-  textRow(['advertise'], 'advertise', 'Address given to clients, `host[:port]`.'),
-  flagRow(['no_tls'], 'noTls', 'Serve without TLS.'),
-  row({
-    name: 'tls',
-    type: 'map',
-    reload: 'yes',
-    doc: 'TLS of this listener; the options of the top-level `tls` block.',
-    children: TLS_ROWS,
-    read: (reader, entry, draft) => {
-      draft.tls = readTls(reader, entry, { path: 'websocket.tls', isServerToServer: false });
-    },
-  }),
+  textRow('advertise', { name: 'advertise', doc: 'Address given to clients, `host[:port]`.' }),
+  booleanRow('noTls', { name: 'no_tls', doc: 'Serve without TLS.' }),
   row({
     name: 'handshake_timeout',
     type: 'seconds or duration',
@@ -158,7 +58,7 @@ const LISTENER_ROWS: OptionRow<WebsocketOptions>[] = [
 ];
 
 const REQUEST_ROWS: OptionRow<WebsocketOptions>[] = [
-  flagRow(['same_origin'], 'sameOrigin', "The page's origin must be the server's."),
+  booleanRow('sameOrigin', { name: 'same_origin', doc: "The page's origin must be the server's." }),
   row({
     name: 'allowed_origins',
     aliases: ['allowed_origin', 'allow_origins', 'allow_origin', 'origins', 'origin'],
@@ -168,7 +68,11 @@ const REQUEST_ROWS: OptionRow<WebsocketOptions>[] = [
       draft.allowedOrigins = textList(entry.value, 'allowed origins');
     },
   }),
-  flagRow(['compression', 'compress'], 'compression', 'Agree to permessage-deflate.'),
+  booleanRow('compression', {
+    name: 'compression',
+    aliases: ['compress'],
+    doc: 'Agree to permessage-deflate.',
+  }),
   row({
     name: 'headers',
     type: 'map',
@@ -180,33 +84,20 @@ const REQUEST_ROWS: OptionRow<WebsocketOptions>[] = [
 ];
 
 const SESSION_ROWS: OptionRow<WebsocketOptions>[] = [
-  row({
-    name: 'authorization',
-    aliases: ['authentication'],
-    type: 'map',
-    doc: 'Credentials of this listener alone, instead of those of `authorization`.',
-    children: AUTHORIZATION_ROWS,
-    read: (reader, entry, draft) =>
-      reader.readBlock(map(entry.value), AUTHORIZATION_ROWS, draft, { path: 'websocket.authorization' }),
-  }),
-  textRow(['no_auth_user'], 'noAuthUser', 'User of connections without credentials.'),
-  textRow(['jwt_cookie'], 'jwtCookie', 'Cookie that carries a user JWT.'),
-  textRow(['user_cookie'], 'userCookie', 'Cookie that carries a user name.'),
-  textRow(['pass_cookie'], 'passCookie', 'Cookie that carries a password.'),
-  textRow(['token_cookie'], 'tokenCookie', 'Cookie that carries a token.'),
-  row({
+  textRow('jwtCookie', { name: 'jwt_cookie', doc: 'Cookie that carries a user JWT.' }),
+  textRow('userCookie', { name: 'user_cookie', doc: 'Cookie that carries a user name.' }),
+  textRow('passCookie', { name: 'pass_cookie', doc: 'Cookie that carries a password.' }),
+  textRow('tokenCookie', { name: 'token_cookie', doc: 'Cookie that carries a token.' }),
+  durationRow('pingIntervalMs', {
     name: 'ping_interval',
-    type: 'duration',
     default: 'inherited',
     doc: 'Interval of PINGs of the protocol.',
-    read: (reader, entry, draft) => {
-      draft.pingIntervalMs = duration(reader, entry);
-    },
   }),
 ];
 
 /** Rows of the `websocket` block. */
 export const WEBSOCKET_ROWS: OptionRow<WebsocketOptions>[] = [
+  ...listenerRows('websocket', 'no'),
   ...LISTENER_ROWS,
   ...REQUEST_ROWS,
   ...SESSION_ROWS,

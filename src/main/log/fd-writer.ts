@@ -53,11 +53,6 @@ export class FdWriter {
     this.maxQueuedBytes = options.maxQueuedBytes ?? MAX_QUEUED_BYTES;
   }
 
-  /** Lines lost so far and not yet reported. */
-  get unreportedLoss(): number {
-    return this.droppedLines;
-  }
-
   /** Writes one line (line end included); returns its size in bytes. */
   writeLine(line: string): number {
     const bytes = Buffer.from(line);

@@ -6,7 +6,7 @@
 import type { LineFormatter, LogLevel } from './logger.ts';
 import type { WallClock } from './wall-clock.ts';
 
-export const LEVEL_LABELS: Record<LogLevel, string> = {
+const LEVEL_LABELS: Record<LogLevel, string> = {
   notice: 'INF',
   warn: 'WRN',
   error: 'ERR',

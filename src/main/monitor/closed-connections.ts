@@ -29,14 +29,6 @@ export class ClosedConnections implements Iterable<ConnectionSnapshot> {
     }
   }
 
-  /** A reload may change the bound: the newest stay. */
-  setCapacity(capacity: number): void {
-    const kept = [...this].slice(-Math.max(0, capacity));
-    this.capacity = Math.max(0, capacity);
-    this.ring = this.capacity === 0 ? [] : kept;
-    this.oldest = 0;
-  }
-
   *[Symbol.iterator](): IterableIterator<ConnectionSnapshot> {
     for (let i = 0; i < this.ring.length; i++) yield this.ring[(this.oldest + i) % this.ring.length]!;
   }

@@ -2,7 +2,7 @@
  * /subsz and /subscriptionsz: statistics of the sublists and, asked for, the subscriptions. Source: spec "/subsz".
  */
 
-import type { SublistStats, SubscriptionQuery } from '../../shared/mail/monitor.ts';
+import { emptySublistStats, type SublistStats, type SubscriptionQuery } from '../../shared/mail/monitor.ts';
 import { isValidLiteralSubject } from '../../shared/subject/subject.ts';
 import { DEFAULT_PAGE_LIMIT, renderSubscription } from './connz.ts';
 import { formatTime, type JsonValue, omitEmptyList } from './format.ts';
@@ -53,17 +53,8 @@ export async function renderSubsz(source: MonitorSource, request: SubszRequest):
 }
 
 /** The sum of several sublists; of the largest fan-outs the largest. */
-export function sumSublistStats(all: readonly SublistStats[]): SublistStats {
-  const sum: SublistStats = {
-    subscriptions: 0,
-    cacheEntries: 0,
-    inserts: 0,
-    removes: 0,
-    matches: 0,
-    cacheHits: 0,
-    maxFanout: 0,
-    totalFanout: 0,
-  };
+function sumSublistStats(all: readonly SublistStats[]): SublistStats {
+  const sum = emptySublistStats();
   for (const stats of all) {
     sum.subscriptions += stats.subscriptions;
     sum.cacheEntries += stats.cacheEntries;

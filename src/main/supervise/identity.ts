@@ -22,7 +22,7 @@ export function createIdentity(options: ServerOptions): ServerIdentity {
 }
 
 /** Splits `host[:port]` of `client_advertise`; a missing, zero or negative port is the listener's. */
-export function parseAdvertise(advertise: string, listenerPort: number): { host: string; port: number } {
+function parseAdvertise(advertise: string, listenerPort: number): { host: string; port: number } {
   const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(-?\d+))?$/.exec(advertise);
   if (match === null) {
     if (isIPv6(advertise)) return { host: advertise, port: listenerPort };

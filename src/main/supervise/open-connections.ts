@@ -1,4 +1,8 @@
-import type { ConnectionSnapshot, ConnectionTransport } from '../../shared/mail/monitor.ts';
+import {
+  type ConnectionSnapshot,
+  type ConnectionTransport,
+  emptySnapshot,
+} from '../../shared/mail/monitor.ts';
 import type { HandedConnection } from '../../workers/shard/contract.ts';
 
 /**
@@ -79,8 +83,8 @@ export class OpenConnections {
   /** What only the shard knew is zero or empty. */
   #snapshot(at: number, stopMs: number): ConnectionSnapshot {
     return {
+      ...emptySnapshot(),
       cid: this.#cids[at]!,
-      kind: 'Client',
       transport: this.#transports[at]!,
       remoteAddress: this.#addresses[at]!,
       remotePort: this.#ports[at]!,
@@ -88,27 +92,6 @@ export class OpenConnections {
       lastActivityMs: this.#startsMs[at]!,
       stopMs,
       closeReason: REASON,
-      rttMs: 0,
-      pendingBytes: 0,
-      inMsgs: 0,
-      outMsgs: 0,
-      inBytes: 0,
-      outBytes: 0,
-      stalls: 0,
-      subscriptionCount: 0,
-      clientName: '',
-      lang: '',
-      version: '',
-      tls: null,
-      authorizedUser: '',
-      account: '',
-      nameTag: '',
-      jwt: '',
-      issuerKey: '',
-      tags: [],
-      mqttClient: '',
-      proxyKey: '',
-      subscriptions: [],
     };
   }
 }

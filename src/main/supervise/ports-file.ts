@@ -38,7 +38,7 @@ export function listenerUrls(
 }
 
 /** Path of the ports file of a process. */
-export function portsFilePath(directory: string, pid: number): string {
+function portsFilePath(directory: string, pid: number): string {
   return join(directory, `nats-server_${pid}.ports`);
 }
 

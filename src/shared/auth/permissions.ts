@@ -13,7 +13,12 @@
  * configuration makes new ones.
  */
 import type { Permissions, ResponsePermission } from '../base/options.ts';
-import { isSubsetMatch, isValidSubscribeSubject, subjectMatches } from '../subject/subject.ts';
+import {
+  isSubsetMatch,
+  isValidSubscribeSubject,
+  subjectMatches,
+  subjectsCollide,
+} from '../subject/subject.ts';
 import { Sublist, type SublistItem } from '../subject/sublist.ts';
 import { wireText } from '../subject/wire-text.ts';
 
@@ -153,6 +158,16 @@ export class PermissionSet {
       return false;
     }
     return this.#subscribeDeny === null || !isDenied(this.#subscribeDeny, subject, queue);
+  }
+
+  /** Whether a message on some subject that `pattern` matches may be kept from a subscription. */
+  deniesSome(pattern: string): boolean {
+    const deny = this.#subscribeDeny;
+    if (deny === null) return false;
+    return (
+      deny.plain.some((entry) => subjectsCollide(entry, pattern)) ||
+      deny.queues.some((entry) => subjectsCollide(entry.subject, pattern))
+    );
   }
 
   /** Whether a message on the subject is kept from a subscription with this queue (null: plain), wildcard or not. */

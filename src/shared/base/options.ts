@@ -67,6 +67,7 @@ export interface AccountLimits {
 }
 
 /** What an account may store; -1 is unlimited. */
+/** JetStream of an account or of one tier; -1 is unlimited. */
 export interface AccountJetStreamOptions {
   maxMemoryBytes: number;
   maxStoreBytes: number;
@@ -77,6 +78,18 @@ export interface AccountJetStreamOptions {
   storeMaxStreamBytes: number;
   maxBytesRequired: boolean;
 }
+
+/** What an account that nobody restricts may do. */
+export const UNLIMITED_JETSTREAM: Readonly<AccountJetStreamOptions> = {
+  maxMemoryBytes: -1,
+  maxStoreBytes: -1,
+  maxStreams: -1,
+  maxConsumers: -1,
+  maxAckPending: -1,
+  memoryMaxStreamBytes: -1,
+  storeMaxStreamBytes: -1,
+  maxBytesRequired: false,
+};
 
 export interface AccountOptions {
   name: string;

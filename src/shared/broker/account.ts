@@ -183,8 +183,10 @@ export class Account implements FamilySource {
     if (this.sublist.variesBelow(prefix, tokens)) return null;
     const subject = prefix + '.x'.repeat(tokens);
     const match = this.sublist.match(subject);
-    for (const interest of match.plain) if (deniesSome(interest)) return null;
-    for (const members of match.queues?.values() ?? []) if (members.some(deniesSome)) return null;
+    const pattern = prefix + '.*'.repeat(tokens);
+    const denies = (interest: Interest) => deniesSome(interest, pattern);
+    if (match.plain.some(denies)) return null;
+    for (const members of match.queues?.values() ?? []) if (members.some(denies)) return null;
     return this.#build(new Route(subject, 0, this.generation, false), match);
   }
 
@@ -258,10 +260,10 @@ export class Account implements FamilySource {
   }
 }
 
-/** Whether there are subjects that this interest must not be given. */
-function deniesSome(interest: Interest): boolean {
-  if (interest.thread >= 0) return (interest as ThreadInterest).hasFilter;
-  return ((interest as Subscription).subscriber.deliveryFilter ?? '') !== '';
+/** Whether there are subjects among those of a pattern that this interest must not be given. */
+function deniesSome(interest: Interest, pattern: string): boolean {
+  if (interest.thread >= 0) return (interest as ThreadInterest).deniesSome(pattern);
+  return (interest as Subscription).subscriber.deniesSome?.(pattern) === true;
 }
 
 function addGroup(route: Route, subject: string, name: string, members: Interest[]): void {

@@ -12,7 +12,7 @@ import { Route } from './route.ts';
  * Acknowledgements to JetStream are another kind: of a consumer's all numbers differ, and nobody listens to particular ones.
  *
  * A family is valid for one generation of its account, and until a literal subject right below its prefix changes. Deny
- * rules of subscribers are about whole subjects: where one has any, there is no family.
+ * rules of subscribers are about whole subjects: where one may apply to a member, there is no family.
  *
  * The routes of a family are used once, like all that aren't kept. Two take turns, so that a look-up within the delivery of
  * another member (the reply of a request nobody answers) leaves that one alone.
@@ -33,7 +33,7 @@ const ACK_PREFIX_DOTS = 4;
  * Where the consumer's name ends in the subject of an acknowledgement; -1 for any other subject. The numbers behind it differ
  * from one acknowledgement to the next, and nobody listens to particular ones.
  */
-export function ackPrefixEnd(bytes: Uint8Array, start: number, end: number): number {
+function ackPrefixEnd(bytes: Uint8Array, start: number, end: number): number {
   if (end - start <= ACK_START.length || bytes[end - 1] === DOT) return -1;
   for (let i = 0; i < ACK_START.length; i++) if (bytes[start + i] !== ACK_START[i]) return -1;
   let dots = 2;

@@ -98,6 +98,8 @@ export class Route {
   isApiRequest: boolean;
   /** Any thread, through plain or queue interest. */
   hasThreads = false;
+  /** Of a family: other subjects with the same prefix lead to the same destinations. */
+  isMember = false;
   /** The subject's MQTT topic, once somebody has needed it. */
   mqttTopic: Uint8Array | null = null;
   #permits: Uint8Array | null = null;
@@ -136,6 +138,7 @@ export class Route {
   /** A route with the destinations of `model`, to be given a subject by `become`. */
   static member(model: Route): Route {
     const route = new Route('', 0, model.generation);
+    route.isMember = true;
     route.stale = true;
     route.plain.push(...model.plain);
     route.groups.push(...model.groups);
@@ -183,6 +186,12 @@ export class Route {
       permits[id] = permissions.canPublish(this.subject) ? PERMIT_ALLOWED : PERMIT_DENIED;
     }
     return permits[id] === PERMIT_ALLOWED;
+  }
+
+  /** The only thread that gets its messages; -1 when there are none or several, or queue groups, or listeners here. */
+  get onlyThread(): number {
+    if (this.threads.length !== 1 || this.plain.length > 0 || this.groups.length > 0) return -1;
+    return this.threads[0]!;
   }
 
   /** Whether `bytes[start, end)` is this route's subject. */

@@ -35,6 +35,8 @@ export interface Subscriber {
   readonly deliveryFilter?: string;
   /** Deny rules apply to deliveries on wildcard subscriptions: decided once per route. */
   deniesDelivery(subject: string, queue: string | null): boolean;
+  /** Whether deny rules apply to some of the subjects that a pattern matches; absent: there are none. */
+  deniesSome?(pattern: string): boolean;
 }
 
 /** One SUB of a local connection. */
@@ -80,8 +82,9 @@ export class ThreadInterest {
     this.#filter = filter === '' ? null : filterOf(filter);
   }
 
-  get hasFilter(): boolean {
-    return this.#filter !== null;
+  /** Whether there are subjects among those of a pattern that its members may not be given. */
+  deniesSome(pattern: string): boolean {
+    return this.#filter?.deniesSome(pattern) === true;
   }
 
   /** Whether its members may not be given a message on this subject. */

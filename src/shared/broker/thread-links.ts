@@ -1,12 +1,14 @@
 import { latin1, latin1Bytes } from '../base/latin1.ts';
-import {
-  LARGE_IN_FLIGHT_MAX_BYTES,
-  RING_CONTROL_RESERVE_BYTES,
-  WORD_COPY_MAX_BYTES,
-  WORD_SLACK_BYTES,
-} from '../base/limits.ts';
+import { LARGE_IN_FLIGHT_MAX_BYTES, RING_CONTROL_RESERVE_BYTES } from '../base/limits.ts';
 import { MessageFrame } from '../base/message-frame.ts';
 import type { SharedPayload } from '../base/outbox.ts';
+import {
+  type MessageFields,
+  messageLength,
+  recordLengthFor,
+  writeMessage,
+  writeMessageFields,
+} from '../mail/message-record.ts';
 import * as record from '../mail/records.ts';
 import type { Doorbell } from '../ring/doorbell.ts';
 import type { RingConsumer, RingProducer } from '../ring/ring.ts';
@@ -24,6 +26,9 @@ import type { RouteGroup } from './route.ts';
  * A record longer than the ring takes (a large payload, or hundreds of queue groups) travels as a SharedArrayBuffer through
  * a message port; a short record in the ring marks its place. The bytes under way are counted in shared memory, since no
  * ring bounds them: past the limit messages are refused as if the ring were full, and the receiver rings when half is gone.
+ *
+ * What promises something that isn't durable yet is written into the rings all the same, and not shown (`hold`): so it is
+ * copied once, and it stays in order with what is sent behind it, which is held back with it.
  *
  * `hasRoomFor` is asked before queue groups pick their members, `sendMessage` knows which were picked. The promise must
  * therefore hold for any part of the groups, and a part may fit into the ring where the whole does not.
@@ -95,6 +100,12 @@ export class ThreadLinks {
   #draining = -1;
   /** Messages sent to each thread since it was last shown any. */
   readonly #unseen: number[] = [];
+  /** From `hold` to `showHeld`: how far each ring may be shown. */
+  #holding = false;
+  readonly #heldFrom: number[] = [];
+  /** How far each ring may be shown when what `noteHeld` was called for is done. */
+  readonly #noted: number[] = [];
+  #hasNote = false;
 
   constructor(self: number, threads: number, doorbell: Doorbell, sink: ThreadLinkSink) {
     this.self = self;
@@ -107,6 +118,8 @@ export class ThreadLinks {
       this.#roomWanted.push(false);
       this.#largeRoomWanted.push(false);
       this.#unseen.push(0);
+      this.#heldFrom.push(0);
+      this.#noted.push(0);
     }
   }
 
@@ -115,10 +128,9 @@ export class ThreadLinks {
     this.#links[thread] = link;
     if (this.#backlog[thread]!.length > 0) this.#backlogs--;
     this.#backlog[thread] = [];
-  }
-
-  isLinked(thread: number): boolean {
-    return this.#links[thread] != null;
+    if (link === null) return;
+    this.#heldFrom[thread] = link.producer.mark;
+    this.#noted[thread] = link.producer.mark;
   }
 
   /** Interest changes are waiting for room in some ring. */
@@ -189,6 +201,41 @@ export class ThreadLinks {
     this.#enqueue(thread, record.RECORD_MESSAGE, bytes);
   }
 
+  /**
+   * Claims room for a message whose bytes the caller writes by itself, into the memory of `bytesTo`: subject, shown subject and
+   * tail, one behind the other.
+   *
+   * @param length of the three together
+   * @returns where they begin; -1 when the message has to go another way, through `hasRoomFor` and `sendMessage`
+   */
+  claimMessage(thread: number, length: number): number {
+    const link = this.#links[thread];
+    if (link == null || this.#backlog[thread]!.length > 0) return -1;
+    const recordLength = recordLengthFor(length);
+    if (recordLength > link.producer.maxRecordBytes) return -1;
+    const offset = link.producer.tryClaim(record.RECORD_MESSAGE, recordLength, RING_CONTROL_RESERVE_BYTES);
+    return offset < 0 ? -1 : offset + record.MESSAGE_BYTES;
+  }
+
+  /** The memory of the ring to a thread that is connected. */
+  bytesTo(thread: number): Uint8Array {
+    return this.#links[thread]!.producer.bytes;
+  }
+
+  viewTo(thread: number): DataView {
+    return this.#links[thread]!.producer.view;
+  }
+
+  /** Sends the message that was claimed at `start`. @param promises call `hold` before: it isn't shown until it is true */
+  sendClaimed(thread: number, start: number, fields: MessageFields, promises: boolean): void {
+    const link = this.#links[thread]!;
+    const { producer } = link;
+    const flags = promises ? record.FLAG_PROMISE : 0;
+    writeMessageFields(producer.view, start - record.MESSAGE_BYTES, fields, flags);
+    producer.commit();
+    if (++this.#unseen[thread]! >= SHOW_EVERY_MSGS) this.#show(thread, link);
+  }
+
   /** Sends a queue message on to another member. It may not be lost nor put off, so it queues when the ring is full. */
   forwardMessage(
     thread: number,
@@ -249,7 +296,66 @@ export class ThreadLinks {
 
   #show(thread: number, { producer }: ThreadLink): void {
     this.#unseen[thread] = 0;
-    if (producer.publish()) this.#doorbell.ring(thread);
+    const shown = this.#holding ? producer.publishTo(this.#heldFrom[thread]!) : producer.publish();
+    if (shown) this.#doorbell.ring(thread);
+  }
+
+  // What isn't durable yet
+
+  /** Whether something is held back. */
+  get holding(): boolean {
+    return this.#holding;
+  }
+
+  /** What is sent from here on is not shown to anybody before `showHeld`; no more is held for long, since it takes up room. */
+  hold(): void {
+    if (this.#holding) return;
+    this.#holding = true;
+    this.#hasNote = false;
+    this.#takeMarks(this.#heldFrom);
+  }
+
+  /** Remembers how far the rings are: that much may be shown by `showNoted`. */
+  noteHeld(): void {
+    this.#hasNote = this.#holding;
+    if (this.#holding) this.#takeMarks(this.#noted);
+  }
+
+  /** Lets `publish` show what was sent before `noteHeld`. */
+  showNoted(): void {
+    if (!this.#hasNote) return;
+    this.#hasNote = false;
+    for (let thread = 0; thread < this.threads; thread++) this.#heldFrom[thread] = this.#noted[thread]!;
+  }
+
+  /** Lets `publish` show everything. */
+  showHeld(): void {
+    this.#holding = false;
+    this.#hasNote = false;
+  }
+
+  /** Takes back the promises that are held: they will never be true. @returns how many */
+  withdrawPromises(): number {
+    if (!this.#holding) return 0;
+    // What may be shown is out of reach then.
+    this.publish();
+    let withdrawn = 0;
+    for (const link of this.#links) {
+      if (link == null) continue;
+      const { producer } = link;
+      withdrawn += producer.withdraw((type, offset) => {
+        if (type !== record.RECORD_MESSAGE) return false;
+        return (producer.view.getInt32(offset + record.MESSAGE_FLAGS, true) & record.FLAG_PROMISE) !== 0;
+      });
+    }
+    return withdrawn;
+  }
+
+  #takeMarks(marks: number[]): void {
+    for (let thread = 0; thread < this.threads; thread++) {
+      const link = this.#links[thread];
+      if (link != null) marks[thread] = link.producer.mark;
+    }
   }
 
   /** True when a ring that refused something has room again: to be asked before sleeping, or the wake-up could be missed. */
@@ -449,63 +555,6 @@ export class ThreadLinks {
       latin1(bytes, queueEnd, filterEnd),
     );
   }
-}
-
-/** Bytes of a message record: what comes behind the tail must leave room for word copies to read too far. */
-function messageLength(frame: MessageFrame, groups: readonly RouteGroup[]): number {
-  let length = record.MESSAGE_BYTES + WORD_SLACK_BYTES + (frame.subjectEnd - frame.subjectStart);
-  length += frame.shownBytes;
-  length += frame.tailEnd - frame.tailStart;
-  for (let i = 0; i < groups.length; i++)
-    length += groups[i]!.nameBytes.length + record.QUEUE_NAME_LENGTH_BYTES;
-  return length;
-}
-
-function writeMessage(
-  bytes: Uint8Array,
-  view: DataView,
-  offset: number,
-  accountIndex: number,
-  frame: MessageFrame,
-  groups: readonly RouteGroup[],
-  flags: number,
-): void {
-  const subjectBytes = frame.subjectEnd - frame.subjectStart;
-  const tailBytes = frame.tailEnd - frame.tailStart;
-  view.setInt32(offset + record.MESSAGE_ACCOUNT, accountIndex, true);
-  view.setInt32(offset + record.MESSAGE_HASH, frame.subjectHash, true);
-  view.setInt32(offset + record.MESSAGE_SUBJECT_LENGTH, subjectBytes, true);
-  view.setInt32(offset + record.MESSAGE_REPLY_LENGTH, frame.replyBytes, true);
-  view.setInt32(offset + record.MESSAGE_HEADER_LENGTH, frame.headerBytes, true);
-  view.setInt32(offset + record.MESSAGE_PAYLOAD_LENGTH, frame.payloadBytes, true);
-  view.setInt32(offset + record.MESSAGE_TAIL_LENGTH, tailBytes, true);
-  view.setInt32(offset + record.MESSAGE_FLAGS, flags, true);
-  view.setInt32(offset + record.MESSAGE_SHOWN_LENGTH, frame.shownBytes, true);
-  let at = offset + record.MESSAGE_BYTES;
-  const source = frame.bytes;
-  for (let i = 0; i < subjectBytes; i++) bytes[at + i] = source[frame.subjectStart + i]!;
-  at += subjectBytes;
-  const { shownBytes, tailStart } = frame;
-  if (shownBytes > 0) {
-    for (let i = 0; i < shownBytes; i++) bytes[at + i] = source[tailStart - shownBytes + i]!;
-    at += shownBytes;
-  }
-  if (tailBytes <= WORD_COPY_MAX_BYTES) {
-    const words = frame.view;
-    for (let i = 0; i < tailBytes; i += 4) view.setInt32(at + i, words.getInt32(tailStart + i, true), true);
-  } else {
-    bytes.set(source.subarray(tailStart, frame.tailEnd), at);
-  }
-  at += tailBytes;
-  const queuesStart = at;
-  for (let i = 0; i < groups.length; i++) {
-    const name = groups[i]!.nameBytes;
-    view.setInt32(at, name.length, true);
-    at += record.QUEUE_NAME_LENGTH_BYTES;
-    bytes.set(name, at);
-    at += name.length;
-  }
-  view.setInt32(offset + record.MESSAGE_QUEUES_LENGTH, at - queuesStart, true);
 }
 
 /** A single record may exceed the limit: it would never be sent otherwise. */

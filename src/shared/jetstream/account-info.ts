@@ -49,7 +49,7 @@ function tiersJson(account: AccountJetStream): string {
 }
 
 /** The fields of the account's info, also for monitoring. */
-export function addAccountInfo(json: JsonObject, account: AccountJetStream): void {
+function addAccountInfo(json: JsonObject, account: AccountJetStream): void {
   const { engine, limits } = account;
   addUsage(json, account.usage(null), limits.tiers === null ? limits.limits : NO_LIMITS);
   json

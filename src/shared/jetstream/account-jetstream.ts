@@ -1,3 +1,4 @@
+import type { AccountJetStreamOptions } from '../base/options.ts';
 /** JetStream of one account: its streams, what they use and may use (jetstream-api §8.3), and the counters of its API. */
 import { sendAdvisory } from './advisory.ts';
 import { textBytes } from './effects.ts';
@@ -12,35 +13,13 @@ import { checkStreamConfig, type StreamConfigContext, setUpProblem } from './str
 import { isSameStreamConfig, subjectsOverlap, updateStreamConfig } from './stream-config-update.ts';
 import { joinTime } from './time.ts';
 
-/** Limits of an account or of one tier; -1 is unlimited. */
-export interface JetStreamTierLimits {
-  readonly maxMemoryBytes: number;
-  readonly maxStoreBytes: number;
-  readonly maxStreams: number;
-  readonly maxConsumers: number;
-  readonly maxAckPending: number;
-  readonly memoryMaxStreamBytes: number;
-  readonly storeMaxStreamBytes: number;
-  readonly maxBytesRequired: boolean;
-}
+export type JetStreamTierLimits = Readonly<AccountJetStreamOptions>;
 
 /** Limits by tier (`R1`, `R3`), or one set for all. */
 export interface JetStreamLimits {
   readonly limits: JetStreamTierLimits;
   readonly tiers: ReadonlyMap<string, JetStreamTierLimits> | null;
 }
-
-/** What an account that nobody restricts may do. */
-export const UNLIMITED: JetStreamTierLimits = {
-  maxMemoryBytes: -1,
-  maxStoreBytes: -1,
-  maxStreams: -1,
-  maxConsumers: -1,
-  maxAckPending: -1,
-  memoryMaxStreamBytes: -1,
-  storeMaxStreamBytes: -1,
-  maxBytesRequired: false,
-};
 
 /** A sum over an account's streams or those of a tier. */
 export interface JetStreamUsage {

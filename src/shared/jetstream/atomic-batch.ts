@@ -9,6 +9,7 @@
 import { removeHeader, setHeader } from '../protocol/nats/headers.ts';
 import { sendAdvisory, sendServerAdvisory } from './advisory.ts';
 import { needsHigherLevel } from './api-level.ts';
+import { firstTimeoutMs, timedOut } from './batch-timeout.ts';
 import { EMPTY_BYTES, NO_TICKET } from './effects.ts';
 import { type ApiError, apiError } from './errors.ts';
 import type { JsonObject } from './json-object.ts';
@@ -19,10 +20,9 @@ import { acknowledge, type PublishOutcome, refuse, storePublication } from './pu
 import { admissionProblem, publicationProblem, sizeProblem } from './publish-check.ts';
 import { PublishView } from './publish-view.ts';
 import type { Stream } from './stream.ts';
-import { durationMs } from './time.ts';
 
 /** Staged messages of all streams together. */
-export const STAGED_MAX_BYTES = 256 * 1024 * 1024;
+const STAGED_MAX_BYTES = 256 * 1024 * 1024;
 
 /** Why a batch came to nothing. */
 export type AbandonReason = 'timeout' | 'large' | 'incomplete' | 'unsupported';
@@ -196,21 +196,12 @@ export class AtomicBatches {
     for (const batch of this.#batches.values()) this.#close(batch);
   }
 
-  #timeoutMs(): number {
-    return durationMs(this.#stream.engine.options.batch.timeoutNs);
-  }
-
   nextTimeoutMs(): number {
-    let least = Infinity;
-    for (const { idleSinceMs } of this.#batches.values()) least = Math.min(least, idleSinceMs);
-    return least + this.#timeoutMs();
+    return firstTimeoutMs(this.#stream, this.#batches.values());
   }
 
   /** Drops batches that wait too long for their next message. */
   expire(nowMs: number): void {
-    const before = nowMs - this.#timeoutMs();
-    for (const batch of this.#batches.values()) {
-      if (batch.idleSinceMs <= before) this.#abandon(batch.id, 'timeout');
-    }
+    for (const { id } of timedOut(this.#stream, this.#batches.values(), nowMs)) this.#abandon(id, 'timeout');
   }
 }

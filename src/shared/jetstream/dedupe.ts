@@ -8,7 +8,7 @@
  */
 
 /** Ids of one stream, with what an entry costs besides. */
-export const DEDUPE_MAX_BYTES = 64 * 1024 * 1024;
+const DEDUPE_MAX_BYTES = 64 * 1024 * 1024;
 const ENTRY_BYTES = 96;
 
 interface Entry {

@@ -24,6 +24,8 @@ export const NO_TICKET = 0;
  */
 export class InboundMessage {
   bytes: Uint8Array = NO_BYTES;
+  /** Another view of all of `bytes`; null: there is none. */
+  view: DataView | null = null;
   subjectStart = 0;
   subjectEnd = 0;
   headerStart = 0;
@@ -74,6 +76,7 @@ export class InboundMessage {
     bytes.set(headers, subject.length);
     bytes.set(payload, subject.length + headers.length);
     this.bytes = bytes;
+    this.view = null;
     this.subjectStart = 0;
     this.subjectEnd = subject.length;
     this.headerStart = subject.length;
@@ -162,14 +165,15 @@ export interface Effects {
    * Hands a stored message to those who listen at a destination; what they see is the message's own subject. It leaves
    * at once, in order with what was sent before it without a ticket. The message's bytes are kept by reference.
    *
-   * @param reply wire form, the subject that acknowledges: the first `replyBytes` of it, good during the call
+   * @param reply wire form, the subject that acknowledges: the first `replyBytes` of it, good during the call. At least three
+   *   bytes more have to be there, so that it can be copied in words.
    * @param headers block in place of the stored one; null: as stored
    * @param withPayload false: the payload is left out
    */
   deliver(
     destination: Destination,
     message: StoredMessage,
-    reply: Uint8Array,
+    reply: DataView,
     replyBytes: number,
     headers: Uint8Array | null,
     withPayload: boolean,

@@ -13,6 +13,7 @@
 import { removeHeader } from '../protocol/nats/headers.ts';
 import { needsHigherLevel } from './api-level.ts';
 import { adviseAbandoned } from './atomic-batch.ts';
+import { firstTimeoutMs, timedOut } from './batch-timeout.ts';
 import { type ApiError, apiError } from './errors.ts';
 import { JsonObject } from './json-object.ts';
 import { FAST_WINDOW_MSGS, MAX_BATCH_ID_CHARACTERS, MAX_FAST_FLOW } from './limits.ts';
@@ -21,7 +22,6 @@ import type { Publication } from './publication.ts';
 import { acknowledge, publishOne, refuse } from './publish.ts';
 import { admissionProblem, sizeProblem } from './publish-check.ts';
 import type { Stream } from './stream.ts';
-import { durationMs } from './time.ts';
 
 const START = 0;
 const APPEND = 1;
@@ -232,20 +232,12 @@ export class FastBatches {
     for (const batch of this.#batches.values()) this.#close(batch);
   }
 
-  #timeoutMs(): number {
-    return durationMs(this.#stream.engine.options.batch.timeoutNs);
-  }
-
   nextTimeoutMs(): number {
-    let least = Infinity;
-    for (const { idleSinceMs } of this.#batches.values()) least = Math.min(least, idleSinceMs);
-    return least + this.#timeoutMs();
+    return firstTimeoutMs(this.#stream, this.#batches.values());
   }
 
   expire(nowMs: number): void {
-    const before = nowMs - this.#timeoutMs();
-    for (const batch of this.#batches.values()) {
-      if (batch.idleSinceMs > before) continue;
+    for (const batch of timedOut(this.#stream, this.#batches.values(), nowMs)) {
       this.#close(batch);
       adviseAbandoned(this.#stream, batch.id, 'timeout');
     }

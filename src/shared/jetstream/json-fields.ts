@@ -9,7 +9,7 @@
  * their type again: what clients send as "no limit" comes back as it was sent.
  */
 import { JsonError, type JsonNode, parseJson, parseWholeJson } from './json-text.ts';
-import { parseTime, TimeError } from './time.ts';
+import { canonicalTime, parseTime, TimeError } from './time.ts';
 
 /** Path from the request's type to a node: names, and indexes of array items. */
 export interface JsonPath {
@@ -20,8 +20,11 @@ export interface JsonPath {
   readonly strict: boolean;
 }
 
-/** How each field of a type is read into a target. */
-export type FieldReaders<T> = ReadonlyMap<string, (target: T, node: JsonNode, at: JsonPath) => void>;
+/** How a field is read into a target. */
+export type FieldReader<T> = (target: T, node: JsonNode, at: JsonPath) => void;
+
+/** How each field of a type is read, by its JSON name. */
+export type FieldReaders<T> = ReadonlyMap<string, FieldReader<T>>;
 
 const KIND_NAMES = {
   null: 'null',
@@ -35,9 +38,7 @@ const KIND_NAMES = {
 /** The descriptions of fields by their names in lower case, made once per type. */
 const foldedFields = new WeakMap<object, Map<string, unknown>>();
 
-export function fieldReaders<T>(
-  fields: Readonly<Record<string, (target: T, node: JsonNode, at: JsonPath) => void>>,
-): FieldReaders<T> {
+export function fieldReaders<T>(fields: Readonly<Record<string, FieldReader<T>>>): FieldReaders<T> {
   const readers = new Map(Object.entries(fields));
   foldedFields.set(
     readers,
@@ -107,6 +108,8 @@ const RANGES = {
   'time.Duration': [-(2n ** 63n), 2n ** 63n - 1n],
 } as const;
 
+type IntegerType = 'int' | 'int32' | 'int64' | 'uint64';
+
 function readExact(node: JsonNode, at: JsonPath, type: keyof typeof RANGES): bigint {
   if (node.kind === 'null') return 0n;
   if (node.kind !== 'number') throw typeMismatch(node, at, type);
@@ -118,11 +121,7 @@ function readExact(node: JsonNode, at: JsonPath, type: keyof typeof RANGES): big
 }
 
 /** An integer as a number; exact up to 2^53. */
-export function readInteger(
-  node: JsonNode,
-  at: JsonPath,
-  type: 'int' | 'int32' | 'int64' | 'uint64',
-): number {
+export function readInteger(node: JsonNode, at: JsonPath, type: IntegerType): number {
   return Number(readExact(node, at, type));
 }
 
@@ -154,12 +153,12 @@ export function readArray<T>(
   );
 }
 
-export function readStrings(node: JsonNode, at: JsonPath): string[] | null {
+function readStrings(node: JsonNode, at: JsonPath): string[] | null {
   return readArray(node, at, '[]string', readString);
 }
 
 /** A map of strings; null for null. */
-export function readStringMap(node: JsonNode, at: JsonPath): Map<string, string> | null {
+function readStringMap(node: JsonNode, at: JsonPath): Map<string, string> | null {
   if (node.kind === 'null') return null;
   if (node.kind !== 'object') throw typeMismatch(node, at, 'map[string]string');
   const map = new Map<string, string>();
@@ -176,6 +175,56 @@ export function readWord<T extends string>(node: JsonNode, words: ReadonlyMap<st
   return word;
 }
 
+/** Reads a text into the member `key` of the target; below the same for other types. */
+export function stringField<K extends string>(key: K): FieldReader<Record<K, string>> {
+  return (target, node, at) => {
+    target[key] = readString(node, at);
+  };
+}
+
+export function boolField<K extends string>(key: K): FieldReader<Record<K, boolean>> {
+  return (target, node, at) => {
+    target[key] = readBool(node, at);
+  };
+}
+
+export function integerField<K extends string>(key: K, type: IntegerType): FieldReader<Record<K, number>> {
+  return (target, node, at) => {
+    target[key] = readInteger(node, at, type);
+  };
+}
+
+export function durationField<K extends string>(key: K): FieldReader<Record<K, bigint>> {
+  return (target, node, at) => {
+    target[key] = readDuration(node, at);
+  };
+}
+
+export function timeField<K extends string>(key: K): FieldReader<Record<K, bigint | null>> {
+  return (target, node, at) => {
+    target[key] = readTime(node, at);
+  };
+}
+
+/** A time kept as text, empty for null: RFC 3339 with the zone it was given in. */
+export function timeTextField<K extends string>(key: K): FieldReader<Record<K, string>> {
+  return (target, node, at) => {
+    target[key] = readTime(node, at) === null ? '' : canonicalTime(node.text);
+  };
+}
+
+export function stringsField<K extends string>(key: K): FieldReader<Record<K, string[]>> {
+  return (target, node, at) => {
+    target[key] = readStrings(node, at) ?? [];
+  };
+}
+
+export function stringMapField<K extends string>(key: K): FieldReader<Record<K, Map<string, string>>> {
+  return (target, node, at) => {
+    target[key] = readStringMap(node, at) ?? new Map();
+  };
+}
+
 /** A request's body into a target. */
 export interface Decoding<T> {
   /** Changed in place. */
@@ -188,17 +237,8 @@ export interface Decoding<T> {
 
 /** @returns null, or what is wrong with the body */
 export function decodeJson<T>(body: Uint8Array, decoding: Decoding<T>): JsonError | null {
-  const { target, readers, type, strict } = decoding;
-  const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1');
-  const { values, error } = parseJson(text);
-  const root: JsonPath = { parent: null, step: type, isIndex: false, strict };
-  try {
-    for (const value of values) readInto(target, value, root, readers, `server.${type}`);
-  } catch (problem) {
-    if (problem instanceof JsonError) return problem;
-    throw problem;
-  }
-  return error;
+  const { values, error } = parseJson(latin1Of(body));
+  return readValues(values, decoding) ?? error;
 }
 
 /** Decodes a body that may hold one value only, and fields nobody knows. @returns null, or what is wrong with the body */
@@ -206,12 +246,19 @@ export function decodeWholeJson<T>(
   body: Uint8Array,
   decoding: Omit<Decoding<T>, 'strict'>,
 ): JsonError | null {
-  const { target, readers, type } = decoding;
-  const value = parseWholeJson(Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1'));
-  if (value instanceof JsonError) return value;
-  const root: JsonPath = { parent: null, step: type, isIndex: false, strict: false };
+  const value = parseWholeJson(latin1Of(body));
+  return value instanceof JsonError ? value : readValues([value], { ...decoding, strict: false });
+}
+
+function latin1Of(body: Uint8Array): string {
+  return Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1');
+}
+
+function readValues<T>(values: readonly JsonNode[], decoding: Decoding<T>): JsonError | null {
+  const { target, readers, type, strict } = decoding;
+  const root: JsonPath = { parent: null, step: type, isIndex: false, strict };
   try {
-    readInto(target, value, root, readers, `server.${type}`);
+    for (const value of values) readInto(target, value, root, readers, `server.${type}`);
   } catch (problem) {
     if (problem instanceof JsonError) return problem;
     throw problem;

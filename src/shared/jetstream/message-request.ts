@@ -1,12 +1,12 @@
 /** The body of MSG.GET and of direct get (jetstream-api §3.2, §5.1). */
 import {
+  boolField,
   type FieldReaders,
   fieldReaders,
-  readBool,
-  readInteger,
-  readString,
-  readStrings,
-  readTime,
+  integerField,
+  stringField,
+  stringsField,
+  timeField,
 } from './json-fields.ts';
 
 export interface MessageRequest {
@@ -40,34 +40,14 @@ export function emptyMessageRequest(): MessageRequest {
 }
 
 export const MESSAGE_REQUEST_READERS: FieldReaders<MessageRequest> = fieldReaders<MessageRequest>({
-  seq: (request, node, at) => {
-    request.seq = readInteger(node, at, 'uint64');
-  },
-  last_by_subj: (request, node, at) => {
-    request.lastBySubject = readString(node, at);
-  },
-  next_by_subj: (request, node, at) => {
-    request.nextBySubject = readString(node, at);
-  },
-  start_time: (request, node, at) => {
-    request.startTimeNs = readTime(node, at);
-  },
-  batch: (request, node, at) => {
-    request.batch = readInteger(node, at, 'int');
-  },
-  max_bytes: (request, node, at) => {
-    request.maxBytes = readInteger(node, at, 'int');
-  },
-  multi_last: (request, node, at) => {
-    request.multiLast = readStrings(node, at) ?? [];
-  },
-  up_to_seq: (request, node, at) => {
-    request.upToSeq = readInteger(node, at, 'uint64');
-  },
-  up_to_time: (request, node, at) => {
-    request.upToTimeNs = readTime(node, at);
-  },
-  no_hdr: (request, node, at) => {
-    request.noHeaders = readBool(node, at);
-  },
+  seq: integerField('seq', 'uint64'),
+  last_by_subj: stringField('lastBySubject'),
+  next_by_subj: stringField('nextBySubject'),
+  start_time: timeField('startTimeNs'),
+  batch: integerField('batch', 'int'),
+  max_bytes: integerField('maxBytes', 'int'),
+  multi_last: stringsField('multiLast'),
+  up_to_seq: integerField('upToSeq', 'uint64'),
+  up_to_time: timeField('upToTimeNs'),
+  no_hdr: boolField('noHeaders'),
 });

@@ -18,6 +18,8 @@ export class Publication {
   payloadBytes: Uint8Array = EMPTY_BYTES;
   payloadStart = 0;
   payloadEnd = 0;
+  /** Another view of all of `payloadBytes`; null: there is none. */
+  payloadView: DataView | null = null;
   /** The reply subject in `replyBytes`; an empty range is none. */
   replyBytes: Uint8Array = EMPTY_BYTES;
   replyStart = 0;
@@ -54,6 +56,7 @@ export class Publication {
     this.headerStart = message.headerStart;
     this.headerEnd = message.headerEnd;
     this.payloadBytes = message.bytes;
+    this.payloadView = message.view;
     this.payloadStart = message.payloadStart;
     this.payloadEnd = message.payloadEnd;
     this.replyBytes = message.bytes;
@@ -149,6 +152,7 @@ export class Publication {
 
   setPayload(payload: Uint8Array): void {
     this.payloadBytes = payload;
+    this.payloadView = null;
     this.payloadStart = 0;
     this.payloadEnd = payload.length;
   }

@@ -141,6 +141,7 @@ function append(stream: Stream, p: Publication): number {
   draft.headerStart = p.headerStart;
   draft.headerEnd = p.headerEnd;
   draft.payloadBytes = p.payloadBytes;
+  draft.payloadView = p.payloadView;
   draft.payloadStart = p.payloadStart;
   draft.payloadEnd = p.payloadEnd;
   draft.timestampMs = p.timestampMs < 0 ? clock.ms : p.timestampMs;

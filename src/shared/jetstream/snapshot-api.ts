@@ -10,7 +10,7 @@ import {
   streamOf,
 } from './api.ts';
 import { ApiError, apiError } from './errors.ts';
-import { fieldReaders, readBool, readInteger, readString } from './json-fields.ts';
+import { boolField, fieldReaders, integerField, readBool, stringField } from './json-fields.ts';
 import { isDeliverSubject, type SnapshotRequest, SnapshotSession } from './snapshot-session.ts';
 import type { Stream } from './stream.ts';
 import { emptyStreamConfig, readStreamConfig, type StreamConfig, streamConfigJson } from './stream-config.ts';
@@ -23,18 +23,10 @@ const MAX_CHUNK_BYTES = 1024 * 1024;
 const MAX_WINDOW_BYTES = 32 * 1024 * 1024;
 
 const SNAPSHOT_READERS = fieldReaders<SnapshotRequest>({
-  deliver_subject: (request, node, at) => {
-    request.deliverSubject = readString(node, at);
-  },
-  no_consumers: (request, node, at) => {
-    request.noConsumers = readBool(node, at);
-  },
-  chunk_size: (request, node, at) => {
-    request.chunkBytes = readInteger(node, at, 'int');
-  },
-  window_size: (request, node, at) => {
-    request.windowBytes = readInteger(node, at, 'int');
-  },
+  deliver_subject: stringField('deliverSubject'),
+  no_consumers: boolField('noConsumers'),
+  chunk_size: integerField('chunkBytes', 'int'),
+  window_size: integerField('windowBytes', 'int'),
   // Every record's checksum is verified as it is read, asked for or not.
   jsck: (_request, node, at) => {
     readBool(node, at);

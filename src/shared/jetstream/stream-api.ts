@@ -12,7 +12,7 @@ import {
 } from './api.ts';
 import { findMessage } from './direct-get.ts';
 import { ApiError, apiError, apiErrorText } from './errors.ts';
-import { type FieldReaders, fieldReaders, readBool, readInteger, readString } from './json-fields.ts';
+import { boolField, type FieldReaders, fieldReaders, integerField, stringField } from './json-fields.ts';
 import { compareBytes, JsonObject, jsonArray, jsonString, jsonStringMap } from './json-object.ts';
 import { LIST_PAGE, NAMES_PAGE, SUBJECTS_PAGE } from './limits.ts';
 import { emptyMessageRequest, MESSAGE_REQUEST_READERS } from './message-request.ts';
@@ -28,9 +28,7 @@ interface StreamConfigRequest extends StreamConfig {
 
 const CONFIG_REQUEST_READERS = fieldReaders<StreamConfigRequest>({
   ...STREAM_CONFIG_READERS,
-  pedantic: (request, node, at) => {
-    request.pedantic = readBool(node, at);
-  },
+  pedantic: boolField('pedantic'),
 });
 
 /** Reads the body of create and update. */
@@ -92,12 +90,8 @@ interface PageRequest {
 }
 
 const PAGE_READERS = fieldReaders<PageRequest>({
-  offset: (request, node, at) => {
-    request.offset = readInteger(node, at, 'int');
-  },
-  subject: (request, node, at) => {
-    request.subject = readString(node, at);
-  },
+  offset: integerField('offset', 'int'),
+  subject: stringField('subject'),
 });
 
 /** The streams of one page, those with a subject that could match the request's. */
@@ -166,15 +160,9 @@ interface InfoRequest {
 }
 
 const INFO_READERS = fieldReaders<InfoRequest>({
-  offset: (request, node, at) => {
-    request.offset = readInteger(node, at, 'int');
-  },
-  deleted_details: (request, node, at) => {
-    request.deletedDetails = readBool(node, at);
-  },
-  subjects_filter: (request, node, at) => {
-    request.subjectsFilter = readString(node, at);
-  },
+  offset: integerField('offset', 'int'),
+  deleted_details: boolField('deletedDetails'),
+  subjects_filter: stringField('subjectsFilter'),
 });
 
 const info: Endpoint = {
@@ -228,15 +216,9 @@ interface PurgeBody {
 }
 
 const PURGE_READERS: FieldReaders<PurgeBody> = fieldReaders<PurgeBody>({
-  seq: (request, node, at) => {
-    request.seq = readInteger(node, at, 'uint64');
-  },
-  filter: (request, node, at) => {
-    request.filter = readString(node, at);
-  },
-  keep: (request, node, at) => {
-    request.keep = readInteger(node, at, 'uint64');
-  },
+  seq: integerField('seq', 'uint64'),
+  filter: stringField('filter'),
+  keep: integerField('keep', 'uint64'),
 });
 
 /** Purges what the request says. @returns how many messages went */
@@ -324,12 +306,8 @@ interface DeleteBody {
 }
 
 const DELETE_READERS = fieldReaders<DeleteBody>({
-  seq: (request, node, at) => {
-    request.seq = readInteger(node, at, 'uint64');
-  },
-  no_erase: (request, node, at) => {
-    request.noErase = readBool(node, at);
-  },
+  seq: integerField('seq', 'uint64'),
+  no_erase: boolField('noErase'),
 });
 
 /** What is said of a sequence that isn't there: each kind of store of nats-server has its own words. */

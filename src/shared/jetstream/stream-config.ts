@@ -6,23 +6,23 @@
  * Texts are as people write them (Unicode); what has to match messages is turned to wire form where it is used.
  */
 import {
+  boolField,
+  durationField,
   type FieldReaders,
   fieldReaders,
+  integerField,
   type JsonPath,
   readArray,
-  readBool,
-  readDuration,
-  readInteger,
   readInto,
   readString,
-  readStringMap,
-  readStrings,
-  readTime,
   readWord,
+  stringField,
+  stringMapField,
+  stringsField,
+  timeTextField,
 } from './json-fields.ts';
 import { JsonObject, jsonArray, jsonString, jsonStringMap } from './json-object.ts';
 import { JsonError, type JsonNode } from './json-text.ts';
-import { canonicalTime } from './time.ts';
 
 export type Retention = 'limits' | 'interest' | 'workqueue';
 export type Discard = 'old' | 'new';
@@ -185,12 +185,8 @@ function readCompression(node: JsonNode, at: JsonPath): Compression {
 }
 
 const TRANSFORM_FIELDS = fieldReaders<SubjectTransform>({
-  src: (transform, node, at) => {
-    transform.src = readString(node, at);
-  },
-  dest: (transform, node, at) => {
-    transform.dest = readString(node, at);
-  },
+  src: stringField('src'),
+  dest: stringField('dest'),
 });
 
 function readTransform(node: JsonNode, at: JsonPath): SubjectTransform {
@@ -213,36 +209,20 @@ function readOptional<T>(
 }
 
 const EXTERNAL_FIELDS = fieldReaders<{ api: string; deliver: string }>({
-  api: (external, node, at) => {
-    external.api = readString(node, at);
-  },
-  deliver: (external, node, at) => {
-    external.deliver = readString(node, at);
-  },
+  api: stringField('api'),
+  deliver: stringField('deliver'),
 });
 
 const SOURCE_CONSUMER_FIELDS = fieldReaders<{ name: string; deliverSubject: string }>({
-  name: (consumer, node, at) => {
-    consumer.name = readString(node, at);
-  },
-  deliver_subject: (consumer, node, at) => {
-    consumer.deliverSubject = readString(node, at);
-  },
+  name: stringField('name'),
+  deliver_subject: stringField('deliverSubject'),
 });
 
 const SOURCE_FIELDS = fieldReaders<StreamSource>({
-  name: (source, node, at) => {
-    source.name = readString(node, at);
-  },
-  opt_start_seq: (source, node, at) => {
-    source.optStartSeq = readInteger(node, at, 'uint64');
-  },
-  opt_start_time: (source, node, at) => {
-    source.optStartTime = readTime(node, at) === null ? '' : canonicalTime(node.text);
-  },
-  filter_subject: (source, node, at) => {
-    source.filterSubject = readString(node, at);
-  },
+  name: stringField('name'),
+  opt_start_seq: integerField('optStartSeq', 'uint64'),
+  opt_start_time: timeTextField('optStartTime'),
+  filter_subject: stringField('filterSubject'),
   subject_transforms: (source, node, at) => {
     source.subjectTransforms = readArray(node, at, '[]server.SubjectTransformConfig', readTransform) ?? [];
   },
@@ -267,7 +247,7 @@ const SOURCE_FIELDS = fieldReaders<StreamSource>({
 });
 
 /** A source about which nothing is said. */
-export function emptyStreamSource(): StreamSource {
+function emptyStreamSource(): StreamSource {
   return {
     name: '',
     optStartSeq: 0,
@@ -286,92 +266,47 @@ function readSource(node: JsonNode, at: JsonPath): StreamSource {
 }
 
 const PLACEMENT_FIELDS = fieldReaders<Placement>({
-  cluster: (placement, node, at) => {
-    placement.cluster = readString(node, at);
-  },
-  tags: (placement, node, at) => {
-    placement.tags = readStrings(node, at) ?? [];
-  },
-  preferred: (placement, node, at) => {
-    placement.preferred = readString(node, at);
-  },
+  cluster: stringField('cluster'),
+  tags: stringsField('tags'),
+  preferred: stringField('preferred'),
 });
 
 const REPUBLISH_FIELDS = fieldReaders<Republish>({
-  src: (republish, node, at) => {
-    republish.src = readString(node, at);
-  },
-  dest: (republish, node, at) => {
-    republish.dest = readString(node, at);
-  },
-  headers_only: (republish, node, at) => {
-    republish.headersOnly = readBool(node, at);
-  },
+  src: stringField('src'),
+  dest: stringField('dest'),
+  headers_only: boolField('headersOnly'),
 });
 
 const CONSUMER_LIMITS_FIELDS = fieldReaders<ConsumerLimits>({
-  inactive_threshold: (limits, node, at) => {
-    limits.inactiveThresholdNs = readDuration(node, at);
-  },
-  max_ack_pending: (limits, node, at) => {
-    limits.maxAckPending = readInteger(node, at, 'int');
-  },
+  inactive_threshold: durationField('inactiveThresholdNs'),
+  max_ack_pending: integerField('maxAckPending', 'int'),
 });
 
 type Reader = (config: StreamConfig, node: JsonNode, at: JsonPath) => void;
-type KeysOf<T> = { [K in keyof StreamConfig]: StreamConfig[K] extends T ? K : never }[keyof StreamConfig];
-
-function text(key: 'name' | 'description'): Reader {
-  return (config, node, at) => {
-    config[key] = readString(node, at);
-  };
-}
-
-function flag(key: KeysOf<boolean>): Reader {
-  return (config, node, at) => {
-    config[key] = readBool(node, at);
-  };
-}
-
-type CountKey = Exclude<KeysOf<number>, undefined>;
-
-function count(key: CountKey, type: 'int' | 'int32' | 'int64' | 'uint64'): Reader {
-  return (config, node, at) => {
-    config[key] = readInteger(node, at, type);
-  };
-}
-
-function duration(key: 'maxAgeNs' | 'duplicateWindowNs' | 'subjectDeleteMarkerTtlNs'): Reader {
-  return (config, node, at) => {
-    config[key] = readDuration(node, at);
-  };
-}
 
 /** Every field of a stream's configuration by its JSON name. */
 export const STREAM_CONFIG_READERS: Readonly<Record<string, Reader>> = {
-  name: text('name'),
-  description: text('description'),
-  subjects: (config, node, at) => {
-    config.subjects = readStrings(node, at) ?? [];
-  },
+  name: stringField('name'),
+  description: stringField('description'),
+  subjects: stringsField('subjects'),
   retention: (config, node) => {
     config.retention = readWord(node, RETENTIONS);
   },
-  max_consumers: count('maxConsumers', 'int'),
-  max_msgs: count('maxMsgs', 'int64'),
-  max_bytes: count('maxBytes', 'int64'),
-  max_age: duration('maxAgeNs'),
-  max_msgs_per_subject: count('maxMsgsPerSubject', 'int64'),
-  max_msg_size: count('maxMsgSizeBytes', 'int32'),
+  max_consumers: integerField('maxConsumers', 'int'),
+  max_msgs: integerField('maxMsgs', 'int64'),
+  max_bytes: integerField('maxBytes', 'int64'),
+  max_age: durationField('maxAgeNs'),
+  max_msgs_per_subject: integerField('maxMsgsPerSubject', 'int64'),
+  max_msg_size: integerField('maxMsgSizeBytes', 'int32'),
   discard: (config, node) => {
     config.discard = readWord(node, DISCARDS);
   },
   storage: (config, node) => {
     config.storage = readWord(node, STORAGES);
   },
-  num_replicas: count('replicas', 'int'),
-  no_ack: flag('noAck'),
-  duplicate_window: duration('duplicateWindowNs'),
+  num_replicas: integerField('replicas', 'int'),
+  no_ack: boolField('noAck'),
+  duplicate_window: durationField('duplicateWindowNs'),
   placement: (config, node, at) => {
     const empty = { cluster: '', tags: [], preferred: '' };
     config.placement = readOptional<Placement>(node, at, empty, PLACEMENT_FIELDS, 'server.Placement');
@@ -385,7 +320,7 @@ export const STREAM_CONFIG_READERS: Readonly<Record<string, Reader>> = {
   compression: (config, node, at) => {
     config.compression = readCompression(node, at);
   },
-  first_seq: count('firstSeq', 'uint64'),
+  first_seq: integerField('firstSeq', 'uint64'),
   subject_transform: (config, node, at) => {
     config.subjectTransform = node.kind === 'null' ? null : readTransform(node, at);
   },
@@ -393,28 +328,26 @@ export const STREAM_CONFIG_READERS: Readonly<Record<string, Reader>> = {
     const empty = { src: '', dest: '', headersOnly: false };
     config.republish = readOptional<Republish>(node, at, empty, REPUBLISH_FIELDS, 'server.RePublish');
   },
-  allow_direct: flag('allowDirect'),
-  mirror_direct: flag('mirrorDirect'),
-  discard_new_per_subject: flag('discardNewPerSubject'),
-  sealed: flag('sealed'),
-  deny_delete: flag('denyDelete'),
-  deny_purge: flag('denyPurge'),
-  allow_rollup_hdrs: flag('allowRollup'),
+  allow_direct: boolField('allowDirect'),
+  mirror_direct: boolField('mirrorDirect'),
+  discard_new_per_subject: boolField('discardNewPerSubject'),
+  sealed: boolField('sealed'),
+  deny_delete: boolField('denyDelete'),
+  deny_purge: boolField('denyPurge'),
+  allow_rollup_hdrs: boolField('allowRollup'),
   consumer_limits: (config, node, at) => {
     readInto(config.consumerLimits, node, at, CONSUMER_LIMITS_FIELDS, 'server.StreamConsumerLimits');
   },
-  allow_msg_ttl: flag('allowMsgTtl'),
-  subject_delete_marker_ttl: duration('subjectDeleteMarkerTtlNs'),
-  allow_msg_counter: flag('allowMsgCounter'),
-  allow_atomic: flag('allowAtomic'),
-  allow_msg_schedules: flag('allowMsgSchedules'),
+  allow_msg_ttl: boolField('allowMsgTtl'),
+  subject_delete_marker_ttl: durationField('subjectDeleteMarkerTtlNs'),
+  allow_msg_counter: boolField('allowMsgCounter'),
+  allow_atomic: boolField('allowAtomic'),
+  allow_msg_schedules: boolField('allowMsgSchedules'),
   persist_mode: (config, node) => {
     config.persistMode = readWord(node, PERSIST_MODES);
   },
-  allow_batched: flag('allowBatched'),
-  metadata: (config, node, at) => {
-    config.metadata = readStringMap(node, at) ?? new Map();
-  },
+  allow_batched: boolField('allowBatched'),
+  metadata: stringMapField('metadata'),
 };
 
 const STREAM_CONFIG_FIELDS = fieldReaders<StreamConfig>(STREAM_CONFIG_READERS);

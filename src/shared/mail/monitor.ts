@@ -133,6 +133,42 @@ export interface ConnectionSnapshot {
   subscriptions: SubscriptionSnapshot[] | null;
 }
 
+/** A connection of which nothing is known. */
+export function emptySnapshot(): ConnectionSnapshot {
+  return {
+    cid: 0,
+    kind: 'Client',
+    transport: 'nats',
+    remoteAddress: '',
+    remotePort: 0,
+    startMs: 0,
+    lastActivityMs: 0,
+    stopMs: 0,
+    closeReason: '',
+    rttMs: 0,
+    pendingBytes: 0,
+    inMsgs: 0,
+    outMsgs: 0,
+    inBytes: 0,
+    outBytes: 0,
+    stalls: 0,
+    subscriptionCount: 0,
+    clientName: '',
+    lang: '',
+    version: '',
+    tls: null,
+    authorizedUser: '',
+    account: '',
+    nameTag: '',
+    jwt: '',
+    issuerKey: '',
+    tags: [],
+    mqttClient: '',
+    proxyKey: '',
+    subscriptions: [],
+  };
+}
+
 export interface SubscriptionQuery {
   /** Empty: all accounts. */
   account: string;
@@ -155,6 +191,19 @@ export interface SublistStats {
   maxFanout: number;
   /** Sum of the result sizes in the cache: with `cacheEntries` it makes the average. */
   totalFanout: number;
+}
+
+export function emptySublistStats(): SublistStats {
+  return {
+    subscriptions: 0,
+    cacheEntries: 0,
+    inserts: 0,
+    removes: 0,
+    matches: 0,
+    cacheHits: 0,
+    maxFanout: 0,
+    totalFanout: 0,
+  };
 }
 
 export interface SubscriptionAnswer {
@@ -191,13 +240,6 @@ export interface ShardStats {
   staleConnections: ConnectionKindCounts;
   stalledClients: number;
 }
-
-export type MonitorRequest =
-  | { kind: 'connz'; query: ConnectionQuery }
-  | { kind: 'subsz'; query: SubscriptionQuery };
-export type MonitorAnswer =
-  | { kind: 'connz'; answer: ConnectionAnswer }
-  | { kind: 'subsz'; answer: SubscriptionAnswer };
 
 /** What of JetStream /jsz wants to see. */
 export interface JetStreamQuery {

@@ -11,7 +11,8 @@
  *   │ subject … │ shown … │ tail: [reply ]size\r\npayload\r\n … │ queues: { length, name … } …     │ slack      │
  *   └────────────────────────────────────────────────────────────────────────────────────────────────┘
  *   shown: the subject that subscribers see where it isn't the one they are found by (deliveries of consumers).
- *   flags: bit 0 deliver to plain subscriptions, bits 8–15 how many threads passed the message on.
+ *   flags: bit 0 deliver to plain subscriptions, bit 1 promises something that isn't durable yet, bits 8–15 how many
+ *   threads passed the message on. A record with bit 1 isn't shown to the receiver before it is durable.
  *
  * INTEREST (type 2): the sender's interest in (subject, queue) is now `weight` members; 0 is none.
  *
@@ -59,6 +60,7 @@ export const MESSAGE_BYTES = 40;
 export const QUEUE_NAME_LENGTH_BYTES = 4;
 
 export const FLAG_PLAIN = 1;
+export const FLAG_PROMISE = 2;
 export const HOPS_SHIFT = 8;
 export const HOPS_MASK = 0xff;
 

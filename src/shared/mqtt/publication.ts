@@ -1,3 +1,4 @@
+import { writeDecimal } from '../base/decimal.ts';
 import { SCRATCH_KEEP_BYTES, WORD_COPY_MAX_BYTES, WORD_SLACK_BYTES } from '../base/limits.ts';
 import { MessageFrame } from '../base/message-frame.ts';
 
@@ -9,7 +10,6 @@ import { MessageFrame } from '../base/message-frame.ts';
 const CR = 13;
 const LF = 10;
 const SPACE = 32;
-const ZERO = 48;
 /** Two sizes of ten digits, spaces, line breaks. */
 const LINE_MAX_BYTES = 32;
 
@@ -62,9 +62,9 @@ export class PublicationFrame {
       for (let i = 0; i < reply.length; i++) bytes[at++] = reply.charCodeAt(i);
       bytes[at++] = SPACE;
     }
-    at = writeNumber(bytes, at, headers.length);
+    at = writeDecimal(bytes, at, headers.length);
     bytes[at++] = SPACE;
-    at = writeNumber(bytes, at, total);
+    at = writeDecimal(bytes, at, total);
     bytes[at++] = CR;
     bytes[at++] = LF;
     frame.headerBytes = headers.length;
@@ -100,15 +100,4 @@ export class PublicationFrame {
     for (let i = 0; i < words; i += 4) target.setInt32(to + i, from.getInt32(start + i, true), true);
     for (let i = words; i < count; i++) bytes[to + i] = source[start + i]!;
   }
-}
-
-function writeNumber(bytes: Uint8Array, start: number, value: number): number {
-  let digits = 1;
-  for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) digits++;
-  let rest = value;
-  for (let at = start + digits - 1; at >= start; at--) {
-    bytes[at] = ZERO + (rest % 10);
-    rest = Math.floor(rest / 10);
-  }
-  return start + digits;
 }

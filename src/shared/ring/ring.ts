@@ -45,6 +45,7 @@ import {
   PADDING_TYPE,
   RECORD_HEADER_BYTES,
   ROOM_WORD,
+  recordBytes,
   TAIL_WORD,
 } from './layout.ts';
 import { openRing } from './memory.ts';
@@ -132,10 +133,52 @@ export class RingProducer {
 
   /** Makes everything committed visible with one atomic store. True if there was anything. */
   publish(): boolean {
-    if (this.#committed === this.#published) return false;
-    this.#published = this.#committed;
-    Atomics.store(this.#words, TAIL_WORD, this.#published);
+    return this.publishTo(this.#committed);
+  }
+
+  /** Position behind everything committed so far. */
+  get mark(): number {
+    return this.#committed;
+  }
+
+  /**
+   * Makes visible what was committed before `mark` was taken, and holds the rest back. Whoever holds records back must
+   * publish them without waiting for the consumer: they take up room.
+   *
+   * @returns true if there was anything
+   */
+  publishTo(mark: number): boolean {
+    assert(
+      ((mark - this.#published) | 0) >= 0 && ((this.#committed - mark) | 0) >= 0,
+      'the mark is not between what is published and what is committed',
+    );
+    if (mark === this.#published) return false;
+    this.#published = mark;
+    Atomics.store(this.#words, TAIL_WORD, mark);
     return true;
+  }
+
+  /**
+   * Takes back committed records that are not visible yet: those for which `isUnwanted` returns true never arrive. Their room
+   * is free when the consumer has passed it.
+   *
+   * @param isUnwanted receives type, payload offset and payload length
+   * @returns how many were taken back
+   */
+  withdraw(isUnwanted: (type: number, offset: number, length: number) => boolean): number {
+    const words = this.#words;
+    let withdrawn = 0;
+    for (let at = this.#published; at !== this.#committed; ) {
+      const word = (DATA_OFFSET + (at & this.#mask)) >> 2;
+      const length = words[word];
+      const type = words[word + 1];
+      if (type !== PADDING_TYPE && isUnwanted(type, (word << 2) + RECORD_HEADER_BYTES, length)) {
+        words[word + 1] = PADDING_TYPE;
+        withdrawn++;
+      }
+      at = (at + recordBytes(length)) | 0;
+    }
+    return withdrawn;
   }
 
   /** Bytes free now, headers and padding not deducted; open and committed claims count as used. */

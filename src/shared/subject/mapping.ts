@@ -28,8 +28,6 @@ interface Mapping {
   readonly source: string;
   /** What becomes of draws beyond the last share: dropped or unchanged. */
   readonly remainder: '' | null;
-  /** Whether the outcome can differ between two publishes on one subject. */
-  readonly isRandom: boolean;
 }
 
 /** The destinations for a server of the cluster: those scoped to it if there are any, else the unscoped ones. */
@@ -74,13 +72,7 @@ function compileMapping(mapping: MappingOptions, cluster: string): Mapping {
     end += weight;
     shares.push({ end, transform });
   }
-  const drawn = shares.length > 1 || (shares.length === 1 && end < 100);
-  return {
-    shares,
-    source,
-    remainder: passesThrough ? '' : null,
-    isRandom: drawn || shares.some((share) => share.transform.isRandom),
-  };
+  return { shares, source, remainder: passesThrough ? '' : null };
 }
 
 /** The compiled mappings of one account. */
@@ -137,16 +129,6 @@ export class MappingSet {
    */
   #hashed(mapping: Mapping, subject: string): string {
     return mapping === this.#mappings[0] && !hasWildcard(mapping.source) ? '' : subject;
-  }
-
-  /**
-   * What `map` returns for the subject when that never depends on chance, so that it may be remembered; undefined when it
-   * does.
-   */
-  fixedTarget(subject: string): string | null | undefined {
-    const mapping = this.#find(subject);
-    if (mapping === undefined) return null;
-    return mapping.isRandom ? undefined : this.map(subject, () => 0);
   }
 
   #find(subject: string): Mapping | undefined {

@@ -303,8 +303,6 @@ export class Transform {
   readonly source: string;
   /** Wire form. */
   readonly destination: string;
-  /** Whether the result depends on chance (`random`), so that it may not be remembered. */
-  readonly isRandom: boolean;
   readonly #parts: readonly Part[];
   /** The result when it is the same for every subject. */
   readonly #constant: string | null;
@@ -312,7 +310,6 @@ export class Transform {
   constructor(source: string, destination: string, parts: readonly Part[]) {
     this.source = source;
     this.destination = destination;
-    this.isRandom = parts.some((part) => part.kind === 'random');
     this.#parts = parts;
     this.#constant = parts.every((part) => part.kind === 'text') ? destination : null;
   }

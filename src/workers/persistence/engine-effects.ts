@@ -1,32 +1,43 @@
 import type { Account } from '../../shared/broker/account.ts';
-import type {
-  Destination,
-  Effects,
-  EngineSubscription,
-  InterestWatch,
+import {
+  type Destination,
+  type Effects,
+  type EngineSubscription,
+  type InterestWatch,
+  NO_TICKET,
 } from '../../shared/jetstream/effects.ts';
 import type { StoredMessage } from '../../shared/jetstream/store/contract.ts';
 import { EngineDestination } from './engine-destination.ts';
 import { EngineListener } from './engine-listener.ts';
 import { InterestWatches } from './interest-watches.ts';
+import { Delivery } from './message-text.ts';
 import { Outgoing } from './outgoing.ts';
+import type { RingSender } from './ring-sender.ts';
 
 /** From here on consumers deliver no more for the time being. */
 const CONGESTED_BYTES = 512 * 1024;
 
-/** What the engine wants done, collected: messages go to `outgoing`, subscriptions to the accounts of this thread. */
+/**
+ * What the engine wants done: messages go to `outgoing` or, where nothing waits there, straight into a ring; subscriptions go to
+ * the accounts of this thread.
+ */
 export class EngineEffects implements Effects {
   readonly accounts = new Map<string, Account>();
   readonly outgoing = new Outgoing();
   readonly watches = new InterestWatches();
   /** A message found no room in a ring. */
   isBlocked = false;
+  /** Highest ticket that something held in the rings waits for. */
+  heldTicket = 0;
+  readonly #sender: RingSender;
+  readonly #delivery = new Delivery();
   readonly #listeners = new Map<EngineSubscription, EngineListener>();
   readonly #warn: (text: string) => void;
   /** The account of the last message sent: mostly it is that of the next one. */
   #lastAccount: Account | undefined = undefined;
 
-  constructor(warn: (text: string) => void) {
+  constructor(sender: RingSender, warn: (text: string) => void) {
+    this.#sender = sender;
     this.#warn = warn;
   }
 
@@ -52,8 +63,19 @@ export class EngineEffects implements Effects {
     ticket: number,
   ): void {
     const target = this.#accountOf(account);
-    if (target !== undefined)
-      this.outgoing.pushAck(target, bytes, replyStart, replyEnd, prefix, sequence, ticket);
+    if (target === undefined) return;
+    const holds = ticket !== NO_TICKET;
+    if (
+      this.#isDirect &&
+      this.#sender.acknowledge(target, bytes, replyStart, replyEnd, prefix, sequence, holds)
+    ) {
+      if (holds) this.heldTicket = ticket;
+    } else this.outgoing.pushAck(target, bytes, replyStart, replyEnd, prefix, sequence, ticket);
+  }
+
+  /** Messages may go into the rings: none waits that has to leave before. */
+  get #isDirect(): boolean {
+    return this.outgoing.length === 0 && !this.isBlocked;
   }
 
   destination(account: string, subject: string): EngineDestination {
@@ -63,13 +85,16 @@ export class EngineEffects implements Effects {
   deliver(
     destination: Destination,
     message: StoredMessage,
-    reply: Uint8Array,
+    reply: DataView,
     replyBytes: number,
     headers: Uint8Array | null,
     withPayload: boolean,
   ): void {
     const target = destination as EngineDestination;
-    this.outgoing.pushDelivery(target, message, reply, replyBytes, headers, withPayload);
+    const delivery = this.#delivery;
+    delivery.set(message, reply, replyBytes, headers, withPayload);
+    if (!this.#isDirect || !this.#sender.deliver(target, delivery))
+      this.outgoing.pushDelivery(target, delivery);
   }
 
   get congested(): boolean {

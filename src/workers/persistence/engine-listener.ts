@@ -1,28 +1,11 @@
-import { ChunkPool, Outbox } from '../../shared/base/outbox.ts';
+import { internalSubscriber } from '../../shared/broker/internal-subscriber.ts';
 import type { Route, RouteGroup } from '../../shared/broker/route.ts';
-import { type Subscriber, Subscription } from '../../shared/broker/subscription.ts';
+import { Subscription } from '../../shared/broker/subscription.ts';
 import type { InboundMessage } from '../../shared/jetstream/effects.ts';
 
-/**
- * The engine as a subscriber of an account.
- *
- * Its interest has to be known to routes like that of any connection, but it wants messages and not protocol bytes. So it
- * is a subscriber whose outbox refuses everything: the router passes it over, and the thread hands the message over itself.
- */
-const outbox = new Outbox(new ChunkPool(), { outboxDirty: () => undefined, outboxFilled: () => undefined });
-outbox.refusing = true;
+const ENGINE = internalSubscriber(null);
 
-const ENGINE: Subscriber = {
-  outbox,
-  encoder: null,
-  headers: true,
-  echo: true,
-  outMsgs: 0,
-  outBytes: 0,
-  observesDeliveries: false,
-  deniesDelivery: () => false,
-};
-
+/** The engine as a subscriber of an account. */
 export class EngineListener extends Subscription {
   readonly receive: (message: InboundMessage) => void;
 

@@ -29,6 +29,7 @@ export class InboundCopy {
     }
     const headerStart = subjectBytes + (payloadStart - tailStart);
     message.bytes = target;
+    message.view = isLarge ? null : this.#view;
     message.subjectStart = 0;
     message.subjectEnd = subjectBytes;
     message.replyStart = subjectBytes;

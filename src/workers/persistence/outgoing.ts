@@ -1,10 +1,16 @@
-import { decimalDigits, writeDecimal } from '../../shared/base/decimal.ts';
 import { hashLatin1 } from '../../shared/base/latin1.ts';
 import { WORD_SLACK_BYTES } from '../../shared/base/limits.ts';
 import { MessageFrame } from '../../shared/base/message-frame.ts';
 import type { Account } from '../../shared/broker/account.ts';
-import type { StoredMessage } from '../../shared/jetstream/store/contract.ts';
 import type { EngineDestination } from './engine-destination.ts';
+import {
+  ackBytes,
+  type Delivery,
+  SIZES_MAX_BYTES,
+  writeAck,
+  writeLineEnd,
+  writeSizes,
+} from './message-text.ts';
 
 /**
  * Messages of the engine that haven't left yet, in order. The first one that has to wait, for the disk or for room in a ring,
@@ -37,14 +43,6 @@ const TARGET = 8;
 const ENTRY_INTS = 9;
 
 const SPACE = 32;
-const CR = 13;
-const LF = 10;
-/** Two sizes, spaces and line ends. */
-const SIZES_MAX_BYTES = 32;
-/** `"seq":` and the digits of a sequence, and the bracket. */
-const ACK_EXTRA_BYTES = 32;
-const SEQ_MEMBER = [34, 115, 101, 113, 34, 58];
-const CLOSING_BRACE = 125;
 
 /** Who gets a message: whoever listens in the account, or those at a destination. */
 export type OutgoingTarget = Account | EngineDestination;
@@ -97,10 +95,10 @@ export class Outgoing {
       at = this.#writeLatin1(at, reply);
       this.#bytes[at++] = SPACE;
     }
-    at = this.#writeSizes(at, headers.length, total);
+    at = writeSizes(this.#bytes, at, headers.length, total);
     this.#bytes.set(headers, at);
     this.#bytes.set(payload, at + headers.length);
-    at = this.#writeLineEnd(at + total);
+    at = writeLineEnd(this.#bytes, at + total);
     const entry = this.#add(account, ticket);
     this.#describe(
       entry,
@@ -130,7 +128,7 @@ export class Outgoing {
     ticket: number,
   ): void {
     const subjectBytes = end - start;
-    this.#reserve(subjectBytes + SIZES_MAX_BYTES + prefix.length + ACK_EXTRA_BYTES);
+    this.#reserve(subjectBytes + SIZES_MAX_BYTES + ackBytes(prefix, sequence));
     const target = this.#bytes;
     let at = this.#end;
     let hash = 0;
@@ -140,65 +138,27 @@ export class Outgoing {
       target[at++] = byte;
     }
     const tail = at;
-    const payload = prefix.length + SEQ_MEMBER.length + decimalDigits(sequence) + 1;
-    at = this.#writeSizes(at, 0, payload);
-    for (let i = 0; i < prefix.length; i++) target[at + i] = prefix[i]!;
-    at += prefix.length;
-    for (let i = 0; i < SEQ_MEMBER.length; i++) target[at++] = SEQ_MEMBER[i]!;
-    at = writeDecimal(target, at, sequence);
-    target[at++] = CLOSING_BRACE;
-    at = this.#writeLineEnd(at);
+    const payload = ackBytes(prefix, sequence);
+    at = writeAck(target, writeSizes(target, at, 0, payload), prefix, sequence);
+    at = writeLineEnd(this.#bytes, at);
     const entry = this.#add(account, ticket);
     this.#describe(entry, subjectBytes, hash, 0, 0, 0, payload, at - tail);
     this.#end = at;
   }
 
   /** A stored message to those at a destination, who see its own subject; see `Effects.deliver`. */
-  pushDelivery(
-    destination: EngineDestination,
-    message: StoredMessage,
-    reply: Uint8Array,
-    replyBytes: number,
-    headers: Uint8Array | null,
-    withPayload: boolean,
-  ): void {
-    const { bytes, subjectStart, subjectEnd, payloadStart, payloadEnd } = message;
-    const headerBytes = headers === null ? message.headerEnd - message.headerStart : headers.length;
-    const payloadBytes = withPayload ? payloadEnd - payloadStart : 0;
-    const total = headerBytes + payloadBytes;
-    const shown = subjectEnd - subjectStart;
+  pushDelivery(destination: EngineDestination, delivery: Delivery): void {
+    const { shownBytes, replyBytes, headerBytes, totalBytes, tailBytes } = delivery;
     const to = destination.subjectBytes;
-    this.#reserve(to.length + shown + replyBytes + SIZES_MAX_BYTES + total);
+    this.#reserve(to.length + shownBytes + tailBytes);
     const target = this.#bytes;
-    let at = this.#end;
-    for (let i = 0; i < to.length; i++) target[at + i] = to[i]!;
-    at += to.length;
-    for (let i = 0; i < shown; i++) target[at + i] = bytes[subjectStart + i]!;
-    at += shown;
-    const tail = at;
-    if (replyBytes > 0) {
-      for (let i = 0; i < replyBytes; i++) target[at + i] = reply[i]!;
-      at += replyBytes;
-      target[at++] = SPACE;
-    }
-    at = this.#writeSizes(at, headerBytes, total);
-    if (headers !== null) target.set(headers, at);
-    else if (headerBytes > 0) target.set(bytes.subarray(message.headerStart, message.headerEnd), at);
-    at += headerBytes;
-    if (payloadBytes > 0) target.set(bytes.subarray(payloadStart, payloadEnd), at);
-    at = this.#writeLineEnd(at + payloadBytes);
+    const start = this.#end;
+    for (let i = 0; i < to.length; i++) target[start + i] = to[i]!;
+    const end = delivery.write(target, this.#view, start + to.length);
     const entry = this.#add(destination, 0);
-    this.#describe(
-      entry,
-      to.length,
-      destination.subjectHash,
-      shown,
-      replyBytes,
-      headerBytes,
-      total,
-      at - tail,
-    );
-    this.#end = at;
+    const { subjectHash } = destination;
+    this.#describe(entry, to.length, subjectHash, shownBytes, replyBytes, headerBytes, totalBytes, tailBytes);
+    this.#end = end;
   }
 
   /**
@@ -353,21 +313,5 @@ export class Outgoing {
     const bytes = this.#bytes;
     for (let i = 0; i < text.length; i++) bytes[start + i] = text.charCodeAt(i);
     return start + text.length;
-  }
-
-  /** `[header-size ]size\r\n` */
-  #writeSizes(start: number, headerBytes: number, totalBytes: number): number {
-    let at = start;
-    if (headerBytes > 0) {
-      at = writeDecimal(this.#bytes, at, headerBytes);
-      this.#bytes[at++] = SPACE;
-    }
-    return this.#writeLineEnd(writeDecimal(this.#bytes, at, totalBytes));
-  }
-
-  #writeLineEnd(at: number): number {
-    this.#bytes[at] = CR;
-    this.#bytes[at + 1] = LF;
-    return at + 2;
   }
 }

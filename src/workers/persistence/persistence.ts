@@ -37,8 +37,10 @@ import { EngineListener, memberGroup } from './engine-listener.ts';
 import type { EngineSettings } from './engine-settings.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { InboundCopy } from './inbound-copy.ts';
+import type { InterestWatches } from './interest-watches.ts';
 import { PersistenceMonitor } from './monitor.ts';
-import type { OutgoingTarget } from './outgoing.ts';
+import type { Outgoing, OutgoingTarget } from './outgoing.ts';
+import { RingSender } from './ring-sender.ts';
 
 /**
  * The persistence thread: the JetStream engine and its store, behind the same rings and accounts as a shard.
@@ -90,12 +92,14 @@ export class Persistence implements ThreadLinkSink {
   readonly #inbound = new InboundCopy();
   /** Messages from the engine to itself: one may be on its way while another arrives. */
   readonly #ownInbound = new InboundCopy();
-  readonly #effects = new EngineEffects((text) => this.#log('warn', text));
-  readonly #outgoing = this.#effects.outgoing;
-  readonly #watches = this.#effects.watches;
+  readonly #effects: EngineEffects;
+  readonly #outgoing: Outgoing;
+  readonly #watches: InterestWatches;
   /** Who publishes the next message of the thread being listened to, and the hash of its subject. */
   #client = '';
   #clientHash = 0;
+  /** What the commit beside this thread covers. */
+  #syncingTicket = 0;
   #failed = false;
   #stopped = false;
   #turnScheduled = false;
@@ -117,6 +121,9 @@ export class Persistence implements ThreadLinkSink {
     this.#random = new Prng(start.seed);
     this.#doorbell = new Doorbell(start.doorbells, start.thread);
     this.#links = new ThreadLinks(start.thread, start.threads, this.#doorbell, this);
+    this.#effects = new EngineEffects(new RingSender(this.#links), (text) => this.#log('warn', text));
+    this.#outgoing = this.#effects.outgoing;
+    this.#watches = this.#effects.watches;
     this.#accounts = new MeshAccounts(this.#links);
     for (const link of start.links) this.#connectThread(link);
     const host = {
@@ -205,7 +212,7 @@ export class Persistence implements ThreadLinkSink {
         this.#setClock();
         this.#engine.shutDown();
         // The reply says that the shards have it.
-        this.#turn();
+        this.#lastTurn();
         this.#post({ kind: 'reply', request: message.request });
         return;
       case 'stop':
@@ -218,12 +225,21 @@ export class Persistence implements ThreadLinkSink {
   /** What the shards sent before they ended is kept, and then nothing more is done. */
   #stop(): void {
     this.#engine.shutDown();
-    this.#turn();
+    this.#lastTurn();
     this.#stopped = true;
     if (this.#tickTimer !== null) clearTimeout(this.#tickTimer);
     const failure = this.#store.close();
     if (failure !== null) this.#log('error', `JetStream store: ${failure.message}`);
     this.#post({ kind: 'stopped' });
+  }
+
+  /** A turn that leaves nothing held back. */
+  #lastTurn(): void {
+    this.#turn();
+    if (!this.#links.holding) return;
+    this.#commit();
+    this.#release();
+    this.#links.publish();
   }
 
   #log(level: PersistenceLogLevel, text: string): void {
@@ -349,6 +365,7 @@ export class Persistence implements ThreadLinkSink {
       this.#mqtt?.flush();
       if (this.#store.committing) this.#noteCommit(this.#store.pollCommit());
       if (this.#isAwaited()) this.#commitAwaited();
+      this.#showKept();
       if (this.#effects.isBlocked) return;
       const before = this.#outgoing.length;
       if (!this.#outgoing.release(this.#keptTicket, this.#send)) {
@@ -362,9 +379,20 @@ export class Persistence implements ThreadLinkSink {
   /** Whether somebody waits for what was staged: for an acknowledgement, or for a message to be delivered. */
   #isAwaited(): boolean {
     const kept = this.#keptTicket;
+    const promised = this.#links.holding ? this.#effects.heldTicket : 0;
     return (
-      this.#outgoing.wantedTicket > kept || (this.#engine.hasReady && this.#engine.appendedTicket > kept)
+      promised > kept ||
+      this.#outgoing.wantedTicket > kept ||
+      (this.#engine.hasReady && this.#engine.appendedTicket > kept)
     );
+  }
+
+  /** What is held back in the rings and has become true may be seen. */
+  #showKept(): void {
+    if (!this.#links.holding) return;
+    const kept = this.#keptTicket;
+    if (this.#effects.heldTicket <= kept) this.#links.showHeld();
+    else if (this.#syncingTicket <= kept) this.#links.showNoted();
   }
 
   /** What is promised up to here may be told. With an interval it is written: it survives the process, not the machine. */
@@ -380,7 +408,11 @@ export class Persistence implements ThreadLinkSink {
   #commitAwaited(): void {
     const isShort = this.#syncMicros() < SHORT_SYNC_MICROS && !this.#store.committing;
     if (this.#jetStream.syncIntervalMs !== 'always' || isShort) this.#commit();
-    else if (!this.#failed) this.#noteCommit(this.#store.beginCommit());
+    else if (!this.#failed && !this.#store.committing) {
+      this.#links.noteHeld();
+      this.#syncingTicket = this.#store.ticket;
+      this.#noteCommit(this.#store.beginCommit());
+    }
   }
 
   /** Writes everything staged, and syncs it when it is time to. */
@@ -401,7 +433,8 @@ export class Persistence implements ThreadLinkSink {
   #noteCommit(failure: StoreFailure | null): void {
     if (failure === null || this.#failed) return;
     // From now on the store refuses changes, so what is said later promises nothing.
-    const dropped = this.#outgoing.dropAbove(this.#keptTicket);
+    this.#showKept();
+    const dropped = this.#links.withdrawPromises() + this.#outgoing.dropAbove(this.#keptTicket);
     this.#failed = true;
     this.#log('error', `JetStream store failed, streams on disk take no more changes: ${failure.message}`);
     this.#log('error', `JetStream: ${dropped} messages are not acknowledged, they may not be on the disk`);

@@ -183,6 +183,10 @@ export class ClientConnection implements Subscriber, ParserClient {
     return this.permissions?.hasDeliveryFilter === true && this.permissions.deniesDelivery(subject, queue);
   }
 
+  deniesSome(pattern: string): boolean {
+    return this.permissions?.deniesSome(pattern) === true;
+  }
+
   outboxDirty(): void {
     this.shard.markDirty(this);
   }

@@ -3,15 +3,16 @@ import tls from 'node:tls';
 import type { Account } from '../../shared/broker/account.ts';
 import type { Subscription } from '../../shared/broker/subscription.ts';
 import { connectionOrder, isCounted, isListed } from '../../shared/mail/connection-order.ts';
-import type {
-  ConnectionAnswer,
-  ConnectionQuery,
-  ConnectionSnapshot,
-  SublistStats,
-  SubscriptionAnswer,
-  SubscriptionQuery,
-  SubscriptionSnapshot,
-  TlsSnapshot,
+import {
+  type ConnectionAnswer,
+  type ConnectionQuery,
+  type ConnectionSnapshot,
+  emptySublistStats,
+  type SublistStats,
+  type SubscriptionAnswer,
+  type SubscriptionQuery,
+  type SubscriptionSnapshot,
+  type TlsSnapshot,
 } from '../../shared/mail/monitor.ts';
 import { subjectMatches } from '../../shared/subject/subject.ts';
 import type { ClientConnection } from './connection.ts';
@@ -143,16 +144,7 @@ function isLocal(interest: { thread: number }): interest is Subscription {
 
 /** The shard's part of /subsz. */
 export function querySubscriptions(shard: Shard, query: SubscriptionQuery): SubscriptionAnswer {
-  const stats: SublistStats = {
-    subscriptions: 0,
-    cacheEntries: 0,
-    inserts: 0,
-    removes: 0,
-    matches: 0,
-    cacheHits: 0,
-    maxFanout: 0,
-    totalFanout: 0,
-  };
+  const stats = emptySublistStats();
   const subscriptions: SubscriptionSnapshot[] = [];
   let total = 0;
   for (const account of shard.accountsByName.values()) {

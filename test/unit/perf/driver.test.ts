@@ -1,28 +1,16 @@
 // The load generator against servers that misbehave: a generator that cannot tell proves nothing about one that does not.
 
-import { spawnSync } from 'node:child_process';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-
-interface Target {
-  binary: string;
-  port: number;
-  pid: number;
-  user: string | null;
-  password: string | null;
-}
-type Options = Record<string, string | number>;
-/** What perf/run.mjs relies on. */
-interface Driver {
-  compileDriver(): string;
-  runDriver(target: Target, mode: string, options: Options): Promise<Record<string, number>>;
-  holdConnections(target: Target, options: Options): Promise<{ release(): Promise<void> }>;
-}
-
-const location = new URL('../../../perf/harness/driver.mjs', import.meta.url).href;
-const { compileDriver, runDriver, holdConnections }: Driver = await import(location);
-const available =
-  process.platform === 'linux' && spawnSync(process.env.CC ?? 'cc', ['--version']).status === 0;
+import {
+  available,
+  holdConnections,
+  type Operation,
+  OperationServer,
+  type Options,
+  runDriver,
+  type Target,
+} from './bench-driver.ts';
 
 /** What goes to the subscriber in place of the message that was published as the `number`th, from 0. */
 type Delivery = (message: Buffer, number: number) => Buffer[];
@@ -33,65 +21,39 @@ interface Misbehaviour {
   pong?: string;
 }
 
-const servers: Server[] = [];
+const servers: OperationServer[] = [];
 
 afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
 
-/** One connection of the least server that can carry a run: subscriptions by exact subject or `x.*`. */
-function serve(
-  socket: Socket,
-  subscribers: Map<Socket, string>,
-  options: Misbehaviour,
-  state: { number: number },
-): void {
-  let pending = Buffer.alloc(0);
-  socket.write('INFO {"server_id":"test"}\r\n');
-  socket.on('error', () => subscribers.delete(socket));
-  socket.on('close', () => subscribers.delete(socket));
-  socket.on('data', (bytes) => {
-    pending = Buffer.concat([pending, bytes]);
-    for (let end = pending.indexOf('\r\n'); end >= 0; end = pending.indexOf('\r\n')) {
-      const [verb, subject = '', ...rest] = pending.toString('latin1', 0, end).split(' ');
-      const size = verb === 'PUB' ? Number(rest.at(-1)) + 2 : 0;
-      if (pending.length < end + 2 + size) return;
-      const payload = pending.subarray(end + 2, end + 2 + size);
-      if (verb === 'PING') socket.write(options.pong ?? 'PONG\r\n');
-      if (verb === 'SUB') subscribers.set(socket, subject.replace('*', ''));
-      if (verb === 'PUB') {
-        const reply = rest.length > 1 ? ` ${rest[0]}` : '';
-        publish(subject, reply, payload, subscribers, options, state.number++);
-      }
-      pending = pending.subarray(end + 2 + size);
-    }
-  });
-}
-
-function publish(
-  subject: string,
-  reply: string,
-  payload: Buffer,
-  subscribers: Map<Socket, string>,
-  { deliver = (message) => [message] }: Misbehaviour,
-  number: number,
-): void {
-  for (const [socket, prefix] of subscribers) {
-    if (!subject.startsWith(prefix)) continue;
-    const sid = prefix.startsWith('_INBOX') ? 2 : 1;
-    const head = Buffer.from(`MSG ${subject} ${sid}${reply} ${payload.length - 2}\r\n`);
-    for (const part of deliver(Buffer.concat([head, payload]), number)) socket.write(part);
-  }
-}
-
+/** The least server that can carry a run: subscriptions by exact subject or `x.*`. */
 async function startServer(options: Misbehaviour): Promise<Target> {
+  const { pong = 'PONG\r\n', deliver = (message) => [message] } = options;
+  /** Subject or prefix by connection. */
   const subscribers = new Map<Socket, string>();
-  const state = { number: 0 };
-  const server = createServer((socket) => serve(socket, subscribers, options, state));
+  let number = 0;
+  const publish = ({ subject, rest, payload }: Operation): void => {
+    const reply = rest.length > 1 ? ` ${rest[0]}` : '';
+    for (const [socket, prefix] of subscribers) {
+      if (!subject.startsWith(prefix)) continue;
+      const sid = prefix.startsWith('_INBOX') ? 2 : 1;
+      const head = Buffer.from(`MSG ${subject} ${sid}${reply} ${payload.length}\r\n`);
+      const message = Buffer.concat([head, payload, Buffer.from('\r\n')]);
+      for (const part of deliver(message, number)) socket.write(part);
+    }
+    number++;
+  };
+  const server = new OperationServer(
+    (operation, socket) => {
+      if (operation.verb === 'PING') socket.write(pong);
+      if (operation.verb === 'SUB') subscribers.set(socket, operation.subject.replace('*', ''));
+      if (operation.verb === 'PUB') publish(operation);
+    },
+    (socket) => subscribers.delete(socket),
+  );
   servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  return { binary: compileDriver(), port, pid: process.pid, user: 'u', password: 'p%d' };
+  return server.target('u', 'p%d');
 }
 
 async function throughput(deliver: Delivery, options: Options = {}): Promise<Record<string, number>> {
@@ -174,7 +136,7 @@ describe.skipIf(!available)('natsbench', () => {
     const opened = await runDriver(target, 'connect', { seconds: 0.05, parallel: 4 });
     expect(opened.connections).toBeGreaterThanOrEqual(4);
     const held = await holdConnections(target, { connections: 20, parallel: 4, subject: 'idle' });
-    const count = await new Promise<number>((resolve) => servers[0]?.getConnections((_, n) => resolve(n)));
+    const count = await servers[0]?.connections();
     expect(count).toBe(20);
     await held.release();
   });

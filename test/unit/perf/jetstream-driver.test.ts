@@ -1,27 +1,8 @@
 // The JetStream modes of the load generator against a stream that misbehaves.
 
-import { spawnSync } from 'node:child_process';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-
-interface Target {
-  binary: string;
-  port: number;
-  pid: number;
-  user: string | null;
-  password: string | null;
-}
-type Options = Record<string, string | number>;
-/** What perf/run.mjs relies on. */
-interface Driver {
-  compileDriver(): string;
-  runDriver(target: Target, mode: string, options: Options): Promise<Record<string, number>>;
-}
-
-const location = new URL('../../../perf/harness/driver.mjs', import.meta.url).href;
-const { compileDriver, runDriver }: Driver = await import(location);
-const available =
-  process.platform === 'linux' && spawnSync(process.env.CC ?? 'cc', ['--version']).status === 0;
+import { available, OperationServer, type Options, runDriver, type Target } from './bench-driver.ts';
 
 interface Misbehaviour {
   /** PubAcks sent for the publish with this sequence, from 1. */
@@ -31,7 +12,7 @@ interface Misbehaviour {
   payload?: (seq: number, stored: Buffer) => Buffer;
 }
 
-const servers: Server[] = [];
+const servers: OperationServer[] = [];
 
 afterEach(() => {
   for (const server of servers.splice(0)) server.close();
@@ -39,7 +20,7 @@ afterEach(() => {
 
 /** The least stream that can carry a run: one stream in memory, consumers that deliver all of it. */
 class Stream {
-  readonly port: Promise<number>;
+  readonly target: Promise<Target>;
   readonly subjects: string[] = [];
   readonly requests: { subject: string; body: string }[] = [];
   readonly acknowledged = new Set<number>();
@@ -52,30 +33,13 @@ class Stream {
 
   constructor(faults: Misbehaviour) {
     this.faults = faults;
-    const server = createServer((socket) => this.serve(socket));
-    servers.push(server);
-    this.port = new Promise((resolve) =>
-      server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port)),
-    );
-  }
-
-  private serve(socket: Socket): void {
-    let pending = Buffer.alloc(0);
-    socket.write('INFO {"server_id":"test"}\r\n');
-    socket.on('error', () => socket.destroy());
-    socket.on('data', (bytes) => {
-      pending = Buffer.concat([pending, bytes]);
-      for (let end = pending.indexOf('\r\n'); end >= 0; end = pending.indexOf('\r\n')) {
-        const [verb, subject = '', ...rest] = pending.toString('latin1', 0, end).split(' ');
-        const size = verb === 'PUB' ? Number(rest.at(-1)) + 2 : 0;
-        if (pending.length < end + 2 + size) return;
-        const payload = pending.subarray(end + 2, end + size);
-        if (verb === 'PING') socket.write('PONG\r\n');
-        if (verb === 'SUB') this.interest.set(subject, { socket, sid: rest.at(-1) ?? '' });
-        if (verb === 'PUB') this.take(subject, rest.length > 1 ? (rest[0] ?? '') : '', Buffer.from(payload));
-        pending = pending.subarray(end + 2 + size);
-      }
+    const server = new OperationServer(({ verb, subject, rest, payload }, socket) => {
+      if (verb === 'PING') socket.write('PONG\r\n');
+      if (verb === 'SUB') this.interest.set(subject, { socket, sid: rest.at(-1) ?? '' });
+      if (verb === 'PUB') this.take(subject, rest.length > 1 ? (rest[0] ?? '') : '', Buffer.from(payload));
     });
+    servers.push(server);
+    this.target = server.target('u', 'p');
   }
 
   private send(subject: string, payload: Buffer | string, reply = '', inbox = subject): void {
@@ -150,8 +114,7 @@ class Stream {
 
 async function stream(faults: Misbehaviour = {}): Promise<{ served: Stream; target: Target }> {
   const served = new Stream(faults);
-  const port = await served.port;
-  return { served, target: { binary: compileDriver(), port, pid: process.pid, user: 'u', password: 'p' } };
+  return { served, target: await served.target };
 }
 
 const FILL = { subject: 'bench.js', size: 16, messages: 100, window: 8, timeout: 2 };

@@ -17,7 +17,7 @@ import {
 } from '../api.ts';
 import { ApiError, apiError, apiErrorText } from '../errors.ts';
 import type { JetStream } from '../jetstream.ts';
-import { decodeWholeJson, fieldReaders, readInteger, readString, readTime } from '../json-fields.ts';
+import { decodeWholeJson, fieldReaders, integerField, stringField, timeField } from '../json-fields.ts';
 import { type JsonObject, jsonArray, jsonString } from '../json-object.ts';
 import { LIST_PAGE, MAX_SEQUENCE, NAMES_PAGE } from '../limits.ts';
 import { formatTime, joinTime, parseTime, splitTime, TimeError, ZERO_TIME_NS } from '../time.ts';
@@ -34,9 +34,7 @@ function consumerOf(call: ApiCall): ConsumerHandle | ApiError {
 }
 
 const PAGE_READERS = fieldReaders<{ offset: number }>({
-  offset: (request, node, at) => {
-    request.offset = readInteger(node, at, 'int');
-  },
+  offset: integerField('offset', 'int'),
 });
 
 interface Page {
@@ -110,9 +108,7 @@ interface PauseBody {
 }
 
 const PAUSE_READERS = fieldReaders<PauseBody>({
-  pause_until: (request, node, at) => {
-    request.untilNs = readTime(node, at);
-  },
+  pause_until: timeField('untilNs'),
 });
 
 function readPause(engine: JetStream, body: Uint8Array): PauseBody | ApiError {
@@ -149,9 +145,7 @@ const pause: Endpoint = {
 };
 
 const RESET_READERS = fieldReaders<{ seq: number }>({
-  seq: (request, node, at) => {
-    request.seq = readInteger(node, at, 'uint64');
-  },
+  seq: integerField('seq', 'uint64'),
 });
 
 /** First sequence a consumer that starts at a time looks at. */
@@ -208,9 +202,7 @@ const reset: Endpoint = {
 };
 
 const UNPIN_READERS = fieldReaders<{ group: string }>({
-  group: (request, node, at) => {
-    request.group = readString(node, at);
-  },
+  group: stringField('group'),
 });
 
 const unpin: Endpoint = {

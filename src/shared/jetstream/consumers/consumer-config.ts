@@ -4,22 +4,22 @@
  * `consumer-config-update.ts`.
  */
 import {
+  boolField,
+  durationField,
   fieldReaders,
+  integerField,
   type JsonPath,
   readArray,
-  readBool,
   readDuration,
-  readInteger,
   readInto,
-  readString,
-  readStringMap,
-  readStrings,
-  readTime,
   readWord,
+  stringField,
+  stringMapField,
+  stringsField,
+  timeTextField,
 } from '../json-fields.ts';
 import { JsonObject, jsonArray, jsonStringMap } from '../json-object.ts';
 import { JsonError, type JsonNode } from '../json-text.ts';
-import { canonicalTime } from '../time.ts';
 import type { AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy } from './contract.ts';
 
 /** The configuration that nothing was said about. */
@@ -101,17 +101,6 @@ const PRIORITY_POLICIES = new Map<string, PriorityPolicy>([
 ]);
 
 type Reader = (config: ConsumerConfig, node: JsonNode, at: JsonPath) => void;
-type KeysOf<T> = {
-  [K in keyof ConsumerConfig]: ConsumerConfig[K] extends T ? K : never;
-}[keyof ConsumerConfig];
-type TextKey =
-  | 'durableName'
-  | 'name'
-  | 'description'
-  | 'filterSubject'
-  | 'sampleFreq'
-  | 'deliverSubject'
-  | 'deliverGroup';
 
 /** Unlike the other words this one is told about in words of its own. */
 function readPriorityPolicy(node: JsonNode): PriorityPolicy {
@@ -120,91 +109,53 @@ function readPriorityPolicy(node: JsonNode): PriorityPolicy {
   return policy;
 }
 
-function text(key: TextKey): Reader {
-  return (config, node, at) => {
-    config[key] = readString(node, at);
-  };
-}
-
-function flag(key: KeysOf<boolean>): Reader {
-  return (config, node, at) => {
-    config[key] = readBool(node, at);
-  };
-}
-
-function count(key: KeysOf<number>, type: 'int' | 'uint64'): Reader {
-  return (config, node, at) => {
-    config[key] = readInteger(node, at, type);
-  };
-}
-
-function duration(key: KeysOf<bigint>): Reader {
-  return (config, node, at) => {
-    config[key] = readDuration(node, at);
-  };
-}
-
-function time(key: 'optStartTime' | 'pauseUntil'): Reader {
-  return (config, node, at) => {
-    config[key] = readTime(node, at) === null ? '' : canonicalTime(node.text);
-  };
-}
-
-function texts(key: 'filterSubjects' | 'priorityGroups'): Reader {
-  return (config, node, at) => {
-    config[key] = readStrings(node, at) ?? [];
-  };
-}
-
 /** Every field of a consumer's configuration by its JSON name. */
 const CONSUMER_CONFIG_READERS: Readonly<Record<string, Reader>> = {
-  durable_name: text('durableName'),
-  name: text('name'),
-  description: text('description'),
+  durable_name: stringField('durableName'),
+  name: stringField('name'),
+  description: stringField('description'),
   deliver_policy: (config, node) => {
     config.deliverPolicy = readWord(node, DELIVER_POLICIES);
   },
-  opt_start_seq: count('optStartSeq', 'uint64'),
-  opt_start_time: time('optStartTime'),
+  opt_start_seq: integerField('optStartSeq', 'uint64'),
+  opt_start_time: timeTextField('optStartTime'),
   ack_policy: (config, node) => {
     config.ackPolicy = readWord(node, ACK_POLICIES);
   },
-  ack_wait: duration('ackWaitNs'),
-  max_deliver: count('maxDeliver', 'int'),
+  ack_wait: durationField('ackWaitNs'),
+  max_deliver: integerField('maxDeliver', 'int'),
   backoff: (config, node, at) => {
     config.backoffNs = readArray(node, at, '[]time.Duration', readDuration) ?? [];
   },
-  filter_subject: text('filterSubject'),
-  filter_subjects: texts('filterSubjects'),
+  filter_subject: stringField('filterSubject'),
+  filter_subjects: stringsField('filterSubjects'),
   replay_policy: (config, node) => {
     config.replayPolicy = readWord(node, REPLAY_POLICIES);
   },
-  rate_limit_bps: count('rateLimitBps', 'uint64'),
-  sample_freq: text('sampleFreq'),
-  max_waiting: count('maxWaiting', 'int'),
-  max_ack_pending: count('maxAckPending', 'int'),
-  flow_control: flag('flowControl'),
-  headers_only: flag('headersOnly'),
-  max_batch: count('maxRequestBatch', 'int'),
-  max_expires: duration('maxRequestExpiresNs'),
-  max_bytes: count('maxRequestMaxBytes', 'int'),
-  deliver_subject: text('deliverSubject'),
-  deliver_group: text('deliverGroup'),
-  idle_heartbeat: duration('idleHeartbeatNs'),
-  inactive_threshold: duration('inactiveThresholdNs'),
-  num_replicas: count('replicas', 'int'),
-  mem_storage: flag('memStorage'),
-  direct: flag('direct'),
-  sourcing: flag('sourcing'),
-  metadata: (config, node, at) => {
-    config.metadata = readStringMap(node, at) ?? new Map();
-  },
-  pause_until: time('pauseUntil'),
-  priority_groups: texts('priorityGroups'),
+  rate_limit_bps: integerField('rateLimitBps', 'uint64'),
+  sample_freq: stringField('sampleFreq'),
+  max_waiting: integerField('maxWaiting', 'int'),
+  max_ack_pending: integerField('maxAckPending', 'int'),
+  flow_control: boolField('flowControl'),
+  headers_only: boolField('headersOnly'),
+  max_batch: integerField('maxRequestBatch', 'int'),
+  max_expires: durationField('maxRequestExpiresNs'),
+  max_bytes: integerField('maxRequestMaxBytes', 'int'),
+  deliver_subject: stringField('deliverSubject'),
+  deliver_group: stringField('deliverGroup'),
+  idle_heartbeat: durationField('idleHeartbeatNs'),
+  inactive_threshold: durationField('inactiveThresholdNs'),
+  num_replicas: integerField('replicas', 'int'),
+  mem_storage: boolField('memStorage'),
+  direct: boolField('direct'),
+  sourcing: boolField('sourcing'),
+  metadata: stringMapField('metadata'),
+  pause_until: timeTextField('pauseUntil'),
+  priority_groups: stringsField('priorityGroups'),
   priority_policy: (config, node) => {
     config.priorityPolicy = readPriorityPolicy(node);
   },
-  priority_timeout: duration('priorityTimeoutNs'),
+  priority_timeout: durationField('priorityTimeoutNs'),
 };
 
 const CONSUMER_CONFIG_FIELDS = fieldReaders<ConsumerConfig>(CONSUMER_CONFIG_READERS);

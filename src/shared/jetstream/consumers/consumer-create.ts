@@ -21,7 +21,7 @@ import {
 import { EMPTY_BYTES } from '../effects.ts';
 import { ApiError, apiError } from '../errors.ts';
 import type { JetStream } from '../jetstream.ts';
-import { fieldReaders, readBool, readString } from '../json-fields.ts';
+import { boolField, fieldReaders, stringField } from '../json-fields.ts';
 import { JsonError } from '../json-text.ts';
 import { MAX_NAME_CHARACTERS } from '../limits.ts';
 import { shortHash } from '../names.ts';
@@ -45,9 +45,7 @@ interface CreateRequest {
 }
 
 const CREATE_READERS = fieldReaders<CreateRequest>({
-  stream_name: (request, node, at) => {
-    request.streamName = readString(node, at);
-  },
+  stream_name: stringField('streamName'),
   config: (request, node, at) => {
     request.config = readConsumerConfig(node, at);
   },
@@ -57,9 +55,7 @@ const CREATE_READERS = fieldReaders<CreateRequest>({
       throw new JsonError(`unknown consumer action: ${node.raw}`);
     request.action = action;
   },
-  pedantic: (request, node, at) => {
-    request.pedantic = readBool(node, at);
-  },
+  pedantic: boolField('pedantic'),
 });
 
 function readRequest(engine: JetStream, body: Uint8Array): CreateRequest | ApiError {

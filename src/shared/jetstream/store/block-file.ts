@@ -33,8 +33,8 @@ import { WordBuffer } from './record.ts';
  * good for is known from the manifest: how much of it was synced, and where the footer is.
  */
 
-export const BLOCK_VERSION = 1;
-export const BLOCK_HEADER_BYTES = 64;
+const BLOCK_VERSION = 1;
+const BLOCK_HEADER_BYTES = 64;
 const BLOCK_MAGIC = 0x4b4c424e;
 const HEADER_SALT = 0x424c4b31;
 const FOOTER_SALT = 0x46545231;

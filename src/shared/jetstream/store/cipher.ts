@@ -17,7 +17,7 @@ export type CipherName = 'chacha20-poly1305' | 'aes-256-gcm';
 
 export const TAG_BYTES = 16;
 export const NONCE_BYTES = 12;
-export const KEY_BYTES = 32;
+const KEY_BYTES = 32;
 
 const CIPHER_CODES: readonly (CipherName | null)[] = [null, 'chacha20-poly1305', 'aes-256-gcm'];
 

@@ -1,3 +1,4 @@
+import { latin1Bytes } from '../../base/latin1.ts';
 import type { ConsumerLog } from './contract.ts';
 import type { ConsumerState } from './manifest.ts';
 
@@ -133,7 +134,5 @@ function pack(entry: Entry, record: Uint8Array): void {
 }
 
 function keyOf(name: string): string {
-  const bytes = new Uint8Array(name.length);
-  for (let i = 0; i < name.length; i++) bytes[i] = name.charCodeAt(i);
-  return new TextDecoder().decode(bytes);
+  return new TextDecoder().decode(latin1Bytes(name));
 }

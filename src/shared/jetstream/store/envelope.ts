@@ -17,7 +17,7 @@ import { WordBuffer } from './record.ts';
  * Copy b is written after copy a was synced, so one of them is always whole, and a bit flipped in one is repaired by the other.
  */
 
-export const ENVELOPE_VERSION = 1;
+const ENVELOPE_VERSION = 1;
 const HEADER_BYTES = 32;
 const ENVELOPE_SALT = 0x454e5631;
 

@@ -1,3 +1,4 @@
+import { latin1Bytes } from '../../base/latin1.ts';
 import type { SubjectFilter } from './contract.ts';
 import { PatternTrie } from './pattern-trie.ts';
 import type { SubjectTable } from './subject-table.ts';
@@ -34,7 +35,7 @@ export class CompiledFilter implements SubjectFilter {
     this.#table = table;
     this.#epoch = table.epoch;
     const wild = patterns.some((pattern) => /(^|\.)(\*|>)(\.|$)/.test(pattern));
-    this.literals = this.all || wild ? null : [...new Set(patterns)].map(bytesOf);
+    this.literals = this.all || wild ? null : [...new Set(patterns)].map((pattern) => latin1Bytes(pattern));
   }
 
   /** Whether messages of this row match. */
@@ -49,7 +50,7 @@ export class CompiledFilter implements SubjectFilter {
     const version = this.#table.versions[row]! << 2;
     const remembered = this.#answers[row]!;
     if ((remembered & 3) !== UNKNOWN && (remembered & ~3) === version) return (remembered & 3) === YES;
-    this.#trie ??= new PatternTrie(this.patterns.map(bytesOf));
+    this.#trie ??= new PatternTrie(this.patterns.map((pattern) => latin1Bytes(pattern)));
     const match = this.#table.matches(row, this.#trie);
     this.#answers[row] = version | (match ? YES : NO);
     return match;
@@ -75,10 +76,4 @@ export class CompiledFilter implements SubjectFilter {
     answers.set(this.#answers);
     this.#answers = answers;
   }
-}
-
-function bytesOf(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
 }

@@ -44,8 +44,5 @@ export const BLOCK_SPARE_SPAN = 65_536;
 export const EXTENT_BYTES = 64 * 1024;
 /** Block syncs under way at once during a checkpoint. */
 export const SYNCS_IN_FLIGHT = 4;
-/** Streams snapshotted in one portion of a checkpoint, and bytes of them flushed. */
-export const PORTION_STREAMS = 32;
-export const PORTION_BYTES = 4 * 1024 * 1024;
 /** Free log segments that are kept for reuse. */
 export const SPARE_SEGMENTS = 4;

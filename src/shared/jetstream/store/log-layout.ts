@@ -28,7 +28,7 @@ import { SECTOR_BYTES } from './limits.ts';
  * The checksum of a record is salted with its position and the segment's salt: what a reused segment still holds is invalid there.
  */
 
-export const LOG_VERSION = 1;
+const LOG_VERSION = 1;
 export const SEGMENT_HEADER_BYTES = 2 * SECTOR_BYTES;
 export const FRAME_HEADER_BYTES = 40;
 export const SALT_BYTES = 16;

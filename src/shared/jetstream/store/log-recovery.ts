@@ -319,14 +319,7 @@ export class LogReader {
     let at = from;
     while (at < end) {
       const position = start + at;
-      const length = checkRecord(
-        checksum,
-        words,
-        at,
-        end,
-        recordSaltLo(position),
-        recordSaltHi(position, this.#saltWord),
-      );
+      const length = this.#recordAt(at, end);
       if (length > 0) {
         this.#visitor.record(bytes, words, at, position);
         at += paddedBytes(length);
@@ -340,19 +333,17 @@ export class LogReader {
     return at;
   }
 
+  /** @returns length of the record there, 0 when there is none */
+  #recordAt(at: number, end: number): number {
+    const position = this.#header!.start + at;
+    const { words } = this.#buffer;
+    const saltHi = recordSaltHi(position, this.#saltWord);
+    return checkRecord(checksum, words, at, end, recordSaltLo(position), saltHi);
+  }
+
   #nextRecord(from: number, end: number): number {
-    const start = this.#header!.start;
     for (let at = from; at < end; at += 8) {
-      const position = start + at;
-      const found = checkRecord(
-        checksum,
-        this.#buffer.words,
-        at,
-        end,
-        recordSaltLo(position),
-        recordSaltHi(position, this.#saltWord),
-      );
-      if (found > 0) return at;
+      if (this.#recordAt(at, end) > 0) return at;
     }
     return end;
   }
@@ -365,14 +356,7 @@ export class LogReader {
     let at = from;
     while (at < end) {
       const position = start + at;
-      const length = checkRecord(
-        checksum,
-        words,
-        at,
-        end,
-        recordSaltLo(position),
-        recordSaltHi(position, this.#saltWord),
-      );
+      const length = this.#recordAt(at, end);
       if (length === 0) {
         at += 8;
         continue;

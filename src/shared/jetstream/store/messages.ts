@@ -114,7 +114,7 @@ export class StreamMessages {
     fields.timestampMs = draft.timestampMs;
     fields.timestampNanos = draft.timestampNanos;
     writeRecordHeader(words, at, length, fields, keyBytes, headerBytes);
-    writeMessageBody(bytes, at, draft);
+    writeMessageBody(chunk.buffer, at, draft);
     padRecord(bytes, at, length);
     digestRecord(this.checksum, words, at, length);
     const size = accountingBytes(this.#context.memory, keyBytes, headerBytes, payloadBytes);
@@ -180,7 +180,7 @@ export class StreamMessages {
     const i = sequence - block.firstSeq;
     const chunk = this.reader.locate(block, index.offsets[i]!);
     if (chunk !== null && recordSequence(chunk.buffer.words, this.reader.at) === sequence) {
-      readMessage(chunk.buffer.bytes, chunk.buffer.words, this.reader.at, into);
+      readMessage(chunk.buffer, this.reader.at, into);
       return true;
     }
     this.#lose(block, sequence);

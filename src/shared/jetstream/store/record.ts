@@ -1,3 +1,4 @@
+import { copiesInWords, copyWords } from '../../base/copy-words.ts';
 import { type Checksum, highWord } from './checksum.ts';
 import type { MessageDraft, StoredMessage } from './contract.ts';
 
@@ -64,10 +65,12 @@ const TWO_32 = 0x1_0000_0000;
 export class WordBuffer {
   readonly bytes: Uint8Array;
   readonly words: Int32Array;
+  readonly view: DataView;
 
   constructor(sizeBytes: number) {
     const buffer = new ArrayBuffer((sizeBytes + 7) & ~7);
     this.bytes = new Uint8Array(buffer);
+    this.view = new DataView(buffer);
     this.words = new Int32Array(buffer);
   }
 }
@@ -138,14 +141,22 @@ export function copyBytes(
   for (let i = 0; i < count; i++) target[at + i] = source[start + i]!;
 }
 
-/** Writes key, header block and value of a message behind its header. */
-export function writeMessageBody(bytes: Uint8Array, at: number, draft: MessageDraft): void {
+/** Writes key, header block and value of a message behind its header; a few bytes behind those may change. */
+export function writeMessageBody(buffer: WordBuffer, at: number, draft: MessageDraft): void {
+  const { bytes, view } = buffer;
   let position = at + RECORD_HEADER_BYTES;
   copyBytes(bytes, position, draft.subjectBytes, draft.subjectStart, draft.subjectEnd);
   position += draft.subjectEnd - draft.subjectStart;
   copyBytes(bytes, position, draft.headerBytes, draft.headerStart, draft.headerEnd);
   position += draft.headerEnd - draft.headerStart;
-  copyBytes(bytes, position, draft.payloadBytes, draft.payloadStart, draft.payloadEnd);
+  const { payloadBytes, payloadView, payloadStart, payloadEnd } = draft;
+  const length = payloadEnd - payloadStart;
+  const inWords =
+    payloadView !== null &&
+    copiesInWords(payloadBytes, payloadStart, length) &&
+    copiesInWords(bytes, position, length);
+  if (inWords) copyWords(view, position, payloadView, payloadStart, length);
+  else copyBytes(bytes, position, payloadBytes, payloadStart, payloadEnd);
 }
 
 /** Takes the padded record at `at` into the checksum's lanes, its checksum words left out. */
@@ -249,8 +260,10 @@ export function recordNanos(words: Int32Array, at: number): number {
 }
 
 /** Points `into` at the message record at `at`. */
-export function readMessage(bytes: Uint8Array, words: Int32Array, at: number, into: StoredMessage): void {
-  into.bytes = bytes;
+export function readMessage(buffer: WordBuffer, at: number, into: StoredMessage): void {
+  const { words } = buffer;
+  into.bytes = buffer.bytes;
+  into.view = buffer.view;
   into.sequence = recordSequence(words, at);
   into.timestampMs = recordMs(words, at);
   into.timestampNanos = recordNanos(words, at);

@@ -16,7 +16,7 @@ import {
  * proof of the key before.
  */
 
-export const ROOT_MAGIC = 0x544f524e;
+const ROOT_MAGIC = 0x544f524e;
 export const ROOT_PATHS = ['root.a', 'root.b'] as const;
 const PROOF_SALT = new TextEncoder().encode('natsd');
 

@@ -82,7 +82,7 @@ function nextInBlocks(messages: StreamMessages, filter: CompiledFilter, from: nu
 }
 
 /** Rows with messages that match. */
-export function matchingRows(messages: StreamMessages, filter: CompiledFilter | null): number[] {
+function matchingRows(messages: StreamMessages, filter: CompiledFilter | null): number[] {
   const literal = filter?.literalRows() ?? null;
   if (literal !== null) return [...literal];
   const rows: number[] = [];

@@ -291,7 +291,7 @@ function nameKey(account: string, name: string): string {
 }
 
 /** A stream's specification as the log keeps it. */
-export function encodeSpec(spec: StreamSpec, wrappedKey: Uint8Array): Uint8Array {
+function encodeSpec(spec: StreamSpec, wrappedKey: Uint8Array): Uint8Array {
   const writer = new BodyWriter();
   writer.text(spec.account);
   writer.text(spec.name);

@@ -1,3 +1,4 @@
+import { latin1Bytes } from '../../base/latin1.ts';
 import type { MessageBlock } from './block.ts';
 import { BlockFile } from './block-file.ts';
 import { accountingBytes } from './block-reader.ts';
@@ -80,12 +81,6 @@ const BLOCKED_BYTES = 4 * 1024 * 1024;
 const WRITE_BEHIND_BYTES = 2 * TAIL_BYTES;
 /** Separates patterns in a purge record: no subject has a space. */
 const PATTERN_SEPARATOR = ' ';
-
-function bytesOf(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
-}
 
 /** Block size for a stream whose engine has no opinion. */
 function blockSize(spec: StreamSpec): number {
@@ -282,7 +277,7 @@ export class StoredStream implements StreamStore {
   purge(request: PurgeRequest): number {
     const filter = request.filter as CompiledFilter | null;
     const patterns =
-      filter === null || filter.all ? NO_BYTES : bytesOf(filter.patterns.join(PATTERN_SEPARATOR));
+      filter === null || filter.all ? NO_BYTES : latin1Bytes(filter.patterns.join(PATTERN_SEPARATOR));
     // Patterns may be longer than a key can be, so they are the value.
     if (!this.#admit(recordLength(0, 0, patterns.length), true)) return -1;
     const upTo = this.lastSeq;
@@ -323,7 +318,7 @@ export class StoredStream implements StreamStore {
 
   loadLast(subject: string, into: StoredMessage): boolean {
     const { table } = this.messageSet;
-    const bytes = bytesOf(subject);
+    const bytes = latin1Bytes(subject);
     for (;;) {
       const row = table.find(bytes, 0, bytes.length);
       if (row < 0) return false;
@@ -354,7 +349,7 @@ export class StoredStream implements StreamStore {
 
   subjectState(subject: string): SubjectState | null {
     const { table } = this.messageSet;
-    const bytes = bytesOf(subject);
+    const bytes = latin1Bytes(subject);
     const row = table.find(bytes, 0, bytes.length);
     if (row < 0) return null;
     return {
@@ -483,7 +478,7 @@ export class StoredStream implements StreamStore {
         set.truncate(sequence);
         return;
       case RECORD_METADATA: {
-        const key = new TextDecoder().decode(bytesOf(recordKey(bytes, words, at)));
+        const key = new TextDecoder().decode(latin1Bytes(recordKey(bytes, words, at)));
         if ((recordFlags(words, at) & FLAG_ABSENT) !== 0) this.metadata.delete(key);
         else this.metadata.set(key, recordValue(bytes, words, at));
         return;

@@ -38,7 +38,7 @@ export interface ConnectPacket {
 }
 
 /** A session that never expires. */
-export const EXPIRY_NEVER = 0xffff_ffff;
+const EXPIRY_NEVER = 0xffff_ffff;
 const RECEIVE_MAXIMUM_DEFAULT = 65_535;
 
 const FLAG_RESERVED = 0x01;

@@ -59,10 +59,10 @@ export const WILL = 0;
 export const TYPE_BYTE = 1;
 export const TYPE_U16 = 2;
 export const TYPE_U32 = 3;
-export const TYPE_VARINT = 4;
-export const TYPE_STRING = 5;
-export const TYPE_PAIR = 6;
-export const TYPE_BINARY = 7;
+const TYPE_VARINT = 4;
+const TYPE_STRING = 5;
+const TYPE_PAIR = 6;
+const TYPE_BINARY = 7;
 
 const SLOTS = 0x2b;
 const TYPES = new Uint8Array(SLOTS);

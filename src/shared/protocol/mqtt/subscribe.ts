@@ -6,7 +6,7 @@ import { REASON } from './reason-codes.ts';
 
 /** SUBSCRIBE and UNSUBSCRIBE (clauses 3.8 and 3.10). */
 
-export const RETAIN_SEND = 0;
+/** Whether retained messages are sent: 0 always, or one of these. */
 export const RETAIN_SEND_IF_NEW = 1;
 export const RETAIN_DONT_SEND = 2;
 
@@ -16,7 +16,7 @@ export interface FilterRequest {
   readonly qos: number;
   readonly noLocal: boolean;
   readonly retainAsPublished: boolean;
-  /** RETAIN_… */
+  /** 0 or RETAIN_… */
   readonly retainHandling: number;
 }
 

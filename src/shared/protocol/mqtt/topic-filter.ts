@@ -7,7 +7,7 @@ const PLUS = 0x2b;
 const HASH = 0x23;
 
 /** Whether `+` and `#` stand where they may. [MQTT-4.7.1-1] and [MQTT-4.7.1-2] (3.1.1: 4.7.1-2, 4.7.1-3) */
-export function hasValidWildcards(filter: Uint8Array): boolean {
+function hasValidWildcards(filter: Uint8Array): boolean {
   for (let at = 0; at < filter.length; at++) {
     const byte = filter[at]!;
     if (byte !== PLUS && byte !== HASH) continue;

@@ -83,7 +83,7 @@ export function writeSubject(
  *
  * @returns offset behind the topic
  */
-export function writeTopic(
+function writeTopic(
   subject: Uint8Array,
   start: number,
   end: number,

@@ -110,16 +110,6 @@ export function subscriptionViolation(subject: string, queue: string | null): st
   return `Permissions Violation for Subscription to ${goQuote(subject)}${using}`;
 }
 
-/** A subscription with more tokens than `max_sub_tokens` allows. */
-export function subscriptionTokensViolation(subject: string): string {
-  return `Permissions Violation for Subscription to ${goQuote(subject)}, too many tokens`;
-}
-
-/** A subscription that a change of permissions removed. */
-export function removedSubscriptionViolation(subject: string, queue: string | null, sid: string): string {
-  return `${subscriptionViolation(subject, queue)} (sid ${goQuote(sid)})`;
-}
-
 const ESCAPES: ReadonlyMap<number, string> = new Map([
   [0x07, '\\a'],
   [0x08, '\\b'],

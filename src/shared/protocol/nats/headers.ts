@@ -19,7 +19,7 @@ const COLON = 0x3a;
 /** The status line without status. */
 const VERSION = 'NATS/1.0';
 /** Length of the shortest block: the version and two line ends. */
-export const MIN_HEADER_BYTES = VERSION.length + 4;
+const MIN_HEADER_BYTES = VERSION.length + 4;
 
 const encoder = new TextEncoder();
 
@@ -129,36 +129,6 @@ export function setHeader(block: Uint8Array, name: string, value: string): Uint8
 export function statusHeader(status: number, description = ''): Uint8Array {
   const text = description === '' ? '' : ` ${description}`;
   return encoder.encode(`${VERSION} ${status}${text}\r\n\r\n`);
-}
-
-/** Status and description of the first line; null when the line has none or is not of this version. */
-export function parseStatus(block: Uint8Array): { status: number; description: string } | null {
-  const end = findLineEnd(block, 0);
-  if (end === -1) return null;
-  const line = latin1Of(block.subarray(0, end));
-  const match = /^NATS\/1\.0 +(\d{3})(?: +(.*))?$/s.exec(line);
-  return match === null ? null : { status: Number(match[1]), description: match[2] ?? '' };
-}
-
-/** The headers of a block by name, each with its values in order; lines without a colon are skipped. */
-export function parseHeaders(block: Uint8Array): Map<string, string[]> {
-  const headers = new Map<string, string[]>();
-  let start = findLineEnd(block, 0) + 2;
-  if (start === 1) return headers;
-  for (let end = findLineEnd(block, start); end > start; end = findLineEnd(block, start)) {
-    const line = block.subarray(start, end);
-    const colon = line.indexOf(COLON);
-    start = end + 2;
-    if (colon < 1) continue;
-    const name = Buffer.from(line.subarray(0, colon)).toString('utf8');
-    const value = Buffer.from(line.subarray(colon + 1))
-      .toString('utf8')
-      .trim();
-    const values = headers.get(name);
-    if (values === undefined) headers.set(name, [value]);
-    else values.push(value);
-  }
-  return headers;
 }
 
 /** The no-responders block: status 503 and the subject nobody listens on (latin1). client-protocol §6. */

@@ -40,9 +40,9 @@ export interface ParserClient {
   closed: boolean;
 }
 
-export const OP_PING = 1;
-export const OP_PONG = 2;
-export const OP_OK = 3;
+const OP_PING = 1;
+const OP_PONG = 2;
+const OP_OK = 3;
 
 /** What the parser calls. Offsets are into `parser.frame.bytes`. Each returns what to do next: a PARSE_ value, PARSE_MORE to go on. */
 export interface ParserSink<C extends ParserClient> {

@@ -30,7 +30,7 @@ export const BINARY_FRAME = FIN | OPCODE.binary;
 export const CLOSE_FRAME = FIN | OPCODE.close;
 export const PONG_FRAME = FIN | OPCODE.pong;
 /** Room a frame header of the server takes at most. */
-export const SERVER_HEADER_MAX_BYTES = 10;
+const SERVER_HEADER_MAX_BYTES = 10;
 
 /** What is wrong with text where only binary messages are allowed. [MQTT-6.0.0-1] */
 export const TEXT_PROBLEM = 'text frames are not allowed';

@@ -1,11 +1,12 @@
+import { writeDecimal } from '../../../shared/base/decimal.ts';
 import { hashLatin1, latin1Bytes } from '../../../shared/base/latin1.ts';
 import { WORD_SLACK_BYTES } from '../../../shared/base/limits.ts';
 import { MessageFrame } from '../../../shared/base/message-frame.ts';
 import { MQTT_INTERNAL_ACCOUNT } from '../../../shared/base/options.ts';
-import { ChunkPool, Outbox } from '../../../shared/base/outbox.ts';
+import { internalSubscriber } from '../../../shared/broker/internal-subscriber.ts';
 import type { Route } from '../../../shared/broker/route.ts';
 import { BLOCKED } from '../../../shared/broker/router.ts';
-import { type DeliveryEncoder, type Subscriber, Subscription } from '../../../shared/broker/subscription.ts';
+import { type DeliveryEncoder, Subscription } from '../../../shared/broker/subscription.ts';
 import {
   ENGINE_SUBJECT,
   MAIL_BATCH_BYTES,
@@ -24,7 +25,9 @@ import type { Shard } from '../shard.ts';
  */
 const RETRY_MS = 5;
 const SIZE_DIGITS = 10;
-/** A payload's end as the protocol has it. */
+/** A line's end, and a payload's. */
+const CR = 13;
+const LF = 10;
 const TAIL_BYTES = 2;
 
 export class EngineMail implements DeliveryEncoder {
@@ -50,21 +53,9 @@ export class EngineMail implements DeliveryEncoder {
   /** Listens for records to this shard; the account must be there. */
   listen(): void {
     const account = this.#shard.accountsByName.get(MQTT_INTERNAL_ACCOUNT);
-    account?.subscribe(new Subscription(this.#subscriber(), shardSubject(this.#shard.thread), null, ''));
-  }
-
-  #subscriber(): Subscriber {
-    const owner = { outboxDirty: () => undefined, outboxFilled: () => undefined };
-    return {
-      outbox: new Outbox(new ChunkPool(), owner),
-      encoder: this,
-      headers: true,
-      echo: true,
-      outMsgs: 0,
-      outBytes: 0,
-      observesDeliveries: false,
-      deniesDelivery: () => false,
-    };
+    account?.subscribe(
+      new Subscription(internalSubscriber(this), shardSubject(this.#shard.thread), null, ''),
+    );
   }
 
   /** Whether records wait for room: what adds to them has to wait too. */
@@ -134,17 +125,17 @@ export class EngineMail implements DeliveryEncoder {
     frame.subjectEnd = subject.length;
     frame.subjectHash = this.#hash;
     frame.tailStart = subject.length;
-    let at = subject.length;
-    const size = `${record.length}\r\n`;
-    for (let i = 0; i < size.length; i++) bytes[at++] = size.charCodeAt(i);
+    let at = writeDecimal(bytes, subject.length, record.length);
+    bytes[at++] = CR;
+    bytes[at++] = LF;
     frame.replyBytes = 0;
     frame.headerBytes = -1;
     frame.payloadStart = at;
     frame.payloadBytes = record.length;
     bytes.set(record, at);
     at += record.length;
-    bytes[at++] = 13;
-    bytes[at++] = 10;
+    bytes[at++] = CR;
+    bytes[at++] = LF;
     frame.tailEnd = at;
     frame.payloadOwner = null;
     const route = account.route(this.#hash, bytes, 0, subject.length);

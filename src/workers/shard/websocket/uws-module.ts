@@ -71,7 +71,7 @@ export interface UwsModule {
   getSocketPort?(socket: object): number;
 }
 
-export const UWS_PACKAGE = 'uWebSockets.js';
+const UWS_PACKAGE = 'uWebSockets.js';
 
 /** Loads the module. @throws when it isn't installed, or has no binary for this Node */
 export function loadUws(): UwsModule {

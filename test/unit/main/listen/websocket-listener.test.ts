@@ -1,30 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { emptyWebsocket } from '../../../../src/main/config/websocket-block.ts';
 import { chooseTransport } from '../../../../src/main/listen/websocket-listener.ts';
 import type { WebsocketOptions } from '../../../../src/shared/base/options.ts';
 
-const PLAIN: WebsocketOptions = {
-  host: '',
-  port: -1,
-  advertise: '',
-  noTls: true,
-  tls: null,
-  sameOrigin: false,
-  allowedOrigins: [],
-  compression: false,
-  handshakeTimeoutMs: 0,
-  pingIntervalMs: 0,
-  noAuthUser: '',
-  user: '',
-  password: '',
-  token: '',
-  authTimeoutMs: 0,
-  jwtCookie: '',
-  userCookie: '',
-  passCookie: '',
-  tokenCookie: '',
-  headers: [],
-  transport: 'auto',
-};
+const PLAIN = emptyWebsocket();
 const installed = () => '';
 const missing = () => "Cannot find module 'uWebSockets.js'";
 

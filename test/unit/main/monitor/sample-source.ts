@@ -9,12 +9,13 @@ import type {
 } from '../../../../src/main/monitor/source.ts';
 import type { ServerOptions } from '../../../../src/shared/base/options.ts';
 import { selectConnections } from '../../../../src/shared/mail/connection-order.ts';
-import type {
-  ConnectionSnapshot,
-  JetStreamAnswer,
-  JetStreamQuery,
-  SubscriptionAnswer,
-  SubscriptionSnapshot,
+import {
+  type ConnectionSnapshot,
+  emptySnapshot,
+  type JetStreamAnswer,
+  type JetStreamQuery,
+  type SubscriptionAnswer,
+  type SubscriptionSnapshot,
 } from '../../../../src/shared/mail/monitor.ts';
 
 /** What nats-server 2.15.1 answered, with its id, digest and sub-microsecond digits replaced. */
@@ -143,35 +144,12 @@ export function sampleSubscription(changes: Partial<SubscriptionSnapshot>): Subs
 
 export function sampleConnection(changes: Partial<ConnectionSnapshot>): ConnectionSnapshot {
   return {
+    ...emptySnapshot(),
     cid: 1,
-    kind: 'Client',
-    transport: 'nats',
     remoteAddress: '127.0.0.1',
     remotePort: 1000,
     startMs: 1,
     lastActivityMs: 1,
-    stopMs: 0,
-    closeReason: '',
-    rttMs: 0,
-    pendingBytes: 0,
-    inMsgs: 0,
-    outMsgs: 0,
-    inBytes: 0,
-    outBytes: 0,
-    stalls: 0,
-    subscriptionCount: 0,
-    clientName: '',
-    lang: '',
-    version: '',
-    tls: null,
-    authorizedUser: '',
-    account: '',
-    nameTag: '',
-    jwt: '',
-    issuerKey: '',
-    tags: [],
-    mqttClient: '',
-    proxyKey: '',
     subscriptions: null,
     ...changes,
   };

@@ -66,6 +66,7 @@ export class RecordingSink implements ThreadLinkSink {
         thread,
         accountIndex,
         subject: latin1(bytes, subjectStart, subjectEnd),
+        ...(frame.shownBytes === 0 ? {} : { shown: latin1(bytes, tailStart - frame.shownBytes, tailStart) }),
         hash: frame.subjectHash,
         tail: latin1(bytes, tailStart, tailEnd),
         replyBytes: frame.replyBytes,

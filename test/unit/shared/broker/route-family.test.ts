@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { PermissionSet } from '../../../../src/shared/auth/permissions.ts';
 import { hashLatin1, latin1Bytes } from '../../../../src/shared/base/latin1.ts';
 import { Prng } from '../../../../src/shared/base/prng.ts';
 import type { Account } from '../../../../src/shared/broker/account.ts';
@@ -44,6 +45,9 @@ const PATTERNS = [
   '>',
 ];
 
+const DENIED = [['out.>'], ['in.a.*', 'in.b.4'], ['$JS.ACK.S.c.>']];
+const FILTERS = ['', '["out.>"]', '["in.a.>", "$JS.ACK.S.*.1.*"]'];
+
 test('whatever changes, members of a family have the routes they would have by themselves', () => {
   const random = new Prng(11);
   for (let run = 0; run < 60; run++) {
@@ -54,7 +58,9 @@ test('whatever changes, members of a family have the routes they would have by t
       const queue = random.below(4) === 0 ? 'q' : null;
       switch (random.below(4)) {
         case 0: {
-          const added = new Subscription(new TestSubscriber(), subject, queue, `s${step}`);
+          const subscriber =
+            random.below(3) > 0 ? new TestSubscriber() : denying(...DENIED[random.below(3)]!);
+          const added = new Subscription(subscriber, subject, queue, `s${step}`);
           account.subscribe(added);
           held.push(added);
           break;
@@ -63,7 +69,13 @@ test('whatever changes, members of a family have the routes they would have by t
           if (held.length > 0) account.unsubscribe(held.splice(random.below(held.length), 1)[0]!);
           break;
         case 2:
-          account.setThreadInterest(1 + random.below(2), subject, queue, random.below(3));
+          account.setThreadInterest(
+            1 + random.below(2),
+            subject,
+            queue,
+            random.below(3),
+            FILTERS[random.below(3)],
+          );
           break;
         default:
       }
@@ -102,12 +114,30 @@ test('two members can be used side by side', () => {
   expect([first.subject, second.subject]).toEqual(['in.first', 'in.second']);
 });
 
+/** A subscriber that may not be given what matches an entry. */
+function denying(...deny: string[]): TestSubscriber {
+  const permissions = new PermissionSet(
+    { publish: null, subscribe: { allow: null, deny }, responses: null },
+    0,
+  );
+  const subscriber = new TestSubscriber();
+  subscriber.denies = (subject, queue) => permissions.deniesDelivery(subject, queue);
+  return Object.assign(subscriber, { deniesSome: (pattern: string) => permissions.deniesSome(pattern) });
+}
+
 test('where a subscriber may not have all of it there is no family', () => {
   const account = testAccount();
-  const denying = new TestSubscriber();
-  Object.assign(denying, { deliveryFilter: '["in.a.7"]' });
-  denying.denies = (subject) => subject === 'in.a.7';
-  account.subscribe(new Subscription(denying, 'in.a.*', null, '1'));
+  account.subscribe(new Subscription(denying('in.a.7'), 'in.a.*', null, '1'));
   const counts = [1, 2, 3, 7, 8].map((n) => find(account, `in.a.${n}`).plain.length);
   expect(counts).toEqual([1, 1, 1, 0, 1]);
+});
+
+test('deny rules about other subjects leave a family alone', () => {
+  const account = testAccount();
+  account.subscribe(new Subscription(denying('in.b.*', 'out.>', 'in.a'), 'in.a.*', null, '1'));
+  account.setThreadInterest(1, 'in.a.*', 'q', 2, '["in.b.>"]');
+  for (let n = 0; n < 3; n++) find(account, `in.a.${n}`);
+  const searches = account.sublist.matches;
+  for (let n = 3; n < 50; n++) expect(find(account, `in.a.${n}`).plain.length).toBe(1);
+  expect(account.sublist.matches).toBe(searches);
 });

@@ -1,6 +1,6 @@
 /** JetStream switched off for an account while the server runs, and on again: what a restart keeps is kept, and no more. */
 import { describe, expect, test } from 'vitest';
-import { UNLIMITED } from '../../../../src/shared/jetstream/account-jetstream.ts';
+import { UNLIMITED_JETSTREAM } from '../../../../src/shared/base/options.ts';
 import type { Store } from '../../../../src/shared/jetstream/store/contract.ts';
 import { SimulatedDisk } from '../../../simulation/disk.ts';
 import { ACCOUNT, Harness } from './engine-harness.ts';
@@ -11,7 +11,7 @@ function switchOff({ engine }: Harness<Store>): void {
 }
 
 function switchOn({ engine }: Harness<Store>): void {
-  engine.enableAccount(ACCOUNT, { limits: UNLIMITED, tiers: null });
+  engine.enableAccount(ACCOUNT, { limits: UNLIMITED_JETSTREAM, tiers: null });
   engine.recover();
 }
 

@@ -3,9 +3,10 @@
  * enough to read. Messages the engine sends are delivered at once, whatever ticket they wait for; tests of durability look
  * at the tickets.
  */
+
+import { UNLIMITED_JETSTREAM } from '../../../../src/shared/base/options.ts';
 import { Prng } from '../../../../src/shared/base/prng.ts';
 import { ACCOUNT_ENDPOINTS } from '../../../../src/shared/jetstream/account-info.ts';
-import { UNLIMITED } from '../../../../src/shared/jetstream/account-jetstream.ts';
 import { Api } from '../../../../src/shared/jetstream/api.ts';
 import { CONSUMER_ENDPOINTS } from '../../../../src/shared/jetstream/consumers/consumer-api.ts';
 import { emptyConsumerConfig } from '../../../../src/shared/jetstream/consumers/consumer-config.ts';
@@ -113,7 +114,7 @@ export class Harness<S extends Store = FakeStore> implements Effects {
       { ...OPTIONS, ...options },
       { store: this.store, effects: this, clock: this.clock, random: () => prng.unit() },
     );
-    this.engine.enableAccount(ACCOUNT, { limits: UNLIMITED, tiers: null });
+    this.engine.enableAccount(ACCOUNT, { limits: UNLIMITED_JETSTREAM, tiers: null });
     this.api = new Api(this.engine);
     this.api.add(ACCOUNT_ENDPOINTS);
     this.api.add(STREAM_ENDPOINTS);
@@ -167,14 +168,14 @@ export class Harness<S extends Store = FakeStore> implements Effects {
   deliver(
     destination: Destination,
     message: StoredMessage,
-    reply: Uint8Array,
+    reply: DataView,
     replyLength: number,
     headers: Uint8Array | null,
     withPayload: boolean,
   ): void {
     this.#receive((destination as HarnessDestination).subject, {
       subject: message.subject(),
-      reply: Buffer.from(reply.subarray(0, replyLength)).toString('latin1'),
+      reply: Buffer.from(reply.buffer, reply.byteOffset, replyLength).toString('latin1'),
       headers: Buffer.from(headers ?? message.headers()).toString('latin1'),
       payload: withPayload ? Buffer.from(message.payload()).toString('latin1') : '',
     });

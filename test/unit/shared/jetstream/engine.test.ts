@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { UNLIMITED } from '../../../../src/shared/jetstream/account-jetstream.ts';
+import { UNLIMITED_JETSTREAM } from '../../../../src/shared/base/options.ts';
 import { ACCOUNT, Harness } from './engine-harness.ts';
 
 let js: Harness;
@@ -268,16 +268,19 @@ describe('accounts', () => {
     [{ maxMemoryBytes: 100 }, { max_bytes: 101, storage: 'memory' }, 10028],
   ])('limits %j refuse %j', (limits, config, code) => {
     js.create('first');
-    js.engine.enableAccount(ACCOUNT, { limits: { ...UNLIMITED, ...limits }, tiers: null });
+    js.engine.enableAccount(ACCOUNT, { limits: { ...UNLIMITED_JETSTREAM, ...limits }, tiers: null });
     expect(errorOf(js.ask('STREAM.CREATE.S', { name: 'S', ...config }))).toBe(code);
   });
 
   test('tiers', () => {
-    js.engine.enableAccount(ACCOUNT, { limits: UNLIMITED, tiers: new Map([['R3', UNLIMITED]]) });
+    js.engine.enableAccount(ACCOUNT, {
+      limits: UNLIMITED_JETSTREAM,
+      tiers: new Map([['R3', UNLIMITED_JETSTREAM]]),
+    });
     expect(errorOf(js.ask('STREAM.CREATE.S', { name: 'S' }))).toBe(10120);
     js.engine.enableAccount(ACCOUNT, {
-      limits: UNLIMITED,
-      tiers: new Map([['R1', { ...UNLIMITED, maxStreams: 1 }]]),
+      limits: UNLIMITED_JETSTREAM,
+      tiers: new Map([['R1', { ...UNLIMITED_JETSTREAM, maxStreams: 1 }]]),
     });
     js.create('S');
     expect(errorOf(js.ask('STREAM.CREATE.T', { name: 'T' }))).toBe(10027);
@@ -300,7 +303,7 @@ describe('accounts', () => {
 
   test('a publish over the account or the server is refused', () => {
     js.create('S', { subjects: ['s'] });
-    js.engine.enableAccount(ACCOUNT, { limits: { ...UNLIMITED, maxStoreBytes: 50 }, tiers: null });
+    js.engine.enableAccount(ACCOUNT, { limits: { ...UNLIMITED_JETSTREAM, maxStoreBytes: 50 }, tiers: null });
     expect(js.put('s')).toContain('"seq":1}');
     expect(js.put('s')).toContain('10002');
     js = new Harness({ maxMemoryBytes: 30 });

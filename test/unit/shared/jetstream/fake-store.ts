@@ -30,7 +30,7 @@ interface Message {
 
 let uids = 0;
 
-export class FakeStreamStore implements StreamStore {
+class FakeStreamStore implements StreamStore {
   readonly account: string;
   readonly name: string;
   readonly storage: 'file' | 'memory';

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { UNLIMITED } from '../../../../src/shared/jetstream/account-jetstream.ts';
+import { UNLIMITED_JETSTREAM } from '../../../../src/shared/base/options.ts';
 import { accountDetails, healthFindings, jetStreamStats } from '../../../../src/shared/jetstream/monitor.ts';
 import type { DamageReport } from '../../../../src/shared/jetstream/store/contract.ts';
 import type { AssetSelection, JetStreamQuery } from '../../../../src/shared/mail/monitor.ts';
@@ -59,7 +59,7 @@ describe('figures', () => {
     js.put('s', 'x');
     js.put('m', 'xy');
     js.ask('STREAM.INFO.nope');
-    js.engine.enableAccount('A', { limits: UNLIMITED, tiers: null });
+    js.engine.enableAccount('A', { limits: UNLIMITED_JETSTREAM, tiers: null });
     expect(jetStreamStats(js.engine)).toEqual({
       memoryBytes: js.engine.account(ACCOUNT)?.memoryBytes,
       storeBytes: js.engine.account(ACCOUNT)?.storeBytes,
@@ -84,7 +84,7 @@ describe('figures', () => {
 describe('details', () => {
   test('of accounts, in pages by name', () => {
     for (const name of ['B', 'A', 'Ä'])
-      js.engine.enableAccount(name, { limits: { ...UNLIMITED, maxStoreBytes: 5000 }, tiers: null });
+      js.engine.enableAccount(name, { limits: { ...UNLIMITED_JETSTREAM, maxStoreBytes: 5000 }, tiers: null });
     expect(details().map(({ name }) => name)).toEqual(['$G', 'A', 'B', 'Ä']);
     expect(details({ offset: 1, limit: 2 }).map(({ name }) => name)).toEqual(['A', 'B']);
     expect(details({ offset: 9 })).toEqual([]);
@@ -186,8 +186,8 @@ describe('health', () => {
   });
 
   test('streams of accounts that are gone, or have no JetStream any more', () => {
-    js.engine.enableAccount('gone', { limits: UNLIMITED, tiers: null });
-    js.engine.enableAccount('B', { limits: UNLIMITED, tiers: null });
+    js.engine.enableAccount('gone', { limits: UNLIMITED_JETSTREAM, tiers: null });
+    js.engine.enableAccount('B', { limits: UNLIMITED_JETSTREAM, tiers: null });
     for (const account of ['gone', 'B'])
       for (const name of ['S', 'T']) {
         const body = Buffer.from(JSON.stringify({ name, subjects: [name] }));

@@ -19,6 +19,10 @@ type Step =
   | { kind: 'commit' }
   | { kind: 'abort' }
   | { kind: 'publish' }
+  /** Publishes that part of what is committed. */
+  | { kind: 'publishTo'; share: number }
+  /** Takes back what is of this type and not published. */
+  | { kind: 'withdraw'; type: number }
   | DrainStep;
 
 interface ModelRecord {
@@ -27,6 +31,7 @@ interface ModelRecord {
   /** Position behind the record. */
   end: number;
   bytes: number;
+  withdrawn: boolean;
 }
 
 class Model {
@@ -34,6 +39,7 @@ class Model {
   head: number;
   claimed: number;
   committed: number;
+  published: number;
   open: ModelRecord[] = [];
   unpublished: ModelRecord[] = [];
   queue: ModelRecord[] = [];
@@ -44,6 +50,12 @@ class Model {
     this.head = start;
     this.claimed = start;
     this.committed = start;
+    this.published = start;
+  }
+
+  show(count: number): void {
+    this.queue.push(...this.unpublished.splice(0, count));
+    this.published = this.queue.at(-1)?.end ?? this.published;
   }
 
   claim(type: number, length: number, reserve: number): ModelRecord | null {
@@ -54,7 +66,7 @@ class Model {
     this.claimed += padding + bytes;
     const serial = ++this.serial;
     const payload = Array.from({ length }, (_, index) => (serial * 7 + index) & 255);
-    const record = { type, payload, end: this.claimed, bytes };
+    const record = { type, payload, end: this.claimed, bytes, withdrawn: false };
     this.open.push(record);
     return record;
   }
@@ -62,16 +74,22 @@ class Model {
 
 function drain(model: Model, consumer: RingConsumer, step: DrainStep): void {
   const expected: ModelRecord[] = [];
+  let passed = 0;
   let kept = false;
   let threw = false;
-  for (let total = 0; total < step.limit && expected.length < model.queue.length; ) {
+  for (let total = 0; total < step.limit && passed < model.queue.length; ) {
     const index = expected.length;
-    const record = model.queue[index]!;
+    const record = model.queue[passed]!;
+    if (record.withdrawn) {
+      passed++;
+      continue;
+    }
     if (index === step.keepAt) {
       kept = true;
       break;
     }
     total += record.bytes;
+    passed++;
     expected.push(record);
     if (index === step.throwAt) {
       threw = true;
@@ -88,8 +106,7 @@ function drain(model: Model, consumer: RingConsumer, step: DrainStep): void {
   if (threw) expect(() => consumer.drain(handler, step.limit)).toThrow('thrown by the handler');
   else expect(consumer.drain(handler, step.limit)).toBe(expected.length);
   expect(seen).toEqual(expected.map(({ type, payload }) => ({ type, payload })));
-  model.queue.splice(0, expected.length);
-  const last = expected.at(-1);
+  const last = model.queue.splice(0, passed).at(-1);
   if (last !== undefined) model.head = last.end;
   // Padding before a record that was kept is freed though the record is not.
   if (kept) model.head = model.queue[0]!.end - model.queue[0]!.bytes;
@@ -115,7 +132,16 @@ function apply(model: Model, producer: RingProducer, consumer: RingConsumer, ste
     model.claimed = model.committed;
   } else if (step.kind === 'publish') {
     expect(producer.publish()).toBe(model.unpublished.length > 0);
-    model.queue.push(...model.unpublished.splice(0));
+    model.show(model.unpublished.length);
+  } else if (step.kind === 'publishTo') {
+    const count = Math.floor(step.share * (model.unpublished.length + 1));
+    const mark = count === 0 ? model.published : model.unpublished[count - 1]!.end;
+    expect(producer.publishTo(mark | 0)).toBe(count > 0);
+    model.show(count);
+  } else if (step.kind === 'withdraw') {
+    const unwanted = model.unpublished.filter(({ type, withdrawn }) => type === step.type && !withdrawn);
+    for (const record of unwanted) record.withdrawn = true;
+    expect(producer.withdraw((type) => type === step.type)).toBe(unwanted.length);
   } else drain(model, consumer, step);
 }
 
@@ -139,7 +165,18 @@ function scenarios(): fc.Arbitrary<{ capacity: number; start: number; steps: Ste
       { weight: 6, arbitrary: claim },
       { weight: 4, arbitrary: plain('commit') },
       { weight: 1, arbitrary: plain('abort') },
-      { weight: 3, arbitrary: plain('publish') },
+      { weight: 2, arbitrary: plain('publish') },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          kind: fc.constant('publishTo' as const),
+          share: fc.double({ min: 0, max: 0.999, noNaN: true }),
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({ kind: fc.constant('withdraw' as const), type: fc.constantFrom(0, 77) }),
+      },
       { weight: 3, arbitrary: drainStep },
     );
     return fc.record({

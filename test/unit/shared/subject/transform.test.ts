@@ -395,11 +395,6 @@ describe('random', () => {
     expect(results).toEqual(['bar.0', 'bar.1', 'bar.2', 'bar.3', 'bar.3']);
     expect(map('foo', 'bar.{{random(-5)}}', 'foo', () => 0.999)).toBe('bar.4');
   });
-
-  test('is known to depend on chance', () => {
-    expect(compile('foo', 'bar.{{random(4)}}').isRandom).toBe(true);
-    expect(compile('foo', 'bar.{{partition(4)}}').isRandom).toBe(false);
-  });
 });
 
 test('a result may be no valid subject', () => {

@@ -4,6 +4,7 @@ import type { MessageFrame } from '../../../../src/shared/base/message-frame.ts'
 import { Prng } from '../../../../src/shared/base/prng.ts';
 import { StoredMessage } from '../../../../src/shared/jetstream/store/contract.ts';
 import { EngineDestination } from '../../../../src/workers/persistence/engine-destination.ts';
+import { Delivery } from '../../../../src/workers/persistence/message-text.ts';
 import { Outgoing, type OutgoingTarget } from '../../../../src/workers/persistence/outgoing.ts';
 import { testAccount } from '../../shared/broker/delivery-rig.ts';
 
@@ -55,6 +56,7 @@ test('messages leave as they were pushed, in order, and not before their ticket'
   const random = new Prng(5);
   for (let run = 0; run < 30; run++) {
     const outgoing = new Outgoing();
+    const delivery = new Delivery();
     let expected: Expected[] = [];
     let ticket = 1;
     const text = (most: number) => 'x'.repeat(random.below(most)) + random.below(1000);
@@ -94,7 +96,14 @@ test('messages leave as they were pushed, in order, and not before their ticket'
           const message = stored('shown.1', headers, payload);
           const other = random.below(3) === 0 ? latin1Bytes('H: 1') : null;
           const withPayload = random.below(4) > 0;
-          outgoing.pushDelivery(to, message, latin1Bytes(`${reply}???`), reply.length, other, withPayload);
+          delivery.set(
+            message,
+            new DataView(latin1Bytes(`${reply}???`).buffer),
+            reply.length,
+            other,
+            withPayload,
+          );
+          outgoing.pushDelivery(to, delivery);
           const sent = framed(
             to.subject,
             'shown.1',

@@ -16,6 +16,7 @@ const NANOS_DIGITS = 6;
 const DIGIT_0 = 48;
 /** Digits of the five numbers and the dots between them, at most. */
 const NUMBERS_MAX_BYTES = 5 * 20;
+const FIRST_BYTES = 512;
 const V1_TOKENS = 9;
 const V2_LEAST_TOKENS = 11;
 /** Where the consumer's name stands. */
@@ -24,7 +25,9 @@ const V2_NAME = 5;
 
 /** The reply subject of the message that is being delivered. One instance serves all consumers. */
 export class AckReply {
-  bytes: Uint8Array = new Uint8Array(512);
+  bytes = new Uint8Array(FIRST_BYTES);
+  /** The same memory. */
+  view = new DataView(this.bytes.buffer);
   length = 0;
 
   /**
@@ -41,7 +44,10 @@ export class AckReply {
     pending: number,
   ): void {
     const most = prefix.length + NUMBERS_MAX_BYTES;
-    if (most > this.bytes.length) this.bytes = new Uint8Array(most);
+    if (most > this.bytes.length) {
+      this.bytes = new Uint8Array(most);
+      this.view = new DataView(this.bytes.buffer);
+    }
     const { bytes } = this;
     for (let i = 0; i < prefix.length; i++) bytes[i] = prefix[i]!;
     let at = writeDecimal(bytes, prefix.length, deliveries);

@@ -99,8 +99,8 @@ function send(consumer: Consumer, taker: Taker, headers: Uint8Array | null): voi
     taker.pinId === ''
       ? headers
       : appendHeaderLines(headers ?? message.headers(), `Nats-Pin-Id: ${taker.pinId}\r\n`);
-  const { bytes, length } = reply;
-  engine.effects.deliver(taker.destination, message, bytes, length, block, !config.headersOnly);
+  const { view, length } = reply;
+  engine.effects.deliver(taker.destination, message, view, length, block, !config.headersOnly);
 }
 
 function sizeHeaders(): Uint8Array {

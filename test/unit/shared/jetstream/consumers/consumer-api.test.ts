@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { UNLIMITED } from '../../../../../src/shared/jetstream/account-jetstream.ts';
+import { UNLIMITED_JETSTREAM } from '../../../../../src/shared/base/options.ts';
 import { shortHash } from '../../../../../src/shared/jetstream/names.ts';
 import type { Stream } from '../../../../../src/shared/jetstream/stream.ts';
 import { formatTime } from '../../../../../src/shared/jetstream/time.ts';
@@ -60,7 +60,10 @@ describe('the identity of a stream', () => {
 
 describe('limits', () => {
   test('of the account count consumers of all streams', () => {
-    harness.engine.enableAccount(ACCOUNT, { limits: { ...UNLIMITED, maxConsumers: 1 }, tiers: null });
+    harness.engine.enableAccount(ACCOUNT, {
+      limits: { ...UNLIMITED_JETSTREAM, maxConsumers: 1 },
+      tiers: null,
+    });
     harness.create('T');
     expect(errorOf(create('a'))).toBeUndefined();
     expect(errorOf(harness.ask('CONSUMER.CREATE.T.b', { stream_name: 'T', config: {} }))).toBe(10026);
@@ -70,13 +73,19 @@ describe('limits', () => {
   });
 
   test('of the account bound what waits for acknowledgement', () => {
-    harness.engine.enableAccount(ACCOUNT, { limits: { ...UNLIMITED, maxAckPending: 5 }, tiers: null });
+    harness.engine.enableAccount(ACCOUNT, {
+      limits: { ...UNLIMITED_JETSTREAM, maxAckPending: 5 },
+      tiers: null,
+    });
     expect(create('a', { ack_policy: 'explicit' }).config).toMatchObject({ max_ack_pending: 5 });
     expect(errorOf(create('b', { ack_policy: 'explicit', max_ack_pending: 6 }))).toBe(10121);
   });
 
   test('there has to be a tier', () => {
-    harness.engine.enableAccount(ACCOUNT, { limits: UNLIMITED, tiers: new Map([['R3', UNLIMITED]]) });
+    harness.engine.enableAccount(ACCOUNT, {
+      limits: UNLIMITED_JETSTREAM,
+      tiers: new Map([['R3', UNLIMITED_JETSTREAM]]),
+    });
     expect(errorOf(create('a'))).toBe(10120);
   });
 

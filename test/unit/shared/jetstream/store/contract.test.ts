@@ -9,6 +9,7 @@ import {
   answerDifference,
   bytesOf,
   draftOf,
+  modelOf,
   streamDifference,
   textOf,
 } from '../../../../simulation/compare.ts';
@@ -73,15 +74,7 @@ describe.each(KINDS)('%s', (_name, storage, cipher, compression) => {
     });
     expect(s.append(draftOf(original, 0))).toBe(1);
     expect(s.load(1, message)).toBe(true);
-    const found = {
-      subject: message.subject(),
-      headers: textOf(message.headers()),
-      payload: textOf(message.payload()),
-      timestampMs: message.timestampMs,
-      timestampNanos: message.timestampNanos,
-      ttlSeconds: message.ttlSeconds,
-    };
-    expect(found).toEqual(original);
+    expect(modelOf(message)).toEqual(original);
     expect(s.load(2, message)).toBe(false);
     expect(s.load(0, message)).toBe(false);
   });

@@ -19,6 +19,16 @@ function put(stream: StreamStore, payload: string): number {
   return stream.append(draftOf(entry, 0));
 }
 
+/** A stream with a message that is on the disk. */
+function withOneMessage(): { disk: SimulatedDisk; store: Store; s: StoredStream } {
+  const disk = new SimulatedDisk();
+  const store = open(disk);
+  const s = create(store) as StoredStream;
+  put(s, 'kept');
+  store.commit(true);
+  return { disk, store, s };
+}
+
 function codeOf(result: ReturnType<typeof tryOpen>): string {
   return isFailure(result) ? result.code : 'opened';
 }
@@ -29,11 +39,7 @@ function checkpoint(store: Store): void {
 
 describe('a full disk', () => {
   test('refuses appends, lets removes, metadata and acknowledgements pass, and recovers', () => {
-    const disk = new SimulatedDisk();
-    const store = open(disk);
-    const s = create(store);
-    put(s, 'first');
-    store.commit(true);
+    const { disk, store, s } = withOneMessage();
     disk.capacityBytes = disk.usedBytes() + 200_000;
     let stored = 1;
     for (;;) {
@@ -117,11 +123,7 @@ describe('a full disk', () => {
 
 describe('a failing disk', () => {
   test('a log that cannot be synced stops every change and is not retried; reads go on', () => {
-    const disk = new SimulatedDisk();
-    const store = open(disk);
-    const s = create(store);
-    put(s, 'kept');
-    store.commit(true);
+    const { disk, store, s } = withOneMessage();
     const { syncedTicket } = store;
     disk.failSync = /^log\//;
     put(s, 'unknown');
@@ -166,11 +168,7 @@ describe('a failing disk', () => {
   });
 
   test('a sync of names that fails keeps the log, which alone knows the stream after a crash', () => {
-    const disk = new SimulatedDisk();
-    const store = open(disk);
-    const s = create(store) as StoredStream;
-    put(s, 'kept');
-    store.commit(true);
+    const { disk, store, s } = withOneMessage();
     disk.failSync = /^streams$/;
     checkpoint(store);
     expect(s.stopped?.code).toBe('io');
@@ -179,11 +177,7 @@ describe('a failing disk', () => {
   });
 
   test('a commit beside the thread promises nothing when its sync fails', () => {
-    const disk = new SimulatedDisk();
-    const store = open(disk);
-    const s = create(store);
-    put(s, 'kept');
-    store.commit(true);
+    const { disk, store, s } = withOneMessage();
     const { syncedTicket } = store;
     put(s, 'unknown');
     expect(store.beginCommit()).toBeNull();

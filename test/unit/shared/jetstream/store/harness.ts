@@ -2,7 +2,7 @@ import { Prng } from '../../../../../src/shared/base/prng.ts';
 import type { Store, StreamSpec, StreamStore } from '../../../../../src/shared/jetstream/store/contract.ts';
 import { isFailure, openStore, type StoreOptions } from '../../../../../src/shared/jetstream/store/open.ts';
 import { type SimulatedDisk, seededBytes } from '../../../../simulation/disk.ts';
-import { immediateCompressor } from '../../../../simulation/simulator.ts';
+import { immediateCompressor } from '../../../../simulation/rounds.ts';
 
 /** A store on the simulated disk, small enough that few messages reach every path. */
 

@@ -23,12 +23,26 @@ import { SubjectTable } from '../../../../../src/shared/jetstream/store/subject-
 const SEED = { seed: 20_240_601, numRuns: 300 };
 const bytes = fc.uint8Array({ maxLength: 300 });
 
-function encode(subject: Uint8Array, headers: Uint8Array, payload: Uint8Array, sequence: number, ms: number) {
+function encode(
+  subject: Uint8Array,
+  headers: Uint8Array,
+  payload: Uint8Array,
+  sequence: number,
+  ms: number,
+  withView = false,
+) {
   const draft = new MessageDraft();
   draft.subjectBytes = subject;
   draft.subjectEnd = subject.length;
   draft.setHeaders(headers);
   draft.setPayload(payload);
+  if (withView) {
+    // Room for words behind the end; what is there must not get into the record.
+    const larger = new Uint8Array(payload.length + 8).fill(0xee);
+    larger.set(payload);
+    draft.payloadBytes = larger;
+    draft.payloadView = new DataView(larger.buffer);
+  }
   const length = recordLength(subject.length, headers.length, payload.length);
   const buffer = new WordBuffer(paddedBytes(length) + 16);
   const fields = new RecordFields();
@@ -38,7 +52,7 @@ function encode(subject: Uint8Array, headers: Uint8Array, payload: Uint8Array, s
   fields.timestampMs = ms;
   fields.timestampNanos = 999_999;
   writeRecordHeader(buffer.words, 0, length, fields, subject.length, headers.length);
-  writeMessageBody(buffer.bytes, 0, draft);
+  writeMessageBody(buffer, 0, draft);
   padRecord(buffer.bytes, 0, length);
   const checksum = new Checksum();
   digestRecord(checksum, buffer.words, 0, length);
@@ -56,16 +70,19 @@ describe('records', () => {
         bytes,
         fc.maxSafeNat(),
         fc.nat(4_000_000_000_000),
-        (subject, headers, payload, sequence, ms) => {
-          const { buffer, length } = encode(subject, headers, payload, sequence, ms);
+        fc.boolean(),
+        (subject, headers, payload, sequence, ms, withView) => {
+          const { buffer, length } = encode(subject, headers, payload, sequence, ms, withView);
           expect(checkRecord(new Checksum(), buffer.words, 0, buffer.bytes.length, 1, 2)).toBe(length);
           const message = new StoredMessage();
-          readMessage(buffer.bytes, buffer.words, 0, message);
+          readMessage(buffer, 0, message);
           expect(message.sequence).toBe(sequence);
           expect([message.timestampMs, message.timestampNanos]).toEqual([ms, 999_999]);
           expect(recordUid(buffer.words, 0)).toBe(0xffff_fffe);
           expect(message.headers()).toEqual(headers);
           expect(message.payload()).toEqual(payload);
+          expect(buffer.bytes.subarray(length, paddedBytes(length)).every((byte) => byte === 0)).toBe(true);
+          expect(message.view?.buffer).toBe(message.bytes.buffer);
           expect(message.bytes.subarray(message.subjectStart, message.subjectEnd)).toEqual(subject);
         },
       ),

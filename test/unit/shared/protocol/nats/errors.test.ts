@@ -8,8 +8,6 @@ import {
   goQuote,
   publishReplyViolation,
   publishViolation,
-  removedSubscriptionViolation,
-  subscriptionTokensViolation,
   subscriptionViolation,
 } from '../../../../../src/shared/protocol/nats/errors.ts';
 
@@ -227,15 +225,6 @@ describe('texts', () => {
     expect(subscriptionViolation('d.x', null)).toBe('Permissions Violation for Subscription to "d.x"');
     expect(subscriptionViolation('d.x', 'q')).toBe(
       'Permissions Violation for Subscription to "d.x" using queue "q"',
-    );
-    expect(subscriptionTokensViolation('a.b')).toBe(
-      'Permissions Violation for Subscription to "a.b", too many tokens',
-    );
-    expect(removedSubscriptionViolation('a', null, '1')).toBe(
-      'Permissions Violation for Subscription to "a" (sid "1")',
-    );
-    expect(removedSubscriptionViolation('a', 'q', '1')).toBe(
-      'Permissions Violation for Subscription to "a" using queue "q" (sid "1")',
     );
   });
 

@@ -4,8 +4,6 @@ import {
   findHeader,
   headerText,
   noRespondersHeader,
-  parseHeaders,
-  parseStatus,
   removeHeader,
   setHeader,
   statusHeader,
@@ -95,35 +93,11 @@ describe('status', () => {
     expect(text(statusHeader(100, 'Idle Heartbeat'))).toBe('NATS/1.0 100 Idle Heartbeat\r\n\r\n');
   });
 
-  test.each<[string, { status: number; description: string } | null]>([
-    ['NATS/1.0 503\r\n\r\n', { status: 503, description: '' }],
-    ['NATS/1.0 100 Idle Heartbeat\r\nA: b\r\n\r\n', { status: 100, description: 'Idle Heartbeat' }],
-    ['NATS/1.0\r\n\r\n', null],
-    ['NATS/1.0 x\r\n\r\n', null],
-    ['HTTP/1.1 200\r\n\r\n', null],
-    ['NATS/1.0 503', null],
-  ])('of %j', (line, expected) => {
-    expect(parseStatus(bytes(line))).toEqual(expected);
-  });
-
   test('of no responders has the length that clients compute', () => {
     const header = noRespondersHeader('some.subject');
     expect(text(header)).toBe('NATS/1.0 503\r\nNats-Subject: some.subject\r\n\r\n');
     expect(header).toHaveLength(32 + 'some.subject'.length);
   });
-});
-
-test('reads all headers', () => {
-  expect([...parseHeaders(block)]).toEqual([
-    ['A', ['one', 'again']],
-    ['AB', ['two']],
-    ['B', ['three']],
-    ['E', ['']],
-  ]);
-  expect(parseHeaders(bytes('NATS/1.0\r\nno colon\r\n: no name\r\n__proto__: x\r\n\r\nB: late\r\n'))).toEqual(
-    new Map([['__proto__', ['x']]]),
-  );
-  expect(parseHeaders(bytes('')).size).toBe(0);
 });
 
 describe('any bytes', () => {
@@ -145,8 +119,6 @@ describe('any bytes', () => {
   test('are read without harm, and a removed header is gone', () => {
     fc.assert(
       fc.property(anyBlock, (any) => {
-        parseHeaders(any);
-        parseStatus(any);
         expect(findHeader(removeHeader(any, 'A'), 'A')).toBeNull();
       }),
       { seed: 20_155, numRuns: 3000 },

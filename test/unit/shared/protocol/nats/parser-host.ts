@@ -13,7 +13,7 @@ import {
 } from '../../../../../src/shared/protocol/nats/parser.ts';
 
 /** What a connection is to the parser. */
-export class TestClient implements ParserClient {
+class TestClient implements ParserClient {
   memo: LineMemo | null = null;
   lastSubjectHash = 0;
   lastPayloadBytes = 0;
