@@ -64,7 +64,8 @@ class Inflater {
       const plain = this.#isCompressed
         ? inflateRawSync(Buffer.concat([bytes, TAIL]), { finishFlush: constants.Z_SYNC_FLUSH })
         : bytes;
-      this.text += plain.toString('latin1');
+      // Not the PINGs by which the server looks how the client is.
+      this.text += plain.toString('latin1').replaceAll('PING\r\n', '');
     }
     return this.text;
   }
@@ -112,7 +113,7 @@ describe('Autobahn over ws', () => {
       inflater.text = '';
     }
     // Small flushes go as they are, larger ones don't.
-    const last = client.frames.findLast((one) => one.opcode === 2)!;
+    const last = client.frames.findLast((one) => one.opcode === 2 && one.payload.toString() !== 'PING\r\n')!;
     expect(last.reserved).toBe(echo.length > 64 ? RSV1 : 0);
     client.destroy();
   }
