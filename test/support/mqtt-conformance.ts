@@ -34,8 +34,8 @@ authorization { users: [
   { user: limited, password: pw, permissions: { publish: { deny: "deny.>" }, subscribe: { deny: "deny.>" } } }
 ] }
 no_auth_user: guest
-jetstream { store_dir: "./store" }
 `;
+const JETSTREAM_BLOCK = 'jetstream { store_dir: "./store" }\n';
 export const MQTT_BLOCK = 'mqtt { listen: "127.0.0.1:-1" }\n';
 
 export interface Wish {
@@ -56,11 +56,11 @@ export class Broker {
   port = 0;
   readonly #open: RawMqtt[] = [];
 
-  /** To be called in the body of a test file. */
-  static forTests(block = MQTT_BLOCK): Broker {
+  /** To be called in the body of a test file. @param head of the configuration */
+  static forTests(block = MQTT_BLOCK, head = CONFORMANCE_CONFIG): Broker {
     const broker = new Broker();
     beforeAll(async () => {
-      broker.daemon = await Daemon.start({ shards: 2, config: CONFORMANCE_CONFIG + block });
+      broker.daemon = await Daemon.start({ shards: 2, config: head + JETSTREAM_BLOCK + block });
       broker.port = await mqttPort(broker.daemon);
     });
     afterEach(() => {

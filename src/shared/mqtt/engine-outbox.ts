@@ -1,7 +1,7 @@
 import { MQTT_INTERNAL_ACCOUNT } from '../base/options.ts';
 import { type Effects, EMPTY_BYTES, NO_TICKET } from '../jetstream/effects.ts';
 import type { EngineSession } from './engine-session.ts';
-import { MAIL_BATCH_BYTES, MailBatch, shardSubject } from './mail.ts';
+import { MAIL_ANSWER, MAIL_BATCH_BYTES, MailBatch, shardSubject } from './mail.ts';
 
 /** Records to one shard. */
 interface Batch {
@@ -38,6 +38,11 @@ export class EngineOutbox {
     if (batch.records.length > MAIL_BATCH_BYTES) this.#send(batch);
     if (ticket > batch.ticket) batch.ticket = ticket;
     return batch.records.begin(kind, cid);
+  }
+
+  /** An acknowledgement, or PUBREL. */
+  answer(session: EngineSession, type: number, packetId: number, reason: number, ticket: number): void {
+    this.begin(session, MAIL_ANSWER, ticket).u8(type).u32(packetId).u8(reason);
   }
 
   #send(batch: Batch): void {

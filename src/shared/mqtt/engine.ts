@@ -11,27 +11,22 @@ import {
   STORE_ACCOUNT,
   type StoreQuota,
 } from './engine-account.ts';
+import { EngineDelivery } from './engine-delivery.ts';
 import { EngineOutbox } from './engine-outbox.ts';
 import {
   EngineSession,
   LOG_COMPLETED,
-  LOG_DONE,
   LOG_RECEIVED,
   LOG_RELEASED,
-  PACKET_IDS,
-  packetIdOf,
   QUEUED,
-  type QueueEntry,
   RELEASED,
   SENT,
 } from './engine-session.ts';
 import {
   MAIL_ACKNOWLEDGE,
-  MAIL_ANSWER,
   MAIL_CLOSE,
   MAIL_CONNECT,
   MAIL_CONNECTED,
-  MAIL_DELIVER,
   MAIL_KEEP,
   MAIL_PUBLISH,
   MAIL_RETAINED,
@@ -93,18 +88,19 @@ export class MqttEngine {
   readonly #will = new MailWriter();
   readonly #subjects = new TextMemo();
   readonly #outbox: EngineOutbox;
+  readonly #delivery: EngineDelivery;
+  /** Sessions by connections that lost them, until those are closed. */
+  readonly #left = new Map<number, EngineSession>();
   /** Messages that found a full queue, and when the log was told. */
   #dropped = 0;
   #droppedToldMs = -Infinity;
   /** New subscriptions that haven't got all retained messages. */
   readonly #visits: RetainedVisit[] = [];
-  /** The message that was stored last, in the form it travels. */
-  #freshSeq = -1;
-  #fresh: Uint8Array = EMPTY_BYTES;
 
   constructor(host: MqttEngineHost) {
     this.#host = host;
     this.#outbox = new EngineOutbox(host.effects);
+    this.#delivery = new EngineDelivery(host, this.#outbox, (session) => this.#time(session));
   }
 
   /** Accounts by index, as all threads number them; those of the store are taken up. */
@@ -149,7 +145,10 @@ export class MqttEngine {
       return;
     }
     const session = this.#byCid.get(cid);
-    if (session === undefined) return;
+    if (session === undefined) {
+      this.#receiveLate(kind, cid, record);
+      return;
+    }
     if (kind === MAIL_CLOSE) this.#close(session, record);
     else if (kind === MAIL_KEEP) this.#keep(session, record);
     else if (kind === MAIL_SUBSCRIBE) this.#subscribe(session, record);
@@ -157,9 +156,20 @@ export class MqttEngine {
     else if (kind === MAIL_ACKNOWLEDGE) this.#acknowledge(session, record.u8(), record.u32(), record.u8());
   }
 
+  /** From a connection whose session is another's by now: what its shard gave it meanwhile is the session's. */
+  #receiveLate(kind: number, cid: number, record: MailReader): void {
+    const session = this.#left.get(cid);
+    if (session === undefined) return;
+    if (kind === MAIL_CLOSE) this.#left.delete(cid);
+    const isThere = session.account.sessions.get(session.clientId) === session;
+    if (kind === MAIL_KEEP && isThere) this.#keep(session, record);
+  }
+
   /** A thread died, and its connections with it. */
   threadLost(thread: number): void {
     for (const session of [...this.#byCid.values()]) if (session.thread === thread) this.#detach(session);
+    // Of the thread's connections nothing more is heard; others' are few, and only what is late for them is lost.
+    this.#left.clear();
   }
 
   // Connections
@@ -200,7 +210,7 @@ export class MqttEngine {
     answer.u8(isPresent ? 1 : 0).u32(session.received.size);
     for (const packetId of session.received) answer.u32(packetId);
     for (const { options } of session.filters.values()) answer.filter(options);
-    this.#resume(session);
+    this.#delivery.resume(session);
   }
 
   /** Another connection has the client id now; the one before is told. */
@@ -208,6 +218,7 @@ export class MqttEngine {
     const sessionEnds = cleanStart || session.expirySeconds === 0;
     this.#begin(session, MAIL_TAKEOVER, NO_TICKET).u8(sessionEnds ? 1 : 0);
     this.#byCid.delete(session.cid);
+    if (session.kept) this.#left.set(session.cid, session);
     session.cid = -1;
   }
 
@@ -281,7 +292,7 @@ export class MqttEngine {
         continue;
       }
       if ((session.will?.dueMs ?? Infinity) <= ms) this.#publishWill(session);
-      if (session.ackDueMs <= ms) this.#repeat(session, ms);
+      if (session.ackDueMs <= ms) this.#delivery.repeat(session, ms);
       this.#timed.delete(session);
       this.#time(session);
     }
@@ -368,7 +379,7 @@ export class MqttEngine {
       if (!this.#isFull(recipient))
         account.enqueue(new MailReader(message).text(), message, [recipient], true);
     }
-    if (kept.length > 0) this.#pump(session);
+    if (kept.length > 0) this.#delivery.pump(session);
     return more;
   }
 
@@ -391,7 +402,7 @@ export class MqttEngine {
     }
     const reason = isKept ? REASON.success : REASON.quotaExceeded;
     // A stream may have stored it as well: the publish comes in front of this mail.
-    this.#answer(publisher, qos === 1 ? PUBACK : PUBREC, packetId, reason, this.#host.store.ticket);
+    this.#outbox.answer(publisher, qos === 1 ? PUBACK : PUBREC, packetId, reason, this.#host.store.ticket);
   }
 
   /**
@@ -439,10 +450,9 @@ export class MqttEngine {
     const seq = account.enqueue(subject, message, recipients, false);
     if (seq < 0) return false;
     // Those who have room in their window get it from here: it need not be read again.
-    this.#freshSeq = seq;
-    this.#fresh = message;
-    for (const { session } of recipients) if (session.cid >= 0) this.#pump(session);
-    this.#freshSeq = -1;
+    this.#delivery.takeFresh(seq, message);
+    for (const { session } of recipients) if (session.cid >= 0) this.#delivery.pump(session);
+    this.#delivery.takeFresh(-1, EMPTY_BYTES);
     return true;
   }
 
@@ -462,99 +472,13 @@ export class MqttEngine {
     this.#droppedToldMs = clock.ms;
   }
 
-  /** A client is back: PUBRELs go again, then everything that isn't acknowledged, in order. [MQTT-4.4.0-1], [MQTT-4.6.0-1] */
-  #resume(session: EngineSession): void {
-    session.nextToSend = session.firstOrdinal;
-    session.inflight = 0;
-    for (const entry of session.queue.values()) {
-      if (entry.state === RELEASED) {
-        session.inflight++;
-        this.#answer(session, PUBREL, packetIdOf(entry), REASON.success, this.#host.store.ticket);
-        this.#awaitAck(session, entry);
-      } else if (entry.state === SENT) {
-        entry.state = QUEUED;
-        entry.repeated = true;
-      }
-    }
-    this.#pump(session);
-  }
-
-  /** Sends what the window has room for. */
-  #pump(session: EngineSession): void {
-    const first = session.firstOrdinal;
-    while (session.inflight < session.window && session.nextToSend < session.nextOrdinal) {
-      if (session.nextToSend - first >= PACKET_IDS) return;
-      const entry = session.queue.get(session.nextToSend++);
-      if (entry === undefined || entry.state !== QUEUED) continue;
-      const message = entry.seq === this.#freshSeq ? this.#fresh : session.account.load(entry.seq);
-      if (message === null) {
-        this.#finish(session, entry);
-        continue;
-      }
-      entry.state = SENT;
-      session.inflight++;
-      this.#deliver(session, entry, message);
-    }
-  }
-
-  #deliver(session: EngineSession, entry: QueueEntry, message: Uint8Array): void {
-    const flags = (entry.retain ? 1 : 0) | (entry.repeated ? 2 : 0) | (entry.retainAsPublished ? 4 : 0);
-    const records = this.#begin(session, MAIL_DELIVER, this.#host.store.ticket);
-    records.u32(packetIdOf(entry)).u8(entry.qos).u8(flags).u32(entry.subscriptionIds.length);
-    for (const id of entry.subscriptionIds) records.u32(id);
-    records.raw(message);
-    this.#awaitAck(session, entry);
-  }
-
-  /** Notes when something was sent that the client has to acknowledge in time. */
-  #awaitAck(session: EngineSession, entry: QueueEntry): void {
-    if (session.ackWaitMs === 0) return;
-    const { ms } = this.#host.clock;
-    entry.sentMs = ms;
-    if (session.ackDueMs < Infinity) return;
-    session.ackDueMs = ms + session.ackWaitMs;
-    this.#time(session);
-  }
-
-  /** Sends again what has not been acknowledged for `ack_wait`, in order and with its identifier (mqtt.md §7). */
-  #repeat(session: EngineSession, ms: number): void {
-    session.ackDueMs = Infinity;
-    let left = session.inflight;
-    let oldestMs = Infinity;
-    for (const entry of session.queue.values()) {
-      if (left === 0) break;
-      if (entry.state === QUEUED) continue;
-      left--;
-      if (entry.sentMs + session.ackWaitMs <= ms) this.#sendAgain(session, entry);
-      oldestMs = Math.min(oldestMs, entry.sentMs);
-    }
-    session.ackDueMs = oldestMs + session.ackWaitMs;
-  }
-
-  #sendAgain(session: EngineSession, entry: QueueEntry): void {
-    entry.sentMs = this.#host.clock.ms;
-    if (entry.state === RELEASED) {
-      this.#answer(session, PUBREL, packetIdOf(entry), REASON.success, this.#host.store.ticket);
-      return;
-    }
-    const message = session.account.load(entry.seq);
-    entry.repeated = true;
-    if (message !== null) this.#deliver(session, entry, message);
-  }
-
-  #finish(session: EngineSession, entry: QueueEntry): void {
-    // Removing the message says the same. An ordinal that nothing tells of any more may be given again.
-    if (!session.account.isLastFor(entry.seq)) session.account.log(session, LOG_DONE, entry.ordinal);
-    session.account.finish(session, entry);
-  }
-
   #acknowledge(session: EngineSession, type: number, packetId: number, reason: number): void {
     const { store } = this.#host;
     if (type === PUBREL) {
       const isKnown = session.received.delete(packetId);
       if (isKnown) session.account.log(session, LOG_COMPLETED, packetId);
       const code = isKnown ? REASON.success : REASON.packetIdentifierNotFound;
-      this.#answer(session, PUBCOMP, packetId, code, store.ticket);
+      this.#outbox.answer(session, PUBCOMP, packetId, code, store.ticket);
       return;
     }
     const entry = session.entryOf(packetId);
@@ -563,22 +487,18 @@ export class MqttEngine {
       if (isUnderWay && entry.qos === 2 && entry.state === SENT) {
         entry.state = RELEASED;
         session.account.log(session, LOG_RELEASED, entry.ordinal);
-        this.#awaitAck(session, entry);
+        this.#delivery.awaitAck(session, entry);
       }
       const code = isUnderWay ? REASON.success : REASON.packetIdentifierNotFound;
-      this.#answer(session, PUBREL, packetId, code, store.ticket);
+      this.#outbox.answer(session, PUBREL, packetId, code, store.ticket);
       return;
     }
     if (!isUnderWay) return;
     // A PUBACK that is a refusal ends any exchange: the shard says so of what it couldn't send.
     const ends = reason >= REASON.unspecifiedError || (entry.qos === 1 ? type === PUBACK : type === PUBCOMP);
     if (!ends) return;
-    this.#finish(session, entry);
-    this.#pump(session);
-  }
-
-  #answer(session: EngineSession, type: number, packetId: number, reason: number, ticket: number): void {
-    this.#begin(session, MAIL_ANSWER, ticket).u8(type).u32(packetId).u8(reason);
+    this.#delivery.finish(session, entry);
+    this.#delivery.pump(session);
   }
 
   #begin(session: EngineSession, kind: number, ticket: number): MailBatch {

@@ -341,12 +341,6 @@ describe('errors', () => {
         expect(await broker.ended(level, hex), text).toMatchObject(ended(level, reason));
     },
   );
-
-  statement({ v3: '4.8.0-2' }, 'what can not be stored ends the connection', async (level) => {
-    const raw = await broker.connected(level);
-    publish(raw, fresh(), 'x'.repeat(65_536), { qos: 1, messageId: 1 });
-    expect((await raw.untilClosed()).length).toBe(1);
-  });
 });
 
 describe('topics', () => {

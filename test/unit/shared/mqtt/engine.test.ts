@@ -330,6 +330,23 @@ test('[MQTT-4.8.2-4] a message of a shared subscription is the session’s, over
   expect(only(rig.commit(), mail.MAIL_DELIVER, again)).toEqual([[1, 2, 2, 'chosen']]);
 });
 
+test('what a connection is given of a shared subscription while another takes its session is the session’s', () => {
+  const rig = new Rig();
+  const first = rig.connect('a');
+  rig.subscribeTo(first, '$share/g/x', 1);
+  const second = rig.connect('a');
+  rig.keep(first, 'x', 'late', 1);
+  expect(only(rig.commit(), mail.MAIL_DELIVER, second)).toEqual([[1, 1, 0, 'late']]);
+  rig.close(first);
+  rig.keep(first, 'x', 'closed', 1);
+  expect(rig.commit()).toEqual([]);
+  // A session that ended has nothing any more.
+  const clean = rig.connect('a', { clean: true, expiry: 0 });
+  rig.keep(second, 'x', 'ended', 1);
+  expect(only(rig.commit(), mail.MAIL_DELIVER)).toEqual([]);
+  rig.close(clean, 0);
+});
+
 test('taking over: the connection before is told, its close is nobody’s any more', () => {
   const rig = new Rig();
   const first = rig.connect('a');
