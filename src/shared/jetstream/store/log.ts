@@ -38,6 +38,7 @@ import { paddedBytes, storeChecksum, WordBuffer } from './record.ts';
  *  - synced ≤ written ≤ ticket; each only grows. After a failed write or sync the log is stopped for good.
  *  - `reserve` does everything that may fail; `stage` and `finish` after it cannot.
  *  - A frame starts on a sector and never shares one, so a torn frame harms nothing older.
+ *  - A file's whole length is on the disk before a header is written into it: a segment that is shorter is damaged, not torn.
  *  - An idle log carries a mark (an empty frame) behind its last synced one: proof that the one before was synced, which
  *    tells damage from a torn tail at recovery (see log-recovery.ts).
  *
@@ -105,6 +106,7 @@ export class WriteAheadLog {
    * Begins a fresh segment at `start`; nothing is written until `open`.
    *
    * @param segments earlier ones that recovery still needs, ascending
+   * @param spares of a segment's length, synced
    * @param end where the log ended
    */
   constructor(

@@ -138,8 +138,10 @@ class Opening {
     const end = reader.read(found.segments, root.checkpoint);
     replay.finish();
     sortHeadless(found, found.gap || reader.missing);
-    // What was read is what the store goes on from, and the run before may have been killed before it was on the disk.
+    // What was read is what the store goes on from, and the run before may have been killed before it was on the disk; or
+    // before the length of a spare was, and a segment that a crash made shorter looks damaged.
     for (const { file } of found.segments) file.sync();
+    for (const file of found.spares) file.sync();
     disk.syncDirectory('log');
     for (const file of found.unreadable) this.#report(file, 0, 'unreadable log segment, left alone');
     this.#changeKey(root, Math.max(end, root.checkpoint));

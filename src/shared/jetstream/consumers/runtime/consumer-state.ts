@@ -76,7 +76,8 @@ export class ConsumerState {
 
   /**
    * One message is acknowledged, or need not be any more. The floor counts first deliveries; a sequence that isn't pending
-   * still moves it when it is the very next.
+   * still moves it when it is the very next. It never passes what is pending: with mode `all` it may be the consumer sequence
+   * of a later delivery, and so the very next one to it that of a message with others before it.
    *
    * @param consumerSeq of the delivery that is acknowledged
    * @returns whether it changed anything
@@ -92,7 +93,7 @@ export class ConsumerState {
     } else if (first !== this.floorConsumerSeq + 1) return false;
     this.ackedMs = timeMs;
     if (pending.size === 0) this.#floorToDelivered();
-    else if (first === this.floorConsumerSeq + 1) {
+    else if (first === this.floorConsumerSeq + 1 && sequence < pending.sequence(pending.first)) {
       this.floorConsumerSeq = Math.max(first, pending.consumerSeq(pending.first) - 1);
       this.floorStreamSeq = Math.max(sequence, pending.sequence(pending.first) - 1);
     }

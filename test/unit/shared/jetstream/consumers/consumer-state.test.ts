@@ -70,6 +70,21 @@ test('pending messages agree with a map, whatever happens', () => {
   expect(pending.redelivered).toBe([...model.values()].filter((count) => count > 1).length);
 });
 
+test('a message that goes away moves no floor past one that is pending', () => {
+  const state = new ConsumerState('all', 1);
+  state.deliver(1, 1);
+  state.deliver(2, 1);
+  state.redeliver(state.pending.find(1), 2);
+  expect(state.ackAll(1, 3, 3)).toBe(true);
+  // Delivered as the fourth, next to the floor: but the second message was delivered before it.
+  state.deliver(3, 4);
+  expect(state.ack(3, 4, 5)).toBe(true);
+  expect([state.floorConsumerSeq, state.floorStreamSeq]).toEqual([3, 1]);
+  state.redeliver(state.pending.find(2), 6);
+  expect(state.ackAll(2, 5, 7)).toBe(true);
+  expect([state.pending.size, state.floorStreamSeq]).toEqual([0, 2]);
+});
+
 describe('the log', () => {
   test.each(['explicit', 'all', 'none'] as AckMode[])('leads to the same state again: %s', (mode) => {
     const prng = new Prng(11);

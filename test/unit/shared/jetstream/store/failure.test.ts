@@ -37,6 +37,18 @@ function checkpoint(store: Store): void {
   for (let at = 0; at < 200_000; at += 40_000) settle(store, at);
 }
 
+/** @returns whether the crash came before the work was done */
+function crashes(disk: SimulatedDisk, calls: number, work: () => void): boolean {
+  disk.crashAfter = calls;
+  try {
+    work();
+    return false;
+  } catch (error) {
+    if (error instanceof MachineCrash) return true;
+    throw error;
+  }
+}
+
 describe('a full disk', () => {
   test('refuses appends, lets removes, metadata and acknowledgements pass, and recovers', () => {
     const { disk, store, s } = withOneMessage();
@@ -209,18 +221,6 @@ describe('a failing disk', () => {
 });
 
 describe('a crash in the first checkpoint of a stream', () => {
-  /** @returns whether the crash came before the work was done */
-  function crashes(disk: SimulatedDisk, calls: number, work: () => void): boolean {
-    disk.crashAfter = calls;
-    try {
-      work();
-      return false;
-    } catch (error) {
-      if (error instanceof MachineCrash) return true;
-      throw error;
-    }
-  }
-
   /** What is left of a stream of ten messages when one copy of its manifest has a durable name. */
   function half(): SimulatedDisk {
     for (let calls = 0; calls < 500; calls++) {
@@ -261,6 +261,71 @@ describe('a crash in the first checkpoint of a stream', () => {
       }
     }
     expect(calls).toBeGreaterThan(5);
+  });
+});
+
+describe('a process killed before its spare segment was synced', () => {
+  function fill(stream: StreamStore, messages: number): void {
+    for (let i = 0; i < messages; i++) expect(put(stream, 'x'.repeat(2000))).toBeGreaterThan(0);
+  }
+
+  /** Twenty messages, and spare segments of which the last one is not on the disk. */
+  function killed(spares: number): SimulatedDisk {
+    const disk = new SimulatedDisk();
+    const store = open(disk);
+    const s = create(store);
+    fill(s, 10);
+    store.commit(true);
+    // One is kept from here on, and another one made when the segment is half full.
+    if (spares === 2) settle(store, 0);
+    fill(s, 10);
+    store.commit(true);
+    // Fills the file and begins its sync, of which only another tick would take note.
+    store.tick(0);
+    expect(disk.files().filter((path) => path.startsWith('log/'))).toHaveLength(1 + spares);
+    return disk.killed();
+  }
+
+  test('leaves one that the next start puts to use only when its length is on the disk', () => {
+    let calls = 0;
+    for (let more = true; more; calls++) {
+      const disk = killed(1);
+      more = crashes(disk, calls, () => {
+        const store = open(disk);
+        put(store.find('A', 'S')!, 'y');
+        store.commit(true);
+      });
+      for (let seed = 1; seed <= 8; seed++) {
+        const after = disk.crashed(new Prng(seed * 1000 + calls));
+        const again = open(after);
+        expect(again.takeReports()).toEqual([]);
+        expect(again.find('A', 'S')!.messages).toBeGreaterThanOrEqual(more ? 20 : 21);
+        expect(again.find('A', 'S')!.lastSeq).toBeLessThanOrEqual(21);
+        // Nor is it found to be no segment once it is not needed any more.
+        checkpoint(again);
+        expect(open(after.copy()).takeReports()).toEqual([]);
+      }
+    }
+    expect(calls).toBeGreaterThan(5);
+  });
+
+  test('leaves one that is whole when the log comes to it later', () => {
+    const disk = killed(2);
+    const store = open(disk);
+    const s = store.find('A', 'S')!;
+    fill(s, 20);
+    store.commit(true);
+    const first = () => disk.content('log/000002.log')[0];
+    expect(first()).toBe(0);
+    fill(s, 20);
+    store.commit(false);
+    expect(first()).not.toBe(0);
+    for (let seed = 1; seed <= 20; seed++) {
+      const again = open(disk.crashed(new Prng(seed)));
+      expect(again.takeReports()).toEqual([]);
+      expect(again.find('A', 'S')!.messages).toBeGreaterThanOrEqual(40);
+      expect(again.find('A', 'S')!.lastSeq).toBeLessThanOrEqual(60);
+    }
   });
 });
 
