@@ -412,7 +412,7 @@ describe('limits of a 5.0 client', () => {
     expect(await client.until('publish')).toMatchObject({ payload: Buffer.from('small') });
   });
 
-  test('[MQTT-3.3.2-8] the server sets no more aliases than it allows', async () => {
+  test('[MQTT-3.3.2-11] the server sets no more aliases than it allows', async () => {
     const name = topic();
     const client = await connected(5, { properties: { topicAliasMaximum: 1 } });
     client.send(subscribe(`${name}/#`, 0));

@@ -3,6 +3,7 @@
  *
  * NATSD_FAULTS names a directory; a fault is on while a file of its name is there:
  *   sync   fdatasync and fsync fail with EIO
+ *   hang   fdatasync and fsync don't come back while it is on
  *   read   pread fails with EIO
  *   short  pwrite writes a part of what it is given
  *   full   pwrite fails with ENOSPC
@@ -38,6 +39,7 @@ static int concerns(int fd) {
 
 static int sync_call(const char *name, int fd) {
   int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
+  while (concerns(fd) && is_on("hang")) usleep(1000);
   if (concerns(fd) && is_on("sync")) {
     errno = EIO;
     return -1;

@@ -92,6 +92,8 @@ export class MqttPeer {
 /** A socket that sends any bytes and reads packets. */
 export class RawMqtt {
   readonly packets: Packet[] = [];
+  /** Everything that was received. */
+  bytes: Buffer = Buffer.alloc(0);
   closed = false;
   private readonly socket: net.Socket;
   private readonly changed = new Signal();
@@ -104,6 +106,7 @@ export class RawMqtt {
     reader.on('packet', (packet: Packet) => this.packets.push(packet));
     reader.on('error', () => undefined);
     socket.on('data', (chunk) => {
+      this.bytes = Buffer.concat([this.bytes, chunk]);
       reader.parse(chunk);
       this.changed.notify();
     });

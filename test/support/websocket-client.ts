@@ -76,6 +76,13 @@ export class WebsocketClient {
     return client;
   }
 
+  /** Another request will be sent: the response of the one before is forgotten. */
+  expectResponse(): void {
+    this.head = '';
+    this.body = '';
+    this.#received = Buffer.alloc(0);
+  }
+
   /** Status of the response; 0 without one. */
   get status(): number {
     return Number(/^HTTP\/1\.[01] (\d+)/.exec(this.head)?.[1] ?? 0);

@@ -6,7 +6,7 @@ import { OptionError } from './option-error.ts';
 import { quote } from './quote.ts';
 import type { OptionRow, Reader } from './reader.ts';
 import { booleanRow, checkedBy, durationRow, integerRow, row, textRow } from './row.ts';
-import { integer, map } from './value.ts';
+import { duration, integer, map } from './value.ts';
 
 /** The `mqtt` block. Facts: mqtt.md §1, configuration reference §3.12. */
 
@@ -32,18 +32,26 @@ export function emptyMqttDraft(): MqttOptions {
 }
 
 const DELIVERY_ROWS: OptionRow<MqttOptions>[] = [
-  durationRow('ackWaitMs', {
+  row({
     name: 'ack_wait',
     aliases: ['ackwait'],
-    doc: 'When an unacknowledged message is sent again.',
+    type: 'duration',
+    doc: 'A QoS 1 or 2 message that a 3.1.1 client has not acknowledged for so long is sent again. To a 5.0 client it is sent again when it reconnects, and only then, as that version demands. 0: the default.',
     default: '30s',
     reload: 'yes',
+    read: (reader, entry, draft) => {
+      draft.ackWaitMs = duration(reader, entry) || ACK_WAIT_DEFAULT_MS;
+    },
   }),
-  durationRow('jsApiTimeoutMs', {
+  row({
     name: 'js_api_timeout',
     aliases: ['api_timeout'],
-    doc: 'How long a request to the store may take.',
+    type: 'duration',
+    doc: 'How long a client waits for its session: a CONNECT that the store has not answered by then is refused (CONNACK 3, in 5.0 0x88). Acknowledgements wait as long as it takes. 0: the default.',
     default: '5s',
+    read: (reader, entry, draft) => {
+      draft.jsApiTimeoutMs = duration(reader, entry) || JS_API_TIMEOUT_DEFAULT_MS;
+    },
   }),
   row({
     name: 'max_ack_pending',

@@ -87,21 +87,6 @@ export const NOT_YET: ReadonlyMap<string, NotYet> = new Map<string, NotYet>([
   ['cluster', { action: 'warn', reason: NO_LISTENER }],
   ['gateway', { action: 'warn', reason: NO_LISTENER, harmless: isEmpty }],
   ['leafnodes', { action: 'warn', reason: NO_LISTENER }],
-  [
-    'mqtt.ack_wait',
-    {
-      action: 'warn',
-      reason:
-        'unacknowledged messages are sent again when their client reconnects, and only then, as MQTT demands',
-    },
-  ],
-  [
-    'mqtt.js_api_timeout',
-    {
-      action: 'warn',
-      reason: 'sessions are kept in this process, whose answers can not be lost: clients wait',
-    },
-  ],
   ['mqtt.js_domain', { action: 'warn', reason: 'JetStream domains do not exist' }],
   ['mqtt.stream_replicas', { action: 'warn', reason: NO_CLUSTER }],
   [

@@ -14,8 +14,9 @@ import {
 import { PROPERTY } from '../protocol/mqtt/properties.ts';
 import { topicOfSubject, writeTopicOf } from '../protocol/mqtt/topic-mapping.ts';
 import { ByteWriter, varintBytes } from '../protocol/mqtt/writer.ts';
+import type { MailMessage } from './mail.ts';
 import { MessageMeaning } from './message-headers.ts';
-import type { MqttPeer, TopicSubscription, WaitingPublish } from './peer.ts';
+import type { InflightPublish, MqttPeer, TopicSubscription, WaitingPublish } from './peer.ts';
 
 /**
  * From a NATS message to the PUBLISH packets of MQTT subscribers.
@@ -23,8 +24,9 @@ import type { MqttPeer, TopicSubscription, WaitingPublish } from './peer.ts';
  * A message goes to many subscribers: what its headers mean and its topic are worked out once. Then each gets
  * a head of its own and a copy of the payload, straight into its outbox.
  *
- * QoS 1 and 2 go this way only to sessions that end with their connection (and to shared subscriptions): there
- * is nothing to be kept for them. For sessions that are kept the engine delivers (engine.ts), and this way passes them over.
+ * QoS 1 and 2 go this way only to sessions that end with their connection: there is nothing to be kept for them. For
+ * sessions that are kept the engine delivers (engine.ts), and this way passes them over. Who gets a message of a shared
+ * subscription is decided here, so the engine is handed what is for a session of its own.
  */
 
 /** Bytes that may wait for a client whose window is full. */
@@ -34,8 +36,11 @@ const PLAIN_MAX_BYTES = 4096;
 const FIXED_HEADER_MAX_BYTES = 5;
 const NO_TOPIC = new Uint8Array(0);
 const PACKET_ID_MAX = 65_535;
-/** Identifiers up to here are the engine's, for sessions that it keeps. */
-export const ENGINE_PACKET_ID_MAX = 0xbfff;
+
+/** RETAIN of what `MqttEncoder.send` sends. */
+export const RETAIN_CLEAR = 0;
+export const RETAIN_SET = 1;
+export const RETAIN_AS_PUBLISHED = 2;
 
 export interface EncoderClock {
   /** Unix milliseconds; good enough for expiry. */
@@ -102,6 +107,10 @@ export class MqttEncoder implements DeliveryEncoder {
     // The engine has the message too, and delivers it to those whose session it keeps.
     if (qos > 0 && peer.persistent && !topic.isShared) return;
     const retain = topic.retainAsPublished && this.#meaning.retain;
+    if (qos > 0 && peer.persistent) {
+      peer.host.keep(this.#message(frame), qos, retain, topic.subscriptionId);
+      return;
+    }
     const subscriber = subscription.subscriber;
     if (qos === 0 && !retain && this.#isPlain(peer, topic) && this.#appendPlain(peer)) {
       subscriber.outBytes += this.#end - this.#start;
@@ -114,6 +123,7 @@ export class MqttEncoder implements DeliveryEncoder {
   /**
    * Sends one message to one client: retained ones, and what the engine delivers.
    *
+   * @param retain RETAIN_…
    * @param packetId -1: of the peer's own numbering
    */
   send(
@@ -123,7 +133,7 @@ export class MqttEncoder implements DeliveryEncoder {
     headers: Uint8Array,
     payload: Uint8Array,
     qos: number,
-    retain: boolean,
+    retain: number,
     subscriptionIds: readonly number[],
     packetId: number,
     dup: boolean,
@@ -142,11 +152,11 @@ export class MqttEncoder implements DeliveryEncoder {
     this.#start = 0;
     this.#end = payload.length;
     this.#expirySeconds = this.#remaining();
-    if (this.#expirySeconds < 0) return false;
-    if (subscriptionIds.length <= 1)
-      return this.#write(peer, subscriptionIds[0] ?? 0, qos, retain, packetId, dup) > 0;
-    for (const id of subscriptionIds.slice(1)) this.#meaning.addSubscriptionId(id);
-    return this.#write(peer, subscriptionIds[0]!, qos, retain, packetId, dup) > 0;
+    // [MQTT-4.3.3-7]: once it was sent, QoS 2 doesn't expire.
+    if (this.#expirySeconds < 0 && !(dup && qos === 2)) return false;
+    const retained = retain === RETAIN_SET || (retain === RETAIN_AS_PUBLISHED && this.#meaning.retain);
+    for (let i = 1; i < subscriptionIds.length; i++) this.#meaning.addSubscriptionId(subscriptionIds[i]!);
+    return this.#write(peer, subscriptionIds[0] ?? 0, qos, retained, packetId, dup) > 0;
   }
 
   /** Whether a subscriber gets the very packet that all others of its kind get. */
@@ -155,6 +165,13 @@ export class MqttEncoder implements DeliveryEncoder {
     if (peer.level !== MQTT_5) return true;
     if (topic.subscriptionId !== 0 || peer.topicAliasMaximum !== 0) return false;
     return this.#expirySeconds === 0 && this.#meaning.properties.length === 0;
+  }
+
+  #message(frame: MessageFrame): MailMessage {
+    const { bytes, payloadStart, tailStart, replyBytes } = frame;
+    const headers = bytes.subarray(payloadStart, this.#start);
+    const reply = latin1(bytes, tailStart, tailStart + replyBytes);
+    return { subject: this.#subject, reply, headers, payload: bytes.subarray(this.#start, this.#end) };
   }
 
   /** @returns false when the packet is too large for this way */
@@ -268,7 +285,8 @@ export class MqttEncoder implements DeliveryEncoder {
   /** @returns the topic, or an empty one where its alias is known to the client */
   #addProperties(peer: MqttPeer, properties: ByteWriter, subscriptionId: number, qos: number): Uint8Array {
     if (subscriptionId > 0) properties.property(PROPERTY.subscriptionId, subscriptionId);
-    if (this.#expirySeconds > 0) properties.property(PROPERTY.messageExpiry, this.#expirySeconds);
+    if (this.#expirySeconds !== 0)
+      properties.property(PROPERTY.messageExpiry, Math.max(this.#expirySeconds, 0));
     const shared = this.#meaning.properties;
     properties.raw(shared.bytes.subarray(0, shared.length));
     // What waits for the window may overtake nothing: an alias that isn't sent yet must not be used.
@@ -291,17 +309,25 @@ export class MqttEncoder implements DeliveryEncoder {
   #number16(peer: MqttPeer, qos: number, head: ByteWriter, packetIdAt: number): boolean {
     peer.inflight ??= new Map();
     if (peer.inflight.size < peer.sendWindow && (peer.waiting?.length ?? 0) === 0) {
-      setPacketId(head.bytes, packetIdAt, takePacketId(peer, qos));
+      const packetId = takePacketId(peer);
+      setPacketId(head.bytes, packetIdAt, packetId);
+      const packet = peer.ackWaitMs > 0 ? this.#copy(head) : null;
+      noteInflight(peer, packetId, qos, packet, this.#clock.nowMs);
       return true;
     }
-    const packet = new Uint8Array(head.length + this.#end - this.#start);
-    packet.set(head.bytes.subarray(0, head.length));
-    packet.set(this.#source.subarray(this.#start, this.#end), head.length);
+    const packet = this.#copy(head);
     peer.waiting ??= [];
     peer.waiting.push({ qos, packet, packetIdAt });
     peer.waitingBytes += packet.length;
     if (peer.waitingBytes > WAITING_MAX_BYTES) peer.host.overflow();
     return false;
+  }
+
+  #copy(head: ByteWriter): Uint8Array {
+    const packet = Buffer.allocUnsafe(head.length + this.#end - this.#start);
+    packet.set(head.bytes.subarray(0, head.length));
+    packet.set(this.#source.subarray(this.#start, this.#end), head.length);
+    return packet;
   }
 
   #append(peer: MqttPeer, head: ByteWriter): void {
@@ -317,24 +343,44 @@ function setPacketId(bytes: Uint8Array, at: number, packetId: number): void {
 }
 
 /** The next identifier that no PUBLISH under way has; there is one, since the window is smaller than their number. */
-function takePacketId(peer: MqttPeer, qos: number): number {
+function takePacketId(peer: MqttPeer): number {
   const inflight = peer.inflight!;
   let packetId = peer.nextPacketId;
-  const first = peer.firstPacketId;
-  while (inflight.has(packetId)) packetId = packetId === PACKET_ID_MAX ? first : packetId + 1;
-  peer.nextPacketId = packetId === PACKET_ID_MAX ? first : packetId + 1;
-  inflight.set(packetId, { qos, released: false });
+  while (inflight.has(packetId)) packetId = packetId === PACKET_ID_MAX ? 1 : packetId + 1;
+  peer.nextPacketId = packetId === PACKET_ID_MAX ? 1 : packetId + 1;
   return packetId;
 }
 
+/** @param packet null: not to be sent again. Beyond a bound it isn't either: the client has to come back for it. */
+function noteInflight(
+  peer: MqttPeer,
+  packetId: number,
+  qos: number,
+  packet: Uint8Array | null,
+  nowMs: number,
+): void {
+  const isKept = packet !== null && peer.inflightBytes + packet.length <= WAITING_MAX_BYTES;
+  if (isKept) peer.inflightBytes += packet.length;
+  peer.inflight!.set(packetId, { qos, released: false, sentMs: nowMs, packet: isKept ? packet : null });
+  if (peer.ackWaitMs > 0) peer.host.awaitAck();
+}
+
+/** The packet of a PUBLISH need not be sent again. */
+export function forgetPacket(peer: MqttPeer, inflight: InflightPublish): void {
+  peer.inflightBytes -= inflight.packet?.length ?? 0;
+  inflight.packet = null;
+}
+
 /** A PUBLISH was acknowledged: those that wait get its place. */
-export function releaseWaiting(peer: MqttPeer): void {
+export function releaseWaiting(peer: MqttPeer, nowMs: number): void {
   const { waiting, inflight } = peer;
   if (waiting === null || inflight === null) return;
   let sent = 0;
   while (sent < waiting.length && inflight.size < peer.sendWindow) {
     const { qos, packet, packetIdAt }: WaitingPublish = waiting[sent++]!;
-    setPacketId(packet, packetIdAt, takePacketId(peer, qos));
+    const packetId = takePacketId(peer);
+    setPacketId(packet, packetIdAt, packetId);
+    noteInflight(peer, packetId, qos, peer.ackWaitMs > 0 ? packet : null, nowMs);
     peer.waitingBytes -= packet.length;
     peer.host.outbox.append(packet, 0, packet.length);
   }

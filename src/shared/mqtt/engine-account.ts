@@ -38,6 +38,8 @@ const SESSIONS = 's.';
 const MESSAGES = 'm.';
 const RETAINED = 'r.';
 const DOLLAR = 0x24;
+/** Bit of a recipient's QoS: its RETAIN is what the publisher set. */
+const AS_PUBLISHED = 0x80;
 /** What `MailWriter.begin` writes. */
 const HEAD_BYTES = 9;
 
@@ -51,6 +53,7 @@ export interface StoreQuota {
 export interface Recipient {
   readonly session: EngineSession;
   qos: number;
+  retainAsPublished: boolean;
   readonly subscriptionIds: number[];
 }
 
@@ -164,13 +167,12 @@ export class EngineAccount {
     this.removeFilter(session, options.filter);
     const subjects =
       options.parentSubject === null ? [options.subject] : [options.subject, options.parentSubject];
-    // Of QoS 0 nothing is kept, and shared subscriptions have no session to keep it for: shards deliver those.
+    // Of QoS 0 nothing is kept, and who gets a message of a shared subscription a shard decides: it says so (MAIL_KEEP).
     const entries =
       options.qos === 0 || options.share !== null
         ? []
         : subjects.map((subject) => new EngineFilter(session, subject, options));
     for (const entry of entries) this.filters.insert(entry);
-    if (isSharedDelivery(options)) session.sharedFilters++;
     session.filters.set(options.filter, { options, entries });
   }
 
@@ -179,7 +181,6 @@ export class EngineAccount {
     if (known === undefined) return;
     this.#known = null;
     for (const entry of known.entries) this.filters.remove(entry);
-    if (isSharedDelivery(known.options)) session.sharedFilters--;
     session.filters.delete(filter);
   }
 
@@ -203,9 +204,10 @@ export class EngineAccount {
         continue;
       let recipient = found.get(session);
       if (recipient === undefined) {
-        recipient = { session, qos: 0, subscriptionIds: [] };
+        recipient = { session, qos: 0, retainAsPublished: false, subscriptionIds: [] };
         found.set(session, recipient);
       }
+      recipient.retainAsPublished ||= options.retainAsPublished;
       recipient.qos = Math.max(recipient.qos, Math.min(qos, options.qos));
       if (options.subscriptionId > 0 && !recipient.subscriptionIds.includes(options.subscriptionId))
         recipient.subscriptionIds.push(options.subscriptionId);
@@ -221,20 +223,23 @@ export class EngineAccount {
    */
   enqueue(subject: string, message: Uint8Array, recipients: readonly Recipient[], retain: boolean): number {
     const writer = this.#writer.begin(retain ? 1 : 0, recipients.length);
-    for (const { session, qos, subscriptionIds } of recipients) {
-      writer.f64(session.number).f64(session.nextOrdinal).u8(qos).u32(subscriptionIds.length);
+    for (const { session, qos, retainAsPublished, subscriptionIds } of recipients) {
+      writer.f64(session.number).f64(session.nextOrdinal);
+      writer.u8(qos | (retainAsPublished ? AS_PUBLISHED : 0)).u32(subscriptionIds.length);
       for (const id of subscriptionIds) writer.u32(id);
     }
     const seq = this.#appendMessage(subject, writer.raw(message).view());
     if (seq < 0) return -1;
-    for (const { session, qos, subscriptionIds } of recipients) {
+    for (const { session, qos, retainAsPublished, subscriptionIds } of recipients) {
       const ordinal = session.nextOrdinal++;
       session.queue.set(ordinal, {
         seq,
         ordinal,
         qos,
         retain,
+        retainAsPublished,
         subscriptionIds,
+        sentMs: 0,
         state: QUEUED,
         repeated: false,
       });
@@ -403,7 +408,7 @@ export class EngineAccount {
     const retain = reader.u8() === 1;
     let waiting = 0;
     for (let count = reader.f64(); count > 0; count--) {
-      const [number, ordinal, qos] = [reader.f64(), reader.f64(), reader.u8()];
+      const [number, ordinal, flags] = [reader.f64(), reader.f64(), reader.u8()];
       const subscriptionIds: number[] = [];
       for (let ids = reader.u32(); ids > 0; ids--) subscriptionIds.push(reader.u32());
       const session = this.#byNumber.get(number);
@@ -414,16 +419,14 @@ export class EngineAccount {
       const isReleased = history.released.has(ordinal);
       const state = isReleased ? RELEASED : QUEUED;
       const seq = stored.sequence;
-      session.restore({ seq, ordinal, qos, retain, subscriptionIds, state, repeated: true });
+      const [qos, retainAsPublished] = [flags & 3, (flags & AS_PUBLISHED) !== 0];
+      const entry = { seq, ordinal, qos, retain, retainAsPublished, subscriptionIds, sentMs: 0 };
+      session.restore({ ...entry, state, repeated: true });
       if (isReleased) session.inflight++;
       waiting++;
     }
     return waiting;
   }
-}
-
-function isSharedDelivery({ share, qos }: FilterOptions): boolean {
-  return share !== null && qos > 0;
 }
 
 /** When a session without connection ends. */

@@ -15,13 +15,7 @@ import type { FilterOptions } from './session-filter.ts';
  * and `completed` are the packet identifiers of the client's own QoS 2 PUBLISHes.
  */
 
-/** Identifiers from here on are the shard's (encoder.ts). */
-export const PACKET_IDS = 0xbfff;
-
-/** Part of the window of a kept session that is the shard's, once the session has shared subscriptions. */
-export function sharedWindow(window: number): number {
-  return Math.floor(window / 4);
-}
+export const PACKET_IDS = 0xffff;
 
 export const LOG_DONE = 1;
 export const LOG_RELEASED = 2;
@@ -39,11 +33,20 @@ export interface QueueEntry {
   readonly ordinal: number;
   readonly qos: number;
   readonly retain: boolean;
+  /** RETAIN is what the publisher set. */
+  readonly retainAsPublished: boolean;
   readonly subscriptionIds: readonly number[];
+  /** When it, or its PUBREL, was sent last. Unix milliseconds. */
+  sentMs: number;
   /** QUEUED, SENT or RELEASED. */
   state: number;
   /** It may have been sent before: DUP. */
   repeated: boolean;
+}
+
+/** The packet identifier of an entry. */
+export function packetIdOf({ ordinal }: QueueEntry): number {
+  return (ordinal % PACKET_IDS) + 1;
 }
 
 /** A subscription in the account's sublist. */
@@ -81,8 +84,10 @@ export class EngineSession {
   thread = -1;
   /** PUBLISHes of QoS 1 and 2 that may be under way. */
   window = 0;
-  /** Shared subscriptions of QoS 1 and 2: their deliveries are the shard's, and need a part of the window. */
-  sharedFilters = 0;
+  /** What isn't acknowledged for so long is sent again on the same connection; 0: on the next one alone. */
+  ackWaitMs = 0;
+  /** When to look for what to send again. Unix milliseconds. */
+  ackDueMs = Infinity;
   expirySeconds = 0;
   /** Its messages are queued here; else its shard does what there is to do, and nothing outlives the connection. */
   kept = false;
@@ -103,11 +108,6 @@ export class EngineSession {
   constructor(account: EngineAccount, clientId: string) {
     this.account = account;
     this.clientId = clientId;
-  }
-
-  /** What of the window is the engine's. */
-  get ownWindow(): number {
-    return this.sharedFilters > 0 ? this.window - sharedWindow(this.window) : this.window;
   }
 
   get logKey(): string {

@@ -1,4 +1,3 @@
-import { MQTT_INTERNAL_ACCOUNT } from '../base/options.ts';
 import { type Effects, EMPTY_BYTES, NO_TICKET } from '../jetstream/effects.ts';
 import type { Store } from '../jetstream/store/contract.ts';
 import type { Clock } from '../jetstream/time.ts';
@@ -12,26 +11,23 @@ import {
   STORE_ACCOUNT,
   type StoreQuota,
 } from './engine-account.ts';
+import { EngineDelivery } from './engine-delivery.ts';
+import { EngineOutbox } from './engine-outbox.ts';
 import {
   EngineSession,
   LOG_COMPLETED,
-  LOG_DONE,
   LOG_RECEIVED,
   LOG_RELEASED,
-  PACKET_IDS,
   QUEUED,
-  type QueueEntry,
   RELEASED,
   SENT,
 } from './engine-session.ts';
 import {
   MAIL_ACKNOWLEDGE,
-  MAIL_ANSWER,
-  MAIL_BATCH_BYTES,
   MAIL_CLOSE,
   MAIL_CONNECT,
   MAIL_CONNECTED,
-  MAIL_DELIVER,
+  MAIL_KEEP,
   MAIL_PUBLISH,
   MAIL_RETAINED,
   MAIL_SUBSCRIBE,
@@ -39,10 +35,9 @@ import {
   MAIL_TAKEOVER,
   MAIL_UNSUBSCRIBE,
   MAIL_UNSUBSCRIBED,
-  MailBatch,
+  type MailBatch,
   MailReader,
   MailWriter,
-  shardSubject,
   TextMemo,
 } from './mail.ts';
 import type { FilterOptions } from './session-filter.ts';
@@ -73,14 +68,6 @@ const RETAINED_PORTION_BYTES = 128 * 1024;
 /** A record of retained messages is sent when it is this long. */
 const RETAINED_RECORD_BYTES = 16 * 1024;
 
-/** Records to one shard. */
-interface Batch {
-  readonly records: MailBatch;
-  readonly subject: string;
-  /** The highest of them. */
-  ticket: number;
-}
-
 export interface MqttEngineHost {
   readonly store: Store;
   readonly effects: Pick<Effects, 'send' | 'congested' | 'warn'>;
@@ -100,21 +87,20 @@ export class MqttEngine {
   #dueMs = Infinity;
   readonly #will = new MailWriter();
   readonly #subjects = new TextMemo();
-  /** By thread: what goes to its connections, and what has to be on the disk before. */
-  readonly #batches = new Map<number, Batch>();
+  readonly #outbox: EngineOutbox;
+  readonly #delivery: EngineDelivery;
+  /** Sessions by connections that lost them, until those are closed. */
+  readonly #left = new Map<number, EngineSession>();
   /** Messages that found a full queue, and when the log was told. */
   #dropped = 0;
   #droppedToldMs = -Infinity;
   /** New subscriptions that haven't got all retained messages. */
   readonly #visits: RetainedVisit[] = [];
-  /** Records to nobody. */
-  readonly #void = new MailBatch();
-  /** The message that was stored last, in the form it travels. */
-  #freshSeq = -1;
-  #fresh: Uint8Array = EMPTY_BYTES;
 
   constructor(host: MqttEngineHost) {
     this.#host = host;
+    this.#outbox = new EngineOutbox(host.effects);
+    this.#delivery = new EngineDelivery(host, this.#outbox, (session) => this.#time(session));
   }
 
   /** Accounts by index, as all threads number them; those of the store are taken up. */
@@ -159,16 +145,31 @@ export class MqttEngine {
       return;
     }
     const session = this.#byCid.get(cid);
-    if (session === undefined) return;
+    if (session === undefined) {
+      this.#receiveLate(kind, cid, record);
+      return;
+    }
     if (kind === MAIL_CLOSE) this.#close(session, record);
+    else if (kind === MAIL_KEEP) this.#keep(session, record);
     else if (kind === MAIL_SUBSCRIBE) this.#subscribe(session, record);
     else if (kind === MAIL_UNSUBSCRIBE) this.#unsubscribe(session, record);
     else if (kind === MAIL_ACKNOWLEDGE) this.#acknowledge(session, record.u8(), record.u32(), record.u8());
   }
 
+  /** From a connection whose session is another's by now: what its shard gave it meanwhile is the session's. */
+  #receiveLate(kind: number, cid: number, record: MailReader): void {
+    const session = this.#left.get(cid);
+    if (session === undefined) return;
+    if (kind === MAIL_CLOSE) this.#left.delete(cid);
+    const isThere = session.account.sessions.get(session.clientId) === session;
+    if (kind === MAIL_KEEP && isThere) this.#keep(session, record);
+  }
+
   /** A thread died, and its connections with it. */
   threadLost(thread: number): void {
     for (const session of [...this.#byCid.values()]) if (session.thread === thread) this.#detach(session);
+    // Of the thread's connections nothing more is heard; others' are few, and only what is late for them is lost.
+    this.#left.clear();
   }
 
   // Connections
@@ -181,6 +182,7 @@ export class MqttEngine {
     const expirySeconds = record.u32();
     const window = record.u32();
     const kept = record.u8() === 1;
+    const ackWaitMs = record.u32();
     let session = account.sessions.get(clientId);
     if (session !== undefined && session.cid >= 0) this.#takeOver(session, cleanStart);
     // What ended with its connection can't be resumed.
@@ -194,6 +196,8 @@ export class MqttEngine {
     session.cid = cid;
     session.thread = thread;
     session.window = window;
+    session.ackWaitMs = ackWaitMs;
+    session.ackDueMs = Infinity;
     session.will = null;
     session.expiresAtMs = Infinity;
     session.expirySeconds = expirySeconds;
@@ -206,7 +210,7 @@ export class MqttEngine {
     answer.u8(isPresent ? 1 : 0).u32(session.received.size);
     for (const packetId of session.received) answer.u32(packetId);
     for (const { options } of session.filters.values()) answer.filter(options);
-    this.#resume(session);
+    this.#delivery.resume(session);
   }
 
   /** Another connection has the client id now; the one before is told. */
@@ -214,6 +218,7 @@ export class MqttEngine {
     const sessionEnds = cleanStart || session.expirySeconds === 0;
     this.#begin(session, MAIL_TAKEOVER, NO_TICKET).u8(sessionEnds ? 1 : 0);
     this.#byCid.delete(session.cid);
+    if (session.kept) this.#left.set(session.cid, session);
     session.cid = -1;
   }
 
@@ -233,6 +238,7 @@ export class MqttEngine {
     this.#byCid.delete(session.cid);
     session.cid = -1;
     session.thread = -1;
+    session.ackDueMs = Infinity;
     if (session.expirySeconds === 0) {
       this.#end(session);
       return;
@@ -264,7 +270,7 @@ export class MqttEngine {
   // Time
 
   #time(session: EngineSession): void {
-    const dueMs = Math.min(session.expiresAtMs, session.will?.dueMs ?? Infinity);
+    const dueMs = Math.min(session.expiresAtMs, session.ackDueMs, session.will?.dueMs ?? Infinity);
     if (dueMs === Infinity) return;
     this.#timed.add(session);
     this.#dueMs = Math.min(this.#dueMs, dueMs);
@@ -275,7 +281,7 @@ export class MqttEngine {
     return this.#dueMs;
   }
 
-  /** Ends sessions whose time is over, and publishes wills that are due. */
+  /** Ends sessions whose time is over, publishes wills that are due, and sends again what waits for `ack_wait`. */
   tick(): void {
     const { ms } = this.#host.clock;
     if (ms < this.#dueMs) return;
@@ -286,6 +292,7 @@ export class MqttEngine {
         continue;
       }
       if ((session.will?.dueMs ?? Infinity) <= ms) this.#publishWill(session);
+      if (session.ackDueMs <= ms) this.#delivery.repeat(session, ms);
       this.#timed.delete(session);
       this.#time(session);
     }
@@ -368,11 +375,11 @@ export class MqttEngine {
     });
     const subscriptionIds = options.subscriptionId === 0 ? [] : [options.subscriptionId];
     for (const { message, qos } of kept) {
-      const recipient = { session, qos, subscriptionIds };
+      const recipient = { session, qos, retainAsPublished: false, subscriptionIds };
       if (!this.#isFull(recipient))
         account.enqueue(new MailReader(message).text(), message, [recipient], true);
     }
-    if (kept.length > 0) this.#pump(session);
+    if (kept.length > 0) this.#delivery.pump(session);
     return more;
   }
 
@@ -395,7 +402,7 @@ export class MqttEngine {
     }
     const reason = isKept ? REASON.success : REASON.quotaExceeded;
     // A stream may have stored it as well: the publish comes in front of this mail.
-    this.#answer(publisher, qos === 1 ? PUBACK : PUBREC, packetId, reason, this.#host.store.ticket);
+    this.#outbox.answer(publisher, qos === 1 ? PUBACK : PUBREC, packetId, reason, this.#host.store.ticket);
   }
 
   /**
@@ -419,13 +426,33 @@ export class MqttEngine {
       this.#noteDropped(full.session);
     }
     if (recipients.length === 0) return true;
+    return this.#enqueue(account, subject, message, recipients);
+  }
+
+  /** The shard chose a session as the member of a shared subscription that gets the message. [MQTT-4.8.2-4] */
+  #keep(session: EngineSession, record: MailReader): void {
+    const qos = record.u8();
+    const [retain, subscriptionId] = [record.u8() === 1, record.u32()];
+    const message = record.rest();
+    const subscriptionIds = subscriptionId === 0 ? [] : [subscriptionId];
+    const recipient = { session, qos, retainAsPublished: retain, subscriptionIds };
+    if (this.#isFull(recipient)) this.#noteDropped(session);
+    else this.#enqueue(session.account, record.repeatedText(this.#subjects), message, [recipient]);
+  }
+
+  /** @returns false when the store refuses */
+  #enqueue(
+    account: EngineAccount,
+    subject: string,
+    message: Uint8Array,
+    recipients: readonly Recipient[],
+  ): boolean {
     const seq = account.enqueue(subject, message, recipients, false);
     if (seq < 0) return false;
     // Those who have room in their window get it from here: it need not be read again.
-    this.#freshSeq = seq;
-    this.#fresh = message;
-    for (const { session } of recipients) if (session.cid >= 0) this.#pump(session);
-    this.#freshSeq = -1;
+    this.#delivery.takeFresh(seq, message);
+    for (const { session } of recipients) if (session.cid >= 0) this.#delivery.pump(session);
+    this.#delivery.takeFresh(-1, EMPTY_BYTES);
     return true;
   }
 
@@ -445,63 +472,13 @@ export class MqttEngine {
     this.#droppedToldMs = clock.ms;
   }
 
-  /** A client is back: PUBRELs go again, then everything that isn't acknowledged, in order. [MQTT-4.4.0-1], [MQTT-4.6.0-1] */
-  #resume(session: EngineSession): void {
-    session.nextToSend = session.firstOrdinal;
-    session.inflight = 0;
-    for (const entry of session.queue.values()) {
-      if (entry.state === RELEASED) {
-        session.inflight++;
-        this.#answer(session, PUBREL, packetIdOf(entry), REASON.success, this.#host.store.ticket);
-      } else if (entry.state === SENT) {
-        entry.state = QUEUED;
-        entry.repeated = true;
-      }
-    }
-    this.#pump(session);
-  }
-
-  /** Sends what the window has room for. */
-  #pump(session: EngineSession): void {
-    const first = session.firstOrdinal;
-    const window = session.ownWindow;
-    while (session.inflight < window && session.nextToSend < session.nextOrdinal) {
-      if (session.nextToSend - first >= PACKET_IDS) return;
-      const entry = session.queue.get(session.nextToSend++);
-      if (entry === undefined || entry.state !== QUEUED) continue;
-      const message = entry.seq === this.#freshSeq ? this.#fresh : session.account.load(entry.seq);
-      if (message === null) {
-        if (session.account.isUnreadable) {
-          // The disk fails. It is tried again when the session does anything.
-          session.nextToSend--;
-          return;
-        }
-        this.#finish(session, entry);
-        continue;
-      }
-      entry.state = SENT;
-      session.inflight++;
-      const flags = (entry.retain ? 1 : 0) | (entry.repeated ? 2 : 0);
-      const records = this.#begin(session, MAIL_DELIVER, this.#host.store.ticket);
-      records.u32(packetIdOf(entry)).u8(entry.qos).u8(flags).u32(entry.subscriptionIds.length);
-      for (const id of entry.subscriptionIds) records.u32(id);
-      records.raw(message);
-    }
-  }
-
-  #finish(session: EngineSession, entry: QueueEntry): void {
-    // Removing the message says the same. An ordinal that nothing tells of any more may be given again.
-    if (!session.account.isLastFor(entry.seq)) session.account.log(session, LOG_DONE, entry.ordinal);
-    session.account.finish(session, entry);
-  }
-
   #acknowledge(session: EngineSession, type: number, packetId: number, reason: number): void {
     const { store } = this.#host;
     if (type === PUBREL) {
       const isKnown = session.received.delete(packetId);
       if (isKnown) session.account.log(session, LOG_COMPLETED, packetId);
       const code = isKnown ? REASON.success : REASON.packetIdentifierNotFound;
-      this.#answer(session, PUBCOMP, packetId, code, store.ticket);
+      this.#outbox.answer(session, PUBCOMP, packetId, code, store.ticket);
       return;
     }
     const entry = session.entryOf(packetId);
@@ -510,60 +487,29 @@ export class MqttEngine {
       if (isUnderWay && entry.qos === 2 && entry.state === SENT) {
         entry.state = RELEASED;
         session.account.log(session, LOG_RELEASED, entry.ordinal);
+        this.#delivery.awaitAck(session, entry);
       }
       const code = isUnderWay ? REASON.success : REASON.packetIdentifierNotFound;
-      this.#answer(session, PUBREL, packetId, code, store.ticket);
+      this.#outbox.answer(session, PUBREL, packetId, code, store.ticket);
       return;
     }
     if (!isUnderWay) return;
     // A PUBACK that is a refusal ends any exchange: the shard says so of what it couldn't send.
     const ends = reason >= REASON.unspecifiedError || (entry.qos === 1 ? type === PUBACK : type === PUBCOMP);
     if (!ends) return;
-    this.#finish(session, entry);
-    this.#pump(session);
+    this.#delivery.finish(session, entry);
+    this.#delivery.pump(session);
   }
 
-  // Mail
-
-  #answer(session: EngineSession, type: number, packetId: number, reason: number, ticket: number): void {
-    this.#begin(session, MAIL_ANSWER, ticket).u8(type).u32(packetId).u8(reason);
-  }
-
-  /**
-   * Begins a record to the shard of a session's connection.
-   *
-   * @param ticket what the store has to have kept before
-   */
   #begin(session: EngineSession, kind: number, ticket: number): MailBatch {
-    const { cid, thread } = session;
-    if (cid < 0) return this.#void.clear().begin(kind, cid);
-    let batch = this.#batches.get(thread);
-    if (batch === undefined) {
-      batch = { records: new MailBatch(), subject: shardSubject(thread), ticket: NO_TICKET };
-      this.#batches.set(thread, batch);
-    }
-    if (batch.records.length > MAIL_BATCH_BYTES) this.#sendBatch(batch);
-    if (ticket > batch.ticket) batch.ticket = ticket;
-    return batch.records.begin(kind, cid);
-  }
-
-  #sendBatch(batch: Batch): void {
-    const { records, subject, ticket } = batch;
-    const bytes = records.end().view();
-    this.#host.effects.send(MQTT_INTERNAL_ACCOUNT, subject, '', EMPTY_BYTES, bytes, ticket);
-    records.clear();
-    batch.ticket = NO_TICKET;
+    return this.#outbox.begin(session, kind, ticket);
   }
 
   /** Hands over what is to be said to the shards: to be called when what arrived together has been taken in. */
   flush(): void {
     for (const account of this.#accounts.values()) account.count();
-    for (const batch of this.#batches.values()) if (batch.records.length > 0) this.#sendBatch(batch);
+    this.#outbox.flush();
   }
-}
-
-function packetIdOf({ ordinal }: QueueEntry): number {
-  return (ordinal % PACKET_IDS) + 1;
 }
 
 /** @param record behind the subject */

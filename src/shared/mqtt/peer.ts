@@ -3,6 +3,7 @@ import type { Route } from '../broker/route.ts';
 import type { Subscription } from '../broker/subscription.ts';
 import type { Will } from '../protocol/mqtt/connect.ts';
 import type { ProtocolLevel } from '../protocol/mqtt/packet-types.ts';
+import type { MailMessage } from './mail.ts';
 
 /** State of one MQTT connection on its shard, apart from what every connection has. No handles, no behaviour of its own. */
 
@@ -12,6 +13,8 @@ export interface TopicSubscription {
   /** The filter as the client wrote it, one character a byte: the key among the client's subscriptions. */
   readonly filter: string;
   qos: number;
+  /** What `qos` will be when the engine knows of the change. */
+  grantedQos: number;
   noLocal: boolean;
   retainAsPublished: boolean;
   /** 0: none. */
@@ -28,6 +31,10 @@ export interface InflightPublish {
   readonly qos: number;
   /** PUBREC came, PUBCOMP is awaited. */
   released: boolean;
+  /** When it, or its PUBREL, was sent last. Unix milliseconds. */
+  sentMs: number;
+  /** To be sent again after `ack_wait`; null when it isn't. */
+  packet: Uint8Array | null;
 }
 
 /** A PUBLISH that waits for room in the window: everything but its packet identifier. */
@@ -43,6 +50,10 @@ export interface PeerHost {
   readonly outbox: Outbox;
   /** The bound on what waits for a client was reached. */
   overflow(): void;
+  /** Something was sent that the client has to acknowledge within `ackWaitMs`. */
+  awaitAck(): void;
+  /** The engine is to keep a message for the client's session, and to deliver it. The message's bytes are good until the return. */
+  keep(message: MailMessage, qos: number, retain: boolean, subscriptionId: number): void;
 }
 
 export class MqttPeer {
@@ -69,7 +80,7 @@ export class MqttPeer {
   requestProblemInformation = true;
   /** Largest packet the client takes; 0 is any. */
   clientMaxPacketBytes = 0;
-  /** QoS 1 and 2 PUBLISHes that may be on their way to the client. */
+  /** QoS 1 and 2 PUBLISHes that may be on their way to the client; of a persistent session the engine counts them. */
   sendWindow = 0;
   topicAliasMaximum = 0;
   authMethod: string | null = null;
@@ -78,14 +89,18 @@ export class MqttPeer {
   /** Aliases set for the client: alias by subject. */
   outgoingAliases: Map<string, number> | null = null;
   topics: Map<string, TopicSubscription> | null = null;
+  /** By packet identifier of a SUBSCRIBE: the subscriptions that the engine takes over with it. */
+  raised: Map<number, TopicSubscription[]> | null = null;
   /** Deliveries of a session that ends with the connection. */
   inflight: Map<number, InflightPublish> | null = null;
+  /** What isn't acknowledged for so long is sent again; 0: never, as the engine sees to it or the version forbids it. */
+  ackWaitMs = 0;
+  /** Of packets in `inflight`. */
+  inflightBytes = 0;
   waiting: WaitingPublish[] | null = null;
   waitingBytes = 0;
   nextPacketId = 1;
   nextSid = 1;
-  /** Packet identifiers the shard gives away: for a persistent session the engine has the lower ones. */
-  firstPacketId = 1;
   /** Packet identifiers of QoS 2 PUBLISHes from the client that aren't released, and whether PUBREC was sent. */
   received: Map<number, boolean> | null = null;
   /** QoS 1 and 2 PUBLISHes of the client that the engine hasn't answered. */

@@ -85,9 +85,12 @@ export class Login {
     return isAuthRequired(this.#policyOf(connection));
   }
 
+  /** `no_auth_user` of the `websocket` block counts for who a client is, but is not told of, as in nats-server. */
   #announcesAuth(connection: ClientConnection): boolean {
-    const policy = this.#policyOf(connection);
+    const policy = this.#policy;
+    const isOwn = policy !== this.#policyOf(connection);
     const isGenerated = this.#shard.options.noAuthUserGenerated === true;
+    if (isOwn) return policy.noAuthUser === '';
     return isAuthAnnounced(policy) || (isGenerated && isAuthRequired(policy));
   }
 
@@ -104,8 +107,9 @@ export class Login {
   sendConnectInfo(connection: ClientConnection): void {
     const fields = this.#infoFields(connection);
     fields.maxPayload = connection.maxPayloadBytes;
-    // The first INFO hides that there are users when nobody needs to show who he is; this one doesn't.
-    fields.authRequired = this.requiresAuth(connection);
+    // The first INFO hides that there are users when nobody needs to show who he is; this one doesn't, but knows nothing
+    // of the `websocket` block.
+    fields.authRequired = isAuthRequired(this.#policy);
     fields.connectInfo = true;
     fields.remoteAccount = connection.account.name;
     if (connection.account.name === this.#shard.options.systemAccount) fields.accountIsSystem = true;

@@ -4,6 +4,7 @@ export const STATUS = {
   normal: 1000,
   goingAway: 1001,
   protocolError: 1002,
+  unsupportedData: 1003,
   invalidPayload: 1007,
   policyViolation: 1008,
   messageTooBig: 1009,

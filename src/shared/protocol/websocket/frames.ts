@@ -32,6 +32,9 @@ export const PONG_FRAME = FIN | OPCODE.pong;
 /** Room a frame header of the server takes at most. */
 const SERVER_HEADER_MAX_BYTES = 10;
 
+/** What is wrong with text where only binary messages are allowed. [MQTT-6.0.0-1] */
+export const TEXT_PROBLEM = 'text frames are not allowed';
+
 /** What becomes of frames. `false` stops reading behind what was just handed over. */
 export interface FrameSink<Connection> {
   /** Unmasked bytes of the stream, valid during the call. */
@@ -50,6 +53,8 @@ export class FrameState {
   readonly allowsCompression: boolean;
   /** Frames of the client aren't masked: `Nats-No-Masking` was agreed on. */
   readonly isUnmasked: boolean;
+  /** Messages may be text: to a stream of bytes it is as good as binary. */
+  readonly allowsText: boolean;
   /** Payload bytes of the frame under way that are still to come. */
   remainingBytes = 0;
   /** Next four bytes of the mask, little-endian. */
@@ -65,9 +70,10 @@ export class FrameState {
   /** Payload of a control frame under way. */
   control: Uint8Array | null = null;
 
-  constructor(allowsCompression: boolean, isUnmasked: boolean) {
+  constructor(allowsCompression: boolean, isUnmasked: boolean, allowsText = true) {
     this.allowsCompression = allowsCompression;
     this.isUnmasked = isUnmasked;
+    this.allowsText = allowsText;
   }
 }
 
@@ -218,6 +224,7 @@ function headerProblem(state: FrameState, first: number, second: number): string
     return 'compressed frame received without negotiated permessage-deflate';
   }
   if (!state.isUnmasked && (second & MASKED) === 0) return 'mask bit missing';
+  if (opcode === OPCODE.text && !state.allowsText) return TEXT_PROBLEM;
   if (opcode === OPCODE.text || opcode === OPCODE.binary) {
     return state.inMessage ? 'new message started before final frame for previous message was received' : '';
   }

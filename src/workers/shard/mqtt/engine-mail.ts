@@ -75,6 +75,17 @@ export class EngineMail implements DeliveryEncoder {
     this.#shard.needTurn();
   }
 
+  /** The record is complete, in the midst of a delivery: it leaves at the turn's end. */
+  endLater(): void {
+    this.#batch.end();
+    this.#shard.needTurn();
+  }
+
+  /** What waits to leave. */
+  get waitingBytes(): number {
+    return this.#batch.length;
+  }
+
   /** Sends a record that was written elsewhere. */
   send(record: MailWriter): void {
     this.#batch.add(record);

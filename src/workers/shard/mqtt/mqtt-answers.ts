@@ -1,3 +1,4 @@
+import { RETAIN_AS_PUBLISHED, RETAIN_CLEAR, RETAIN_SET } from '../../../shared/mqtt/encoder.ts';
 import {
   MAIL_ANSWER,
   MAIL_CONNECTED,
@@ -52,12 +53,13 @@ export class MqttAnswers {
         return;
       case MAIL_SUBSCRIBED: {
         const packetId = record.u32();
-        this.#send(connection, suback(levelOf(peer), packetId, [...record.bytes()]));
+        this.#session.send(connection, suback(levelOf(peer), packetId, [...record.bytes()]));
+        this.#session.subscriptions.taken(peer, packetId);
         return;
       }
       case MAIL_UNSUBSCRIBED: {
         const packetId = record.u32();
-        this.#send(connection, unsuback(levelOf(peer), packetId, [...record.bytes()]));
+        this.#session.send(connection, unsuback(levelOf(peer), packetId, [...record.bytes()]));
         return;
       }
       case MAIL_ANSWER:
@@ -71,10 +73,6 @@ export class MqttAnswers {
         return;
       default:
     }
-  }
-
-  #send(connection: ClientConnection, packet: Uint8Array): void {
-    connection.outbox.append(packet, 0, packet.length);
   }
 
   #connected(connection: ClientConnection, peer: MqttPeer, record: MailReader): void {
@@ -140,7 +138,8 @@ export class MqttAnswers {
     const [reply, headers, payload] = [record.text(), record.bytes(), record.bytes()];
     const isAllowed = !connection.deniesDelivery(subject, null);
     const { encoder } = this.#session;
-    const [retain, dup] = [(flags & 1) !== 0, (flags & 2) !== 0];
+    const retain = (flags & 1) !== 0 ? RETAIN_SET : (flags & 4) !== 0 ? RETAIN_AS_PUBLISHED : RETAIN_CLEAR;
+    const dup = (flags & 2) !== 0;
     if (isAllowed && encoder.send(peer, subject, reply, headers, payload, qos, retain, ids, packetId, dup)) {
       connection.outMsgs++;
       connection.outBytes += payload.length;
@@ -160,7 +159,9 @@ export class MqttAnswers {
       const subject = record.text();
       const [reply, headers, payload] = [record.text(), record.bytes(), record.bytes()];
       if (connection.deniesDelivery(subject, null)) continue;
-      if (!this.#session.encoder.send(peer, subject, reply, headers, payload, qos, true, ids, -1, false))
+      if (
+        !this.#session.encoder.send(peer, subject, reply, headers, payload, qos, RETAIN_SET, ids, -1, false)
+      )
         continue;
       connection.outMsgs++;
       connection.outBytes += payload.length;

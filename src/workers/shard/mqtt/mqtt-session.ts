@@ -1,7 +1,13 @@
 import { PARSE_BLOCKED, PARSE_CLOSED, PARSE_MORE, PARSE_PAUSED } from '../../../shared/base/parse-outcome.ts';
-import { ENGINE_PACKET_ID_MAX, MqttEncoder, releaseWaiting } from '../../../shared/mqtt/encoder.ts';
-import { sharedWindow } from '../../../shared/mqtt/engine-session.ts';
-import { MAIL_ACKNOWLEDGE, MAIL_CLOSE, MAIL_CONNECT, MailWriter } from '../../../shared/mqtt/mail.ts';
+import { forgetPacket, MqttEncoder, releaseWaiting } from '../../../shared/mqtt/encoder.ts';
+import {
+  MAIL_ACKNOWLEDGE,
+  MAIL_CLOSE,
+  MAIL_CONNECT,
+  MAIL_KEEP,
+  type MailMessage,
+  MailWriter,
+} from '../../../shared/mqtt/mail.ts';
 import { MqttPeer } from '../../../shared/mqtt/peer.ts';
 import type { ConnectPacket } from '../../../shared/protocol/mqtt/connect.ts';
 import {
@@ -35,6 +41,7 @@ import { MqttAnswers } from './mqtt-answers.ts';
 import { MqttLogin } from './mqtt-login.ts';
 import { MqttPublisher } from './mqtt-publisher.ts';
 import { MqttSubscriptions } from './mqtt-subscriptions.ts';
+import { Redelivery } from './redelivery.ts';
 
 /**
  * What the packets of MQTT clients do (mqtt.md, OASIS 3.1.1 and 5.0): the parser's sink. One instance serves all
@@ -45,6 +52,10 @@ import { MqttSubscriptions } from './mqtt-subscriptions.ts';
 const QOS2_REJECTED = 0x10;
 const CLIENT_ID_CHARACTERS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const CLIENT_ID_LENGTH = 22;
+/** A longer timeout would be none. */
+const TIMER_MAX_MS = 0x7fff_ffff;
+/** What may wait for room on its way to the engine, before members of shared subscriptions are cut off. */
+const KEPT_WAITING_MAX_BYTES = 64 * 1024 * 1024;
 
 export class MqttSession implements MqttParserSink<ClientConnection> {
   readonly encoder: MqttEncoder;
@@ -54,12 +65,14 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   readonly subscriptions: MqttSubscriptions;
   readonly answers: MqttAnswers;
   readonly #shard: Shard;
+  readonly #redelivery: Redelivery;
   readonly #record = new MailWriter();
   /** One without a reason, as both versions have it. */
   readonly #shortAcknowledgement = Uint8Array.of(0, 2, 0, 0);
 
   constructor(shard: Shard) {
     this.#shard = shard;
+    this.#redelivery = new Redelivery(shard, this);
     this.encoder = new MqttEncoder(shard);
     this.answers = new MqttAnswers(shard, this);
     this.mail = new EngineMail(shard, (record) => this.answers.handle(record));
@@ -74,11 +87,34 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     const host = {
       outbox: connection.outbox,
       overflow: () => this.#shard.closeLater(connection, CLOSE_REASON.slowConsumerPendingBytes),
+      awaitAck: () => this.#redelivery.awaitAck(connection),
+      keep: (message: MailMessage, qos: number, retain: boolean, subscriptionId: number) =>
+        this.#keep(connection, message, qos, retain, subscriptionId),
     };
     connection.mqtt = new MqttPeer(host, maxPayloadBytes + PACKET_HEAD_MAX_BYTES);
     connection.encoder = this.encoder;
     connection.headers = true;
     connection.echo = true;
+  }
+
+  /** The engine is to keep a message for a session: the client is the member of a shared subscription that gets it. */
+  #keep(
+    connection: ClientConnection,
+    message: MailMessage,
+    qos: number,
+    retain: boolean,
+    subscriptionId: number,
+  ): void {
+    if (this.mail.waitingBytes > KEPT_WAITING_MAX_BYTES) {
+      this.#shard.closeLater(connection, CLOSE_REASON.slowConsumerPendingBytes);
+      return;
+    }
+    const record = this.mail.begin(MAIL_KEEP, connection.cid).u8(qos);
+    record
+      .u8(retain ? 1 : 0)
+      .u32(subscriptionId)
+      .message(message);
+    this.mail.endLater();
   }
 
   // CONNECT
@@ -94,7 +130,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     if (will !== null && will.qos === 2 && mqtt!.rejectQos2Publish) {
       if (packet.level === MQTT_5)
         return this.refuse(connection, REASON.qosNotSupported, CLOSE_REASON.protocolViolation);
-      this.#send(connection, connack(4, false, QOS2_REJECTED));
+      this.send(connection, connack(4, false, QOS2_REJECTED));
       return this.#close(connection, CLOSE_REASON.protocolViolation);
     }
     if (packet.authMethod !== null)
@@ -131,31 +167,51 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     // What is resumed may have messages of the engine, though it ends with this connection.
     peer.persistent = peer.sessionExpirySeconds > 0 || !packet.cleanStart;
     const window = Math.min(packet.receiveMaximum, mqtt.maxAckPending);
-    peer.sendWindow = peer.persistent ? sharedWindow(window) : window;
-    peer.firstPacketId = peer.persistent ? ENGINE_PACKET_ID_MAX + 1 : 1;
-    peer.nextPacketId = peer.firstPacketId;
+    peer.sendWindow = window;
+    // [MQTT-4.4.0-1] of 5.0: nothing is sent again but on a new connection.
+    const ackWaitMs = packet.level === MQTT_5 ? 0 : Math.min(mqtt.ackWaitMs, TIMER_MAX_MS);
+    peer.ackWaitMs = peer.persistent ? 0 : ackWaitMs;
     peer.connecting = true;
+    connection.timer = setTimeout(this.#unanswered, Math.min(mqtt.jsApiTimeoutMs, TIMER_MAX_MS), connection);
     const record = this.#record.begin(MAIL_CONNECT, connection.cid).u32(this.#shard.thread);
     record.u32(connection.account.index).text(Buffer.from(peer.clientId, 'utf8').toString('latin1'));
     record
       .u8(packet.cleanStart ? 1 : 0)
       .u32(peer.sessionExpirySeconds)
       .u32(window)
-      .u8(peer.persistent ? 1 : 0);
+      .u8(peer.persistent ? 1 : 0)
+      .u32(ackWaitMs);
     this.mail.send(record);
     return PARSE_PAUSED;
   }
+
+  /** The store is stuck: the client may try again. */
+  readonly #unanswered = (connection: ClientConnection): void => {
+    connection.timer = null;
+    if (connection.closed) return;
+    const { jsApiTimeoutMs } = this.#shard.options.mqtt!;
+    this.#shard.log(
+      'error',
+      `${connection.label} - unable to connect: the store has not answered for ${jsApiTimeoutMs} ms`,
+    );
+    this.refuse(connection, REASON.serverUnavailable, CLOSE_REASON.serverShutdown);
+  };
 
   /** The engine has the session: CONNACK, and from now on everything else. */
   connected(connection: ClientConnection, sessionPresent: boolean): void {
     const peer = connection.mqtt!;
     const level = peer.level === MQTT_5 ? MQTT_5 : 4;
+    const packet = connack(level, sessionPresent, RETURN_CODE.accepted, this.#connackProperties(peer));
+    // Without what stands in it the client would not know the session it has.
+    if (isTooLong(peer, packet)) {
+      this.refuse(connection, REASON.packetTooLarge, CLOSE_REASON.protocolViolation);
+      return;
+    }
+    if (connection.timer !== null) clearTimeout(connection.timer);
+    connection.timer = null;
     peer.connecting = false;
     peer.connected = true;
-    this.#send(
-      connection,
-      connack(level, sessionPresent, RETURN_CODE.accepted, this.#connackProperties(peer)),
-    );
+    this.send(connection, packet);
     peer.lastInputMs = Date.now();
     if (peer.keepAliveMs > 0) connection.timer = setTimeout(this.#keepAlive, peer.keepAliveMs, connection);
     this.#shard.input.resume(connection);
@@ -184,7 +240,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   refuse(connection: ClientConnection, reason: number, closeReason: CloseReason): number {
     const peer = connection.mqtt!;
     const code = peer.level === MQTT_5 ? reason : returnCodeOf(reason);
-    if (peer.level !== 0 && code >= 0) this.#send(connection, connack(peer.level, false, code));
+    if (peer.level !== 0 && code >= 0) this.send(connection, connack(peer.level, false, code));
     peer.will = null;
     peer.farewellSaid = true;
     return this.#close(connection, closeReason);
@@ -221,21 +277,25 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   }
 
   ping(connection: ClientConnection): number {
-    this.#send(connection, PINGRESP_PACKET);
+    this.send(connection, PINGRESP_PACKET);
     return PARSE_MORE;
   }
 
   acknowledge(connection: ClientConnection, type: number, packetId: number, reason: number): number {
     const peer = connection.mqtt!;
     if (type === PUBREL) return this.#release(connection, peer, packetId);
-    if (peer.persistent && packetId <= ENGINE_PACKET_ID_MAX) {
+    if (peer.persistent) {
       if (this.mail.isBlocked) return PARSE_BLOCKED;
       this.mailAcknowledge(connection, type, packetId, reason);
       return PARSE_MORE;
     }
     const inflight = peer.inflight?.get(packetId);
     if (type === PUBREC && reason < REASON.unspecifiedError) {
-      if (inflight !== undefined) inflight.released = true;
+      if (inflight !== undefined) {
+        inflight.released = true;
+        inflight.sentMs = this.#shard.nowMs;
+        forgetPacket(peer, inflight);
+      }
       this.sendAcknowledgement(
         connection,
         PUBREL,
@@ -247,7 +307,8 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     const ends = inflight !== undefined && (inflight.qos === 1 ? type === PUBACK : type !== PUBACK);
     if (ends) {
       peer.inflight!.delete(packetId);
-      releaseWaiting(peer);
+      forgetPacket(peer, inflight);
+      releaseWaiting(peer, this.#shard.nowMs);
     }
     return PARSE_MORE;
   }
@@ -274,14 +335,14 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   /** Sends PUBACK, PUBREC, PUBREL or PUBCOMP. */
   sendAcknowledgement(connection: ClientConnection, type: number, packetId: number, reason: number): void {
     if (reason !== REASON.success && connection.mqtt!.level === MQTT_5) {
-      this.#send(connection, acknowledgement(MQTT_5, type, packetId, reason));
+      this.send(connection, acknowledgement(MQTT_5, type, packetId, reason));
       return;
     }
     const packet = this.#shortAcknowledgement;
     packet[0] = (type << 4) | (type === PUBREL ? 2 : 0);
     packet[2] = packetId >> 8;
     packet[3] = packetId;
-    this.#send(connection, packet);
+    this.send(connection, packet);
   }
 
   disconnect(connection: ClientConnection, reason: number, sessionExpirySeconds: number): number {
@@ -310,12 +371,12 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     const closeReason =
       reason === REASON.packetTooLarge ? CLOSE_REASON.maximumPayloadExceeded : CLOSE_REASON.protocolViolation;
     if (peer.connected) return this.end(connection, reason, closeReason);
-    if (level === MQTT_5 && peer.level === 0) this.#send(connection, connack(MQTT_5, false, reason));
+    if (level === MQTT_5 && peer.level === 0) this.send(connection, connack(MQTT_5, false, reason));
     // A level nobody knows is answered in the form that every version has. [MQTT-3.1.2-2]
     else if (reason === REASON.unsupportedProtocolVersion)
-      this.#send(connection, connack(4, false, RETURN_CODE.unacceptableProtocolVersion));
+      this.send(connection, connack(4, false, RETURN_CODE.unacceptableProtocolVersion));
     else if (reason === REASON.clientIdentifierNotValid && peer.level === 0)
-      this.#send(connection, connack(4, false, RETURN_CODE.identifierRejected));
+      this.send(connection, connack(4, false, RETURN_CODE.identifierRejected));
     peer.will = null;
     return this.#close(connection, closeReason);
   }
@@ -324,7 +385,7 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
   end(connection: ClientConnection, reason: number, closeReason: CloseReason): number {
     const peer = connection.mqtt!;
     if (!peer.farewellSaid && peer.connected && peer.level === MQTT_5)
-      this.#send(connection, disconnect(reason));
+      this.send(connection, disconnect(reason));
     peer.farewellSaid = true;
     return this.#close(connection, closeReason);
   }
@@ -340,13 +401,14 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     if (peer.farewellSaid || !peer.connected || peer.level !== MQTT_5) return;
     peer.farewellSaid = true;
     const code = FAREWELLS.get(reason);
-    if (code !== undefined) this.#send(connection, disconnect(code));
+    if (code !== undefined) this.send(connection, disconnect(code));
   }
 
   /** The connection is closed: its will, and the engine is told. */
   ended(connection: ClientConnection): void {
     const peer = connection.mqtt!;
     this.login.forget(connection);
+    this.#redelivery.forget(connection);
     if (!peer.connected && !peer.connecting) return;
     this.#shard.needTurn();
     const isKept = peer.persistent && peer.sessionExpirySeconds > 0;
@@ -373,12 +435,16 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     this.subscriptions.dropForbidden(connection);
   }
 
-  #send(connection: ClientConnection, packet: Uint8Array): void {
-    // [MQTT-3.1.2-24]
-    const limit = connection.mqtt!.clientMaxPacketBytes;
-    if (limit > 0 && packet.length > limit) return;
+  /** Sends a packet, if the client takes one of its length. */
+  send(connection: ClientConnection, packet: Uint8Array): void {
+    if (isTooLong(connection.mqtt!, packet)) return;
     connection.outbox.append(packet, 0, packet.length);
   }
+}
+
+/** Whether a client takes no packet of this length. [MQTT-3.1.2-24] */
+function isTooLong({ clientMaxPacketBytes }: MqttPeer, packet: Uint8Array): boolean {
+  return clientMaxPacketBytes > 0 && packet.length > clientMaxPacketBytes;
 }
 
 /** What a 5.0 client is told when its connection ends for one of these reasons. */

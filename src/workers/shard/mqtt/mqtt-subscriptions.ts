@@ -42,7 +42,8 @@ export class MqttSubscriptions {
     for (const request of packet.filters) {
       const options = this.#options(peer, request, packet.subscriptionId);
       const isNew = peer.topics?.has(filterKey(request.filter)) !== true;
-      const refusal = options === null ? REASON.topicFilterInvalid : this.add(connection, options);
+      const refusal =
+        options === null ? REASON.topicFilterInvalid : this.add(connection, options, packet.packetId);
       if (refusal !== 0) {
         codes.push(peer.level === MQTT_5 ? refusal : SUBACK_FAILURE);
         continue;
@@ -66,8 +67,6 @@ export class MqttSubscriptions {
     if (parsed === null) return null;
     let { qos } = request;
     if (qos === 2 && this.#shard.options.mqtt!.downgradeQos2Subscribe) qos = 1;
-    // Without a window of the shard's own, a session the engine keeps can't be sent anything but QoS 0 from here.
-    if (parsed.share !== null && peer.sendWindow === 0) qos = 0;
     return {
       filter: filterKey(request.filter),
       ...parsed,
@@ -78,13 +77,18 @@ export class MqttSubscriptions {
     };
   }
 
-  /** Makes or changes a subscription. @returns a reason code, 0 when all is well */
-  add(connection: ClientConnection, options: FilterOptions): number {
+  /**
+   * Makes or changes a subscription.
+   *
+   * @param packetId of the SUBSCRIBE; 0: the engine knows the subscription
+   * @returns a reason code, 0 when all is well
+   */
+  add(connection: ClientConnection, options: FilterOptions, packetId = 0): number {
     const peer = connection.mqtt!;
     peer.topics ??= new Map();
     const existing = peer.topics.get(options.filter);
     if (existing !== undefined) {
-      existing.qos = options.qos;
+      setQos(peer, existing, options.qos, packetId);
       existing.noLocal = options.noLocal;
       existing.retainAsPublished = options.retainAsPublished;
       existing.subscriptionId = options.subscriptionId;
@@ -102,6 +106,7 @@ export class MqttSubscriptions {
       peer,
       filter: options.filter,
       qos: options.qos,
+      grantedQos: options.qos,
       noLocal: options.noLocal,
       retainAsPublished: options.retainAsPublished,
       subscriptionId: options.subscriptionId,
@@ -112,6 +117,14 @@ export class MqttSubscriptions {
     if (!this.#listen(connection, topic, subjects, options.share)) return REASON.topicFilterInvalid;
     peer.topics.set(options.filter, topic);
     return 0;
+  }
+
+  /** The engine has a SUBSCRIBE: what it is to deliver from now on is left to it. */
+  taken(peer: MqttPeer, packetId: number): void {
+    const raised = peer.raised?.get(packetId);
+    if (raised === undefined) return;
+    peer.raised!.delete(packetId);
+    for (const topic of raised) topic.qos = topic.grantedQos;
   }
 
   #listen(
@@ -177,6 +190,23 @@ export class MqttSubscriptions {
     }
     this.#mail.send(record);
   }
+}
+
+/**
+ * Changes the QoS of a subscription. [MQTT-3.8.4-4]: of a session that is kept QoS 0 is delivered here and anything else by the
+ * engine, so until the engine knows it goes on here. A message may come twice, but none is lost between them.
+ */
+function setQos(peer: MqttPeer, topic: TopicSubscription, qos: number, packetId: number): void {
+  const isHandedOver = peer.persistent && !topic.isShared && topic.qos === 0 && qos > 0;
+  topic.grantedQos = qos;
+  if (!isHandedOver) {
+    topic.qos = qos;
+    return;
+  }
+  peer.raised ??= new Map();
+  const raised = peer.raised.get(packetId);
+  if (raised === undefined) peer.raised.set(packetId, [topic]);
+  else raised.push(topic);
 }
 
 function filterKey(filter: Uint8Array): string {

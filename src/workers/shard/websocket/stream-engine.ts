@@ -5,6 +5,8 @@ import type { ClientConnection } from '../connection.ts';
 export interface StreamEngine {
   /** What its connections are to `allowed_connection_types`. */
   readonly connectionType: ConnectionType;
+  /** Text messages are as good as binary ones. */
+  readonly takesText: boolean;
   /** Gives a new connection what the protocol needs of it; nothing is sent yet. */
   attach(connection: ClientConnection): void;
   /** The upgrade is done, and there is room for the connection. */

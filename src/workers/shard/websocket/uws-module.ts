@@ -18,7 +18,7 @@ export interface UwsUserData {
 }
 
 export interface UwsHandlers {
-  message(bytes: Uint8Array): void;
+  message(bytes: Uint8Array, isBinary: boolean): void;
   drained(): void;
   closed(): void;
 }

@@ -1,5 +1,7 @@
 import { WEBSOCKET_COMPRESSED_FACTOR, WEBSOCKET_COMPRESSED_MAX_BYTES } from '../../../shared/base/limits.ts';
 import { CLOSE_REASON } from '../../../shared/protocol/nats/errors.ts';
+import { STATUS } from '../../../shared/protocol/websocket/close.ts';
+import { TEXT_PROBLEM } from '../../../shared/protocol/websocket/frames.ts';
 import { HttpHeaders, type HttpRequest } from '../../../shared/protocol/websocket/http-request.ts';
 import { checkUpgrade, STATUS_TEXT, type Upgrade } from '../../../shared/protocol/websocket/upgrade.ts';
 import { ClientConnection } from '../connection.ts';
@@ -117,7 +119,8 @@ export class UwsServer {
           const data = socket.getUserData();
           data.handlers = data.accept(socket);
         },
-        message: (socket, bytes) => socket.getUserData().handlers?.message(new Uint8Array(bytes)),
+        message: (socket, bytes, isBinary) =>
+          socket.getUserData().handlers?.message(new Uint8Array(bytes), isBinary),
         drain: (socket) => socket.getUserData().handlers?.drained(),
         close: (socket) => socket.getUserData().handlers?.closed(),
       })
@@ -204,7 +207,10 @@ export class UwsServer {
   #handlers(connection: ClientConnection, stream: UwsStream, engine: StreamEngine): UwsHandlers {
     const shard = this.#shard;
     return {
-      message: (bytes) => this.#received(connection, engine, bytes),
+      message: (bytes, isBinary) => {
+        if (isBinary || engine.takesText) this.#received(connection, engine, bytes);
+        else this.#refuseText(connection, stream);
+      },
       drained: () => shard.output.completed(connection),
       closed: () => {
         stream.closed();
@@ -213,6 +219,12 @@ export class UwsServer {
         if (!connection.paused) shard.close(connection, CLOSE_REASON.clientClosed);
       },
     };
+  }
+
+  #refuseText(connection: ClientConnection, stream: UwsStream): void {
+    this.#shard.log('error', `${connection.label} - read error: ${TEXT_PROBLEM}`);
+    stream.farewell = { status: STATUS.unsupportedData, text: TEXT_PROBLEM };
+    this.#shard.close(connection, CLOSE_REASON.protocolViolation);
   }
 
   /** A message, as long as it may be looked at. */

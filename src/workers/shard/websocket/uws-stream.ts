@@ -16,6 +16,8 @@ const MESSAGE_MAX_BYTES = 16_000;
 export class UwsStream {
   destroyed = false;
   connection: ClientConnection | null = null;
+  /** What the close frame says, other than the reason of the close. */
+  farewell: { status: number; text: string } | null = null;
   readonly #socket: UwsSocket;
   #onClose: (() => void)[] = [];
 
@@ -38,7 +40,8 @@ export class UwsStream {
   end(): void {
     if (this.destroyed) return;
     const reason = this.connection?.closeReason ?? null;
-    if (reason === null) this.destroy();
+    if (this.farewell !== null) this.#socket.end(this.farewell.status, this.farewell.text);
+    else if (reason === null) this.destroy();
     else this.#socket.end(closeStatus(reason), reason);
   }
 

@@ -11,6 +11,7 @@ import {
   type FrameSink,
   frame,
   OPCODE,
+  TEXT_PROBLEM,
 } from '../../../shared/protocol/websocket/frames.ts';
 import type { ClientConnection } from '../connection.ts';
 import type { Shard } from '../shard.ts';
@@ -111,7 +112,8 @@ export class WebsocketInput implements FrameSink<ClientConnection> {
   }
 
   violated(connection: ClientConnection, problem: string): void {
-    this.#readError(connection, STATUS.protocolError, problem);
+    const status = problem === TEXT_PROBLEM ? STATUS.unsupportedData : STATUS.protocolError;
+    this.#readError(connection, status, problem);
   }
 
   #tooLarge(connection: ClientConnection): boolean {

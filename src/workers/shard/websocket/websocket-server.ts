@@ -47,6 +47,7 @@ export class WebsocketServer implements UpgradeHost {
       shard.input.receivedInside(connection, bytes, view, start, end);
     this.engines.set('nats', {
       connectionType: 'WEBSOCKET',
+      takesText: true,
       attach: (connection) => {
         connection.gated = shard.session.login.requiresAuth(connection);
       },
@@ -57,6 +58,7 @@ export class WebsocketServer implements UpgradeHost {
     if (mqtt === null) return;
     this.engines.set('mqtt', {
       connectionType: 'MQTT_WS',
+      takesText: false,
       attach: (connection) => mqtt.begin(connection),
       begin: (connection) => mqtt.login.awaitConnect(connection),
       received,

@@ -57,7 +57,7 @@ export class WebsocketState {
   #waitingBytes = 0;
 
   constructor(upgrade: Upgrade, engine: StreamEngine, cookies: CookieCredentials | null) {
-    this.frames = new FrameState(upgrade.compression, upgrade.noMasking);
+    this.frames = new FrameState(upgrade.compression, upgrade.noMasking, engine.takesText);
     this.engine = engine;
     this.via = upgrade.forwardedFor === '' ? '' : `${upgrade.forwardedFor}/`;
     this.cookies = cookies;

@@ -105,14 +105,15 @@ class Rig implements Pick<Effects, 'send' | 'congested' | 'warn'> {
     this.engine = this.#boot();
   }
 
-  connect(clientId: string, { clean = false, expiry = FOREVER, window = 10 } = {}): number {
+  connect(clientId: string, { clean = false, expiry = FOREVER, window = 10, ackWaitMs = 0 } = {}): number {
     const cid = this.#cids++;
     const record = new mail.MailBatch().begin(mail.MAIL_CONNECT, cid).u32(0).u32(0).text(clientId);
     record
       .u8(clean ? 1 : 0)
       .u32(expiry)
       .u32(window)
-      .u8(!clean || expiry > 0 ? 1 : 0);
+      .u8(!clean || expiry > 0 ? 1 : 0)
+      .u32(ackWaitMs);
     this.engine.receive(record.end().take());
     return cid;
   }
@@ -148,6 +149,13 @@ class Rig implements Pick<Effects, 'send' | 'congested' | 'warn'> {
       .u8(qos)
       .u8(retain ? 1 : 0)
       .u32(packetId);
+    const message = { subject, reply: '', headers: NO_HEADERS, payload: Buffer.from(payload) };
+    this.engine.receive(record.message(message).end().take());
+  }
+
+  /** The shard hands over a message of a shared subscription. */
+  keep(cid: number, subject: string, payload: string, qos: number): void {
+    const record = new mail.MailBatch().begin(mail.MAIL_KEEP, cid).u8(qos).u8(0).u32(0);
     const message = { subject, reply: '', headers: NO_HEADERS, payload: Buffer.from(payload) };
     this.engine.receive(record.message(message).end().take());
   }
@@ -237,8 +245,8 @@ test('the window bounds what is under way', () => {
 test('packet identifiers go round, and stand for the message under way', () => {
   const session = new EngineSession(null as never, 'a');
   const entry = (ordinal: number) => {
-    const rest = { seq: ordinal, qos: 1, retain: false, subscriptionIds: [], state: 1, repeated: false };
-    session.restore({ ordinal, ...rest });
+    const message = { seq: ordinal, qos: 1, retain: false, retainAsPublished: false, subscriptionIds: [] };
+    session.restore({ ordinal, ...message, sentMs: 0, state: 1, repeated: false });
     session.nextOrdinal = ordinal + 1;
   };
   for (const ordinal of [PACKET_IDS - 2, PACKET_IDS - 1, PACKET_IDS, PACKET_IDS + 1]) entry(ordinal);
@@ -246,6 +254,97 @@ test('packet identifiers go round, and stand for the message under way', () => {
   expect(found).toEqual([PACKET_IDS - 2, PACKET_IDS - 1, PACKET_IDS, PACKET_IDS + 1, undefined]);
   session.queue.delete(PACKET_IDS - 2);
   expect(session.firstOrdinal).toBe(PACKET_IDS - 1);
+});
+
+describe('ack_wait', () => {
+  test('what is not acknowledged for so long is sent again, with DUP and its identifier, in order', () => {
+    const rig = new Rig();
+    const cid = rig.connect('a', { ackWaitMs: 1000 });
+    rig.subscribeTo(cid, 'x', 2);
+    const publisher = rig.connect('p', { clean: true, expiry: 0 });
+    for (let i = 0; i < 3; i++) rig.publish(publisher, 'x', String(i), 2, i + 1);
+    rig.commit();
+    rig.acknowledge(cid, PUBREC, 2);
+    rig.commit();
+    rig.clock.ms += 999;
+    rig.engine.tick();
+    expect(rig.commit()).toEqual([]);
+    rig.clock.ms += 1;
+    expect(rig.engine.nextDueMs()).toBe(rig.clock.ms);
+    rig.engine.tick();
+    const said = rig.commit();
+    expect(only(said, mail.MAIL_DELIVER, cid)).toEqual([
+      [1, 2, 2, '0'],
+      [3, 2, 2, '2'],
+    ]);
+    expect(only(said, mail.MAIL_ANSWER, cid)).toEqual([[PUBREL, 2, 0]]);
+    for (const id of [1, 3]) rig.acknowledge(cid, PUBREC, id);
+    for (const id of [1, 2, 3]) rig.acknowledge(cid, PUBCOMP, id);
+    rig.commit();
+    rig.clock.ms += 1000;
+    rig.engine.tick();
+    expect(rig.commit()).toEqual([]);
+    expect(rig.engine.nextDueMs()).toBe(Infinity);
+  });
+
+  test('counts from the last time, and not for who left', () => {
+    const rig = new Rig();
+    const cid = rig.connect('a', { ackWaitMs: 1000 });
+    rig.subscribeTo(cid, 'x', 1);
+    const publisher = rig.connect('p', { clean: true, expiry: 0 });
+    rig.publish(publisher, 'x', 'early', 1, 1);
+    rig.clock.ms += 600;
+    rig.publish(publisher, 'x', 'late', 1, 1);
+    rig.commit();
+    const repeated = (afterMs: number) => {
+      rig.clock.ms += afterMs;
+      rig.engine.tick();
+      return only(rig.commit(), mail.MAIL_DELIVER, cid).map(([, , , payload]) => payload);
+    };
+    expect([repeated(400), repeated(600), repeated(400)]).toEqual([['early'], ['late'], ['early']]);
+    rig.close(cid);
+    expect(repeated(5000)).toEqual([]);
+  });
+
+  test('0: nothing is sent again on the same connection [MQTT-4.4.0-1]', () => {
+    const rig = new Rig();
+    const cid = rig.connect('a');
+    rig.subscribeTo(cid, 'x', 1);
+    rig.publish(rig.connect('p'), 'x', 'm', 1, 1);
+    rig.commit();
+    rig.clock.ms += 1_000_000;
+    rig.engine.tick();
+    expect(rig.commit()).toEqual([]);
+  });
+});
+
+test('[MQTT-4.8.2-4] a message of a shared subscription is the session’s, over a crash too', () => {
+  const rig = new Rig();
+  const cid = rig.connect('a');
+  rig.subscribeTo(cid, '$share/g/x', 2);
+  rig.publish(rig.connect('p'), 'x', 'not by itself', 1, 1);
+  rig.keep(cid, 'x', 'chosen', 2);
+  expect(only(rig.commit(), mail.MAIL_DELIVER, cid)).toEqual([[1, 2, 0, 'chosen']]);
+  rig.crash(1);
+  const again = rig.connect('a');
+  expect(only(rig.commit(), mail.MAIL_DELIVER, again)).toEqual([[1, 2, 2, 'chosen']]);
+});
+
+test('what a connection is given of a shared subscription while another takes its session is the session’s', () => {
+  const rig = new Rig();
+  const first = rig.connect('a');
+  rig.subscribeTo(first, '$share/g/x', 1);
+  const second = rig.connect('a');
+  rig.keep(first, 'x', 'late', 1);
+  expect(only(rig.commit(), mail.MAIL_DELIVER, second)).toEqual([[1, 1, 0, 'late']]);
+  rig.close(first);
+  rig.keep(first, 'x', 'closed', 1);
+  expect(rig.commit()).toEqual([]);
+  // A session that ended has nothing any more.
+  const clean = rig.connect('a', { clean: true, expiry: 0 });
+  rig.keep(second, 'x', 'ended', 1);
+  expect(only(rig.commit(), mail.MAIL_DELIVER)).toEqual([]);
+  rig.close(clean, 0);
 });
 
 test('taking over: the connection before is told, its close is nobody’s any more', () => {
