@@ -205,9 +205,14 @@ const manyConsumers = {
     { metric: 'bytes', label: '10,000 consumers, memory', unit: 'bytes', goal: ratio('less', 1, 0.5) },
   ],
   jetstream: { referenceSyncs: false },
-  async sample({ target, scale }) {
+  async sample({ target, scale, warmupSeconds }) {
+    const subject = 'bench.js.orders';
+    const warmUp = { name: 'WARM', subjects: ['bench.js.warm'] };
     // Of a stream that names no limit nats-server 2.15.1 lets 1,000 consumers exist.
-    await createStreams(target, [{ ...STREAM, max_consumers: 10 * CONSUMERS }]);
+    await createStreams(target, [warmUp, { ...STREAM, subjects: [subject], max_consumers: 10 * CONSUMERS }]);
+    const load = { size: 128, window: 512 };
+    await runDriver(target, 'request', { ...load, subject: 'bench.js.warm', seconds: warmupSeconds });
+    await withApi(target, (ask) => ask('STREAM.DELETE.WARM', {}));
     const count = Math.ceil(CONSUMERS * scale);
     const config = { durable_name: 'c{100000}', ack_policy: 'explicit' };
     const created = await runDriver(target, 'request', {
@@ -218,8 +223,8 @@ const manyConsumers = {
       seconds: 120,
       timeout: 60,
     });
-    const load = { subject: 'bench.js.orders', size: 128, window: 512, messages: count };
-    const published = await runDriver(target, 'request', { ...load, seconds: 60, timeout: 60 });
+    const all = { ...load, subject, messages: count, seconds: 60, timeout: 60 };
+    const published = await runDriver(target, 'request', all);
     const countedMs = published.seconds * 1000 + (await untilCounted(target, count));
     return {
       createMs: created.seconds * 1000,

@@ -43,6 +43,8 @@ const CONSUMERS = [
   { stream: 'L', name: 'all', config: {} },
   { stream: 'L', name: 'some', config: { filterSubject: 'L.b', maxAckPending: 5 } },
   { stream: 'L', name: 'upto', config: { ackPolicy: 'all' as const, filterSubjects: ['L.a', 'L.c'] } },
+  { stream: 'L', name: 'too', config: {} },
+  { stream: 'L', name: 'rare', config: { filterSubject: 'L.b' } },
   { stream: 'W', name: 'ab', config: { filterSubjects: ['W.a', 'W.b'], maxAckPending: 7 } },
   { stream: 'W', name: 'c', config: { filterSubject: 'W.c' } },
   { stream: 'I', name: 'one', config: {} },
@@ -197,8 +199,17 @@ export class ConsumerSimulation {
     else if (kind < 93) this.#harness.store.tick(this.#harness.clock.ms);
     else if (kind < 95) this.#harness.ask('STREAM.MSG.DELETE.L', { seq: 1 + random.below(400) });
     else if (kind < 96) this.#harness.ask('STREAM.PURGE.L', { keep: random.below(30) });
+    else if (kind < 97) this.#harness.ask('STREAM.PURGE.L', { filter: 'L.b' });
     else this.#settle();
     this.#collect();
+    if (random.below(10) === 0) this.#checkCount(this.#known[random.below(this.#known.length)]!);
+  }
+
+  /** Compares with a count that knows nothing of indexes. */
+  #checkCount(known: Known): void {
+    const status = this.#find(known)!.status();
+    const ahead = this.#live(known).filter((sequence) => sequence > status.delivered.streamSeq).length;
+    this.#assert(status.numPending === ahead, known, `num_pending ${status.numPending}, not ${ahead}`);
   }
 
   #pull(known: Known): void {
@@ -289,7 +300,6 @@ export class ConsumerSimulation {
     }
   }
 
-  /** Compares with a count that knows nothing of indexes. */
   #check(): void {
     this.#settle();
     this.#collect();
@@ -298,16 +308,14 @@ export class ConsumerSimulation {
       const status = consumer.status();
       const { maxAckPending } = consumer.config;
       this.#assert(status.numAckPending <= maxAckPending, known, `${status.numAckPending} pending`);
-      const live = this.#live(known);
-      const ahead = live.filter((sequence) => sequence > status.delivered.streamSeq).length;
-      this.#assert(status.numPending === ahead, known, `num_pending ${status.numPending}, not ${ahead}`);
+      this.#checkCount(known);
       const { pending } = consumer.state;
       if (pending.size > 0) {
         const least = pending.sequence(pending.first);
         this.#assert(status.ackFloor.streamSeq < least, known, `floor at or above ${least}`);
       }
       if (known.stream === 'L') continue;
-      const kept = live.filter((sequence) => !this.#isWanted(known.stream, sequence));
+      const kept = this.#live(known).filter((sequence) => !this.#isWanted(known.stream, sequence));
       this.#assert(kept.length === 0, known, `nobody needs ${kept.join()}`);
     }
   }

@@ -1,5 +1,6 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { ServerOptions } from '../../shared/base/options.ts';
+import { createDirectAnswers } from '../../shared/mail/direct-answers.ts';
 import type { ConnectionSnapshot } from '../../shared/mail/monitor.ts';
 import { createDoorbells } from '../../shared/ring/doorbell.ts';
 import { createRing } from '../../shared/ring/ring.ts';
@@ -74,6 +75,7 @@ export class Topology {
   readonly #shards: ShardHandle[] = [];
   readonly #doorbells: SharedArrayBuffer;
   readonly #ringBytes: number;
+  readonly #directAnswers: SharedArrayBuffer | null;
   readonly #count: number;
   /** Shards, and the persistence thread behind them. */
   readonly #threads: number;
@@ -104,6 +106,7 @@ export class Topology {
     this.#threads = options.jetStream === null ? shards : shards + 1;
     this.#doorbells = createDoorbells(this.#threads);
     this.#ringBytes = ringSize(this.#threads);
+    this.#directAnswers = options.jetStream === null ? null : createDirectAnswers();
     this.#admission[ADMISSION.nextCid] = FIRST_CID;
     this.accounts.add(options.accounts);
   }
@@ -275,6 +278,7 @@ export class Topology {
       serverName: this.#identity.serverName,
       doorbells: this.#doorbells,
       links,
+      directAnswers: this.#directAnswers!,
       accountIndexes: this.accounts.byName,
       seed: (Math.random() * 0x7fffffff) | 0,
     };
@@ -295,6 +299,7 @@ export class Topology {
       ownAccountConnections: accountShare,
       admission: this.#admissionMemory,
       links,
+      directAnswers: this.#directAnswers,
       accountIndexes: this.accounts.byName,
       seed: (Math.random() * 0x7fffffff) | 0,
     };

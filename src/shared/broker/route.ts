@@ -6,6 +6,7 @@ import {
   ROUTE_CACHE_MAX_SUBJECT_BYTES,
   WORD_SLACK_BYTES,
 } from '../base/limits.ts';
+import { directGetKey } from '../mail/direct-answers.ts';
 import type { Subscription } from './subscription.ts';
 
 /**
@@ -96,6 +97,8 @@ export class Route {
   reserved: boolean;
   /** A request to the JetStream API: who publishes it travels along. */
   isApiRequest: boolean;
+  /** A request for the last message of a subject, which may have an answer in shared memory. */
+  isDirectGet: boolean;
   /** Any thread, through plain or queue interest. */
   hasThreads = false;
   /** Of a family: other subjects with the same prefix lead to the same destinations. */
@@ -126,7 +129,9 @@ export class Route {
       writeHead(scratch.head, subject);
     }
     this.isApiRequest = subject.startsWith('$JS.') && API_REQUEST.test(subject);
-    this.reserved = this.isApiRequest || subject.startsWith('_GR_.') || subject.startsWith('$NRG.');
+    this.isDirectGet = directGetKey(subject) > 0;
+    this.reserved =
+      this.isApiRequest || this.isDirectGet || subject.startsWith('_GR_.') || subject.startsWith('$NRG.');
   }
 
   /** latin1. */
@@ -147,6 +152,7 @@ export class Route {
     route.onlyPlain = model.onlyPlain;
     route.reserved = model.reserved;
     route.isApiRequest = model.isApiRequest;
+    route.isDirectGet = model.isDirectGet;
     route.#setHead(MEMBER_HEAD_BYTES);
     return route;
   }

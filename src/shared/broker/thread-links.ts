@@ -1,5 +1,5 @@
 import { latin1, latin1Bytes } from '../base/latin1.ts';
-import { LARGE_IN_FLIGHT_MAX_BYTES, RING_CONTROL_RESERVE_BYTES } from '../base/limits.ts';
+import { RING_CONTROL_RESERVE_BYTES } from '../base/limits.ts';
 import { MessageFrame } from '../base/message-frame.ts';
 import type { SharedPayload } from '../base/outbox.ts';
 import {
@@ -12,6 +12,7 @@ import {
 import * as record from '../mail/records.ts';
 import type { Doorbell } from '../ring/doorbell.ts';
 import type { RingConsumer, RingProducer } from '../ring/ring.ts';
+import { hasLargeRoom, largeRoomRequested } from './large-records.ts';
 import type { RouteGroup } from './route.ts';
 
 /**
@@ -106,6 +107,10 @@ export class ThreadLinks {
   /** How far each ring may be shown when what `noteHeld` was called for is done. */
   readonly #noted: number[] = [];
   #hasNote = false;
+  /** How far the rings were at each change of interest that is held back. */
+  #barriers: number[][] = [];
+  /** Threads that were shown something and haven't been rung. */
+  readonly #unrung: boolean[] = [];
 
   constructor(self: number, threads: number, doorbell: Doorbell, sink: ThreadLinkSink) {
     this.self = self;
@@ -120,6 +125,7 @@ export class ThreadLinks {
       this.#unseen.push(0);
       this.#heldFrom.push(0);
       this.#noted.push(0);
+      this.#unrung.push(false);
     }
   }
 
@@ -131,6 +137,7 @@ export class ThreadLinks {
     if (link === null) return;
     this.#heldFrom[thread] = link.producer.mark;
     this.#noted[thread] = link.producer.mark;
+    for (const barrier of this.#barriers) barrier[thread] = link.producer.mark;
   }
 
   /** Interest changes are waiting for room in some ring. */
@@ -147,7 +154,7 @@ export class ThreadLinks {
     const { producer } = link;
     let length = messageLength(frame, groups);
     if (length > producer.maxRecordBytes) {
-      if (!this.#hasLargeRoom(link, length)) {
+      if (!hasLargeRoom(link.largeSent, length)) {
         this.#largeRoomWanted[thread] = true;
         return false;
       }
@@ -271,6 +278,16 @@ export class ThreadLinks {
       if (other === this.self || (thread >= 0 && other !== thread) || this.#links[other] == null) continue;
       this.#sendControl(other, record.RECORD_INTEREST, bytes);
     }
+    if (thread < 0) this.#showInterest();
+  }
+
+  /**
+   * Nobody may see a message that was sent behind a change of interest before everybody can see the change: whoever gets it could
+   * answer through a third thread. So the change is shown at once, or in one step of its own where things are held back.
+   */
+  #showInterest(): void {
+    if (this.#holding) this.#barriers.push(this.#takeMarks([]));
+    else this.#showAll();
   }
 
   /** Tells a thread who publishes the message that is sent to it next. Never refused: ask `hasRoomFor` the message before. */
@@ -290,14 +307,44 @@ export class ThreadLinks {
       const link = this.#links[thread];
       if (link == null) continue;
       if (this.#backlogs > 0 && this.#backlog[thread]!.length > 0) this.#writeBacklog(thread, link);
-      this.#show(thread, link);
+    }
+    while (this.#barriers.length > 0 && this.#isShown(this.#barriers[0]!)) {
+      const marks = this.#barriers.shift()!;
+      this.#showAll(marks);
+    }
+    this.#showAll();
+    for (let thread = 0; thread < this.threads; thread++) {
+      if (!this.#unrung[thread]) continue;
+      this.#unrung[thread] = false;
+      this.#doorbell.ring(thread);
     }
   }
 
+  /** Shows every thread what it may see, but rings none: that takes long enough for one to answer before the next can see. */
+  #showAll(marks: readonly number[] = this.#heldFrom): void {
+    const isBounded = this.#holding || marks !== this.#heldFrom;
+    for (let thread = 0; thread < this.threads; thread++) {
+      const link = this.#links[thread];
+      if (link == null) continue;
+      this.#unseen[thread] = 0;
+      const { producer } = link;
+      if (isBounded ? producer.publishTo(marks[thread]!) : producer.publish()) this.#unrung[thread] = true;
+    }
+  }
+
+  /** Whether what is held back begins behind these marks. */
+  #isShown(marks: readonly number[]): boolean {
+    if (!this.#holding) return true;
+    return marks.every((mark, thread) => ((mark - this.#heldFrom[thread]!) | 0) <= 0);
+  }
+
+  /** Shows one thread what it may see. */
   #show(thread: number, { producer }: ThreadLink): void {
     this.#unseen[thread] = 0;
     const shown = this.#holding ? producer.publishTo(this.#heldFrom[thread]!) : producer.publish();
-    if (shown) this.#doorbell.ring(thread);
+    if (!shown && !this.#unrung[thread]) return;
+    this.#unrung[thread] = false;
+    this.#doorbell.ring(thread);
   }
 
   // What isn't durable yet
@@ -351,11 +398,12 @@ export class ThreadLinks {
     return withdrawn;
   }
 
-  #takeMarks(marks: number[]): void {
+  #takeMarks(marks: number[]): number[] {
     for (let thread = 0; thread < this.threads; thread++) {
       const link = this.#links[thread];
-      if (link != null) marks[thread] = link.producer.mark;
+      marks[thread] = link == null ? 0 : link.producer.mark;
     }
+    return marks;
   }
 
   /** True when a ring that refused something has room again: to be asked before sleeping, or the wake-up could be missed. */
@@ -396,7 +444,8 @@ export class ThreadLinks {
       this.#frame.bytes = link.consumer.bytes;
       this.#frame.view = link.consumer.view;
       handled += link.consumer.drain(this.#handle);
-      if (link.consumer.roomRequested() || largeRoomRequested(link)) this.#doorbell.ring(thread);
+      if (link.consumer.roomRequested() || largeRoomRequested(link.largeReceived))
+        this.#doorbell.ring(thread);
     }
     return handled;
   }
@@ -428,17 +477,6 @@ export class ThreadLinks {
     else if (type === record.RECORD_INTEREST) this.#receiveInterest(bytes, view, offset);
     else if (type === record.RECORD_CLIENT) this.#receiveClient(bytes, view, offset);
     else throw new Error(`thread link: unknown record type ${type}`);
-  }
-
-  /** @returns false when so much is on its way beside the ring that the message must wait; the receiver will ring */
-  #hasLargeRoom(link: ThreadLink, length: number): boolean {
-    const { largeSent } = link;
-    if (fitsBesideRing(largeSent, length)) return true;
-    // In this order: whatever the receiver takes after the second look, it sees the wish.
-    Atomics.store(largeSent, record.LARGE_ROOM_WANTED, 1);
-    if (!fitsBesideRing(largeSent, length)) return false;
-    Atomics.store(largeSent, record.LARGE_ROOM_WANTED, 0);
-    return true;
   }
 
   /** Posts a record, and marks its place in the ring. */
@@ -555,18 +593,4 @@ export class ThreadLinks {
       latin1(bytes, queueEnd, filterEnd),
     );
   }
-}
-
-/** A single record may exceed the limit: it would never be sent otherwise. */
-function fitsBesideRing(counters: Int32Array, length: number): boolean {
-  const underWay = Atomics.load(counters, record.LARGE_UNDER_WAY);
-  return underWay === 0 || underWay + length <= LARGE_IN_FLIGHT_MAX_BYTES;
-}
-
-/** Whether the other thread waits for large records to be taken and enough were; the wish is cleared, so it must be rung. */
-function largeRoomRequested(link: ThreadLink): boolean {
-  const counters = link.largeReceived;
-  if (Atomics.load(counters, record.LARGE_ROOM_WANTED) === 0) return false;
-  if (Atomics.load(counters, record.LARGE_UNDER_WAY) > LARGE_IN_FLIGHT_MAX_BYTES / 2) return false;
-  return Atomics.exchange(counters, record.LARGE_ROOM_WANTED, 0) !== 0;
 }

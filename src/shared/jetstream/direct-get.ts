@@ -6,7 +6,14 @@ import { statusHeader } from '../protocol/nats/headers.ts';
 import { isValidSubject } from '../subject/subject.ts';
 import { wireText } from '../subject/wire-text.ts';
 import { needsHigherLevel } from './api-level.ts';
-import { EMPTY_BYTES, type EngineSubscription, type InboundMessage, NO_TICKET } from './effects.ts';
+import {
+  type DirectAnswers,
+  EMPTY_BYTES,
+  type EngineSubscription,
+  type InboundMessage,
+  NO_TICKET,
+  type StreamDirectAnswers,
+} from './effects.ts';
 import { decodeJson } from './json-fields.ts';
 import { MULTI_LAST_MAX_SUBJECTS } from './limits.ts';
 import { emptyMessageRequest, MESSAGE_REQUEST_READERS, type MessageRequest } from './message-request.ts';
@@ -57,6 +64,8 @@ export class DirectGet {
   readonly #stream: Stream;
   #subscriptions: DirectSubscription[] = [];
   readonly #message = new StoredMessage();
+  /** Null: nobody else answers. */
+  #answers: StreamDirectAnswers | null = null;
 
   constructor(stream: Stream) {
     this.#stream = stream;
@@ -85,6 +94,15 @@ export class DirectGet {
       engine.effects.subscribe(bySubject);
     }
     this.#subscriptions = kept;
+    this.#share(config.allowDirect ? (engine.effects.directAnswers ?? null) : null);
+  }
+
+  /** Lets others give answers from now on, or (null) no longer. */
+  #share(shared: DirectAnswers | null): void {
+    const { account, name, store } = this.#stream;
+    this.#answers?.cleared();
+    this.#answers = shared?.of(account.name, wireText(name)) ?? null;
+    store.watchLast(this.#answers);
   }
 
   #isServing(name: string): boolean {
@@ -95,6 +113,7 @@ export class DirectGet {
   close(): void {
     for (const subscription of this.#subscriptions) this.#stream.engine.effects.unsubscribe(subscription);
     this.#subscriptions = [];
+    this.#share(null);
   }
 
   /** Answers a request. @param lastOf subject from the request's own subject, or null */
@@ -133,7 +152,7 @@ export class DirectGet {
     }
     if (request.multiLast.length > 0) this.#multiLast(reply, request);
     else if (request.batch !== 0) this.#batch(reply, request);
-    else this.#single(reply, request);
+    else this.#single(reply, request, lastOf !== null && isBare(message) ? lastOf : '');
   }
 
   #send(reply: string, headers: Uint8Array, payload: Uint8Array): void {
@@ -155,7 +174,8 @@ export class DirectGet {
     );
   }
 
-  #single(reply: string, request: MessageRequest): void {
+  /** @param subject of a request that others may answer the same; empty: they may not */
+  #single(reply: string, request: MessageRequest, subject: string): void {
     const message = this.#message;
     if (!findMessage(this.#stream, request, message)) {
       this.#status(reply, 404, 'Message Not Found');
@@ -163,7 +183,12 @@ export class DirectGet {
     }
     const payload = message.payload();
     if (request.noHeaders) this.#send(reply, EMPTY_BYTES, payload);
-    else this.#send(reply, appendHeaderLines(message.headers(), this.#originLines()), payload);
+    else {
+      const headers = appendHeaderLines(message.headers(), this.#originLines());
+      this.#send(reply, headers, payload);
+      if (this.#answers !== null && subject === message.subject())
+        this.#answers.put(message.bytes, message.subjectStart, message.subjectEnd, headers, payload);
+    }
   }
 
   #maxBytes(request: MessageRequest): number {
@@ -251,6 +276,11 @@ export class DirectGet {
       `${plan.trailer}\r\n`;
     this.#send(reply, Buffer.from(text, 'latin1'), EMPTY_BYTES);
   }
+}
+
+/** Whether the request says all it says by its subject. */
+function isBare({ headerStart, headerEnd, payloadStart, payloadEnd }: InboundMessage): boolean {
+  return headerStart === headerEnd && payloadStart === payloadEnd;
 }
 
 function selects(request: MessageRequest): boolean {

@@ -12,7 +12,7 @@
  */
 
 import { latin1 } from '../base/latin1.ts';
-import type { StoredMessage } from './store/contract.ts';
+import type { LastWatch, StoredMessage } from './store/contract.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -188,6 +188,20 @@ export interface Effects {
   hasInterest(account: string, subject: string): boolean;
   /** Something for the log. */
   warn(text: string): void;
+  /** Where answers to direct gets may be kept for others to give; absent: nowhere. */
+  readonly directAnswers?: DirectAnswers;
+}
+
+/** Answers to direct gets that others than the engine may give, as long as they are what the engine would say. */
+export interface DirectAnswers {
+  /** @param stream wire form */
+  of(account: string, stream: string): StreamDirectAnswers;
+}
+
+/** Those of one stream. The store tells it what is no longer true. */
+export interface StreamDirectAnswers extends LastWatch {
+  /** Keeps the answer for the last message of the subject `bytes[start, end)`, which has just been given. */
+  put(bytes: Uint8Array, start: number, end: number, headers: Uint8Array, payload: Uint8Array): void;
 }
 
 /** A text as bytes of a message. */

@@ -24,6 +24,8 @@ export interface PersistenceStart {
   links: ThreadLinkMemory[];
   /** Index of each account, by name: the same on all threads and never reused. */
   accountIndexes: Record<string, number>;
+  /** Answers to direct gets, for the shards to give. */
+  directAnswers: SharedArrayBuffer;
   /** A page of `HEARTBEAT`. */
   heartbeat: SharedArrayBuffer;
   /** Seed of the thread's random choices. */

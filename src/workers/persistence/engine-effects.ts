@@ -1,6 +1,7 @@
 import type { Account } from '../../shared/broker/account.ts';
 import {
   type Destination,
+  type DirectAnswers,
   type Effects,
   type EngineSubscription,
   type InterestWatch,
@@ -27,6 +28,7 @@ export class EngineEffects implements Effects {
   readonly watches = new InterestWatches();
   /** A message found no room in a ring. */
   isBlocked = false;
+  directAnswers?: DirectAnswers;
   /** Highest ticket that something held in the rings waits for. */
   heldTicket = 0;
   readonly #sender: RingSender;

@@ -41,6 +41,7 @@ import type { InterestWatches } from './interest-watches.ts';
 import { PersistenceMonitor } from './monitor.ts';
 import type { Outgoing, OutgoingTarget } from './outgoing.ts';
 import { RingSender } from './ring-sender.ts';
+import { SharedAnswers } from './shared-answers.ts';
 
 /**
  * The persistence thread: the JetStream engine and its store, behind the same rings and accounts as a shard.
@@ -132,6 +133,11 @@ export class Persistence implements ThreadLinkSink {
       messageDelivered: () => undefined,
     };
     this.#router = new Router(host, this.#links, this.#random);
+    this.#effects.directAnswers = new SharedAnswers(
+      start.directAnswers,
+      this.#effects.accounts,
+      () => this.#engine.appendedTicket <= this.#keptTicket,
+    );
     this.#settings = settings;
     const engineOptions = settings.engineOptions(start.options);
     this.#engine = new JetStream(engineOptions, {

@@ -48,6 +48,8 @@ export interface ShardStart {
   /** ADMISSION slots, shared by main and all shards. */
   admission: SharedArrayBuffer;
   links: ThreadLinkMemory[];
+  /** Answers to direct gets that the persistence thread has given before; null without JetStream. */
+  directAnswers: SharedArrayBuffer | null;
   /** Index of each account, by name: the same on all threads and never reused. */
   accountIndexes: Record<string, number>;
   /** Seed of the shard's random choices. */

@@ -134,10 +134,13 @@ export class PublishChecks {
     // +OK precedes what the publish delivers to its own connection, but a message put off is acknowledged only once.
     const verbose = connection.verbose && !this.#mayBlock(route);
     if (verbose) this.#session.ok(connection);
-    const delivered =
-      route.isApiRequest && !this.#sendClient(connection, route, frame)
-        ? BLOCKED
-        : this.#shard.router.publish(connection.account, route, connection, frame);
+    let delivered = route.isDirectGet ? this.#shard.directGets.answer(connection.account, route, frame) : 0;
+    if (delivered === 0) {
+      delivered =
+        route.isApiRequest && !this.#sendClient(connection, route, frame)
+          ? BLOCKED
+          : this.#shard.router.publish(connection.account, route, connection, frame);
+    }
     frame.subjectHash = subjectHash;
     if (mapped !== null && frame.bytes !== bytes) this.#restore(frame, bytes);
     frame.subjectStart = subjectStart;

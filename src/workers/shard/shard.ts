@@ -29,6 +29,7 @@ import {
   type ShardStart,
   type ThreadLinkMemory,
 } from './contract.ts';
+import { DirectGets } from './direct-gets.ts';
 import { Input } from './input.ts';
 import { MqttSession } from './mqtt/mqtt-session.ts';
 import { Output } from './output.ts';
@@ -59,6 +60,7 @@ export class Shard implements RouterHost, ThreadLinkSink {
   readonly mqtt: MqttSession | null;
   readonly admission: Admission;
   readonly websocket: WebsocketServer;
+  readonly directGets: DirectGets;
   readonly router: Router;
   readonly random: Prng;
   readonly connections = new Map<number, ClientConnection>();
@@ -98,6 +100,7 @@ export class Shard implements RouterHost, ThreadLinkSink {
     this.accounts = new MeshAccounts(this.#links);
     for (const link of start.links) this.connectThread(link);
     this.router = new Router(this, this.#links, this.random);
+    this.directGets = new DirectGets(this.router, start.directAnswers, start.threads - 1);
     this.session = new ClientSession(this);
     this.admission = new Admission(this);
     this.output = new Output(this);

@@ -18,6 +18,7 @@ import {
   recordSequence,
   recordTtl,
 } from './record.ts';
+import { scratchNumbers as numbers } from './row-numbers.ts';
 import type { SubjectTable } from './subject-table.ts';
 
 /**
@@ -161,12 +162,12 @@ export class BlockReader {
   /** What a block that takes no more messages may have. */
   presence(block: MessageBlock): Presence {
     const index = this.index(block);
-    const rows = new Set<number>();
+    numbers.clear();
     for (let i = 0; i < index.length; i++) {
-      if (block.isLive(block.firstSeq + i)) rows.add(index.rows[i]!);
+      if (index.rows[i] !== NO_ROW && block.isLive(block.firstSeq + i)) numbers.numberOf(index.rows[i]!);
     }
-    const presence = new Presence(rows.size);
-    for (const row of rows) if (row !== NO_ROW) presence.add(this.#table.hashes[row]!);
+    const presence = new Presence(numbers.size);
+    for (let i = 0; i < numbers.size; i++) presence.add(this.#table.hashOf(numbers.rowOf(i)));
     return presence;
   }
 
@@ -264,7 +265,7 @@ export class BlockReader {
       const row = index.rows[i]!;
       if (row === NO_ROW) continue;
       const before = latest.get(row);
-      if (before !== undefined) index.nextSame[before] = i;
+      if (before !== undefined) index.link(before, i);
       latest.set(row, i);
     }
   }

@@ -25,19 +25,18 @@ export class BlockIndex {
   /** Accounting sizes, with `SIZE_TTL`. */
   sizes: Uint32Array;
   rows: Uint32Array;
-  /** Next message of the same subject in the block; 0: none. */
-  nextSame: Uint32Array;
   length = 0;
+  /** Next message of the same subject in the block; 0: none. Not there while there is none at all. */
+  #nextSame: Uint32Array | null = null;
 
   constructor(capacity: number) {
     this.offsets = new Uint32Array(capacity);
     this.sizes = new Uint32Array(capacity);
     this.rows = new Uint32Array(capacity);
-    this.nextSame = new Uint32Array(capacity);
   }
 
   get memoryBytes(): number {
-    return this.offsets.length * 16;
+    return this.offsets.length * 12 + (this.#nextSame?.byteLength ?? 0);
   }
 
   /** Makes entries up to `length`; new ones are empty. */
@@ -47,15 +46,42 @@ export class BlockIndex {
       this.offsets = enlarge(this.offsets, capacity);
       this.sizes = enlarge(this.sizes, capacity);
       this.rows = enlarge(this.rows, capacity);
-      this.nextSame = enlarge(this.nextSame, capacity);
+      if (this.#nextSame !== null) this.#nextSame = enlarge(this.#nextSame, capacity);
     }
     this.length = length;
+  }
+
+  /** Next entry of the same subject; 0: none. */
+  nextSame(entry: number): number {
+    return this.#nextSame === null ? 0 : this.#nextSame[entry]!;
+  }
+
+  /** Says which entry is the next of the same subject. */
+  link(entry: number, next: number): void {
+    this.#nextSame ??= new Uint32Array(this.offsets.length);
+    this.#nextSame[entry] = next;
+  }
+
+  /** Takes over which entries follow each other, from one with as many. */
+  copyLinks(from: BlockIndex): void {
+    this.#nextSame = from.#nextSame === null ? null : from.#nextSame.slice(0, this.offsets.length);
+  }
+
+  /** Gives back what no entry needs: there will be no more. */
+  trim(): void {
+    const { length } = this;
+    if (length === this.offsets.length) return;
+    this.offsets = this.offsets.slice(0, length);
+    this.sizes = this.sizes.slice(0, length);
+    this.rows = this.rows.slice(0, length);
+    if (this.#nextSame !== null) this.#nextSame = this.#nextSame.slice(0, length);
   }
 
   /** Forgets the entries from `length` on. */
   cut(length: number): void {
     this.length = length;
-    for (let i = 0; i < length; i++) if (this.nextSame[i]! >= length) this.nextSame[i] = 0;
+    const next = this.#nextSame;
+    for (let i = 0; next !== null && i < next.length; i++) if (i >= length || next[i]! >= length) next[i] = 0;
   }
 }
 

@@ -335,6 +335,16 @@ export interface StreamStore {
    * that was is asked once more, and what it says is handed out by `takeConsumerLog` to who comes next.
    */
   setSnapshotSource(source: ((key: string) => Uint8Array | null) | null): void;
+  /** Who is told when the last message of a subject is another one than before; null: nobody. */
+  watchLast(watch: LastWatch | null): void;
+}
+
+/** Told of changes in the order they are made, before the call that makes them returns. */
+export interface LastWatch {
+  /** The last message of the subject `bytes[start, end)` is a new one, or is gone. */
+  changed(bytes: Uint8Array, start: number, end: number): void;
+  /** Any subject may be concerned. */
+  cleared(): void;
 }
 
 /** All streams of one server. */

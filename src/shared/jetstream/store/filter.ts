@@ -47,7 +47,7 @@ export class CompiledFilter implements SubjectFilter {
       this.#epoch = this.#table.epoch;
     }
     if (row >= this.#answers.length) this.#grow();
-    const version = this.#table.versions[row]! << 2;
+    const version = this.#table.version(row) << 2;
     const remembered = this.#answers[row]!;
     if ((remembered & 3) !== UNKNOWN && (remembered & ~3) === version) return (remembered & 3) === YES;
     this.#trie ??= new PatternTrie(this.patterns.map((pattern) => latin1Bytes(pattern)));
@@ -72,7 +72,7 @@ export class CompiledFilter implements SubjectFilter {
   }
 
   #grow(): void {
-    const answers = new Uint8Array(Math.max(64, this.#table.counts.length));
+    const answers = new Uint8Array(Math.max(64, this.#table.capacity));
     answers.set(this.#answers);
     this.#answers = answers;
   }

@@ -1,6 +1,7 @@
 import { BlockIndex, type MessageBlock, NO_ROW, Presence } from './block.ts';
 import type { BlockFile } from './block-file.ts';
 import { WordBuffer } from './record.ts';
+import { scratchNumbers as numbers } from './row-numbers.ts';
 import { SubjectTable } from './subject-table.ts';
 
 /**
@@ -39,58 +40,49 @@ export function encodeFooter(
   file: BlockFile,
 ): { summary: Uint8Array; arrays: Uint8Array } {
   const span = block.span;
-  const locals = new Map<number, number>();
-  const rows: number[] = [];
-  const order: number[] = [];
   const arrays = new WordBuffer(span * 12);
   const words = new Uint32Array(arrays.bytes.buffer);
+  numbers.clear();
   for (let i = 0; i < span; i++) {
     words[i] = index.offsets[i]!;
     words[span + i] = index.sizes[i]!;
-    if (!block.isLive(block.firstSeq + i)) {
-      words[2 * span + i] = NO_ROW;
-      continue;
-    }
-    const row = index.rows[i]!;
-    let local = locals.get(row);
-    if (local === undefined) {
-      local = locals.size;
-      locals.set(row, local);
-      order.push(row);
-      rows.push(i, i, 0, table.textLength(row));
-    }
-    rows[local * 4 + 1] = i;
-    rows[local * 4 + 2]!++;
-    words[2 * span + i] = local;
+    words[2 * span + i] = block.isLive(block.firstSeq + i) ? numbers.numberOf(index.rows[i]!) : NO_ROW;
   }
-  let textBytes = 0;
-  for (const row of order) textBytes += table.textLength(row);
-  const summary = summaryBytes(rows, order, textBytes, table, file, span, block.ttlMessages);
+  const summary = summaryBytes(words.subarray(2 * span, 3 * span), table, file, block.ttlMessages);
   return { summary, arrays: arrays.bytes.subarray(0, span * 12) };
 }
 
+/** @param locals subject numbers of the entries, as in `numbers` */
 function summaryBytes(
-  rows: number[],
-  order: number[],
-  textBytes: number,
+  locals: Uint32Array,
   table: SubjectTable,
   file: BlockFile,
-  span: number,
   ttlMessages: number,
 ): Uint8Array {
+  const subjects = numbers.size;
+  let textBytes = 0;
+  for (let local = 0; local < subjects; local++) textBytes += table.textLength(numbers.rowOf(local));
   const textWords = (textBytes + 3) >>> 2;
   const extents = file.extentStarts.length;
-  const total = SUMMARY_WORDS + rows.length + textWords + extents * 2;
+  const total = SUMMARY_WORDS + subjects * 4 + textWords + extents * 2;
   const buffer = new WordBuffer(total * 4);
   const words = new Uint32Array(buffer.bytes.buffer);
-  words.set([FOOTER_MAGIC, span, order.length, textBytes, extents, ttlMessages]);
-  words.set(rows, SUMMARY_WORDS);
-  let at = (SUMMARY_WORDS + rows.length) * 4;
-  for (const row of order) {
+  words.set([FOOTER_MAGIC, locals.length, subjects, textBytes, extents, ttlMessages]);
+  for (let i = 0; i < locals.length; i++) {
+    if (locals[i] === NO_ROW) continue;
+    const at = SUMMARY_WORDS + locals[i]! * 4;
+    if (words[at + 2] === 0) words[at] = i;
+    words[at + 1] = i;
+    words[at + 2]!++;
+  }
+  let at = (SUMMARY_WORDS + subjects * 4) * 4;
+  for (let local = 0; local < subjects; local++) {
+    const row = numbers.rowOf(local);
+    words[SUMMARY_WORDS + local * 4 + 3] = table.textLength(row);
     table.copyText(row, buffer.bytes, at);
     at += table.textLength(row);
   }
-  let w = SUMMARY_WORDS + rows.length + textWords;
+  let w = SUMMARY_WORDS + subjects * 4 + textWords;
   for (let i = 0; i < extents; i++) {
     words[w++] = file.extentStarts[i]!;
     words[w++] = file.extentPositions[i]!;
@@ -166,7 +158,6 @@ export function readIndex(
   index.offsets = words.slice(0, span);
   index.sizes = words.slice(span, 2 * span);
   index.rows = new Uint32Array(span);
-  index.nextSame = new Uint32Array(span);
   index.length = limit;
   const latest = new Int32Array(summary.subjects).fill(-1);
   for (let i = 0; i < limit; i++) {
@@ -176,7 +167,7 @@ export function readIndex(
       continue;
     }
     index.rows[i] = rows[local]!;
-    if (latest[local]! >= 0) index.nextSame[latest[local]!] = i;
+    if (latest[local]! >= 0) index.link(latest[local]!, i);
     latest[local] = i;
   }
   return index;

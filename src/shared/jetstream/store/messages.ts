@@ -3,7 +3,7 @@ import type { BlockFile } from './block-file.ts';
 import { accountingBytes, accountingBytesAt, BlockReader } from './block-reader.ts';
 import { Checksum } from './checksum.ts';
 import { type BlockCache, type Chunk, openChunk } from './chunk.ts';
-import type { MessageDraft, StoredMessage } from './contract.ts';
+import type { LastWatch, MessageDraft, StoredMessage } from './contract.ts';
 import { BLOCK_SPARE_SPAN, TAIL_BYTES, TAIL_START_BYTES } from './limits.ts';
 import {
   BLOCK_SALT_HI,
@@ -53,6 +53,9 @@ export interface MessagesContext {
   ) => void;
 }
 
+/** Entries a block's index has room for at first. */
+const START_ENTRIES = 64;
+
 const fields = new RecordFields();
 
 export class StreamMessages {
@@ -77,6 +80,8 @@ export class StreamMessages {
   appendedAt = 0;
   /** Lanes of the last appended record, for its second checksum. */
   readonly checksum = new Checksum();
+  /** Told when the last message of a subject changes. */
+  watch: LastWatch | null = null;
   /** Whether anything is only in memory that belongs into files. */
   unwritten = 0;
 
@@ -258,6 +263,7 @@ export class StreamMessages {
     const removed = this.messages;
     while (this.blocks.length > 0) this.#retire(this.blocks[this.blocks.length - 1]!);
     this.table.clear();
+    this.watch?.cleared();
     this.messages = 0;
     this.bytes = 0;
     if (removed > 0 || this.lastSeq > 0) this.firstSeq = this.lastSeq + 1;
@@ -277,19 +283,16 @@ export class StreamMessages {
 
   /** First sequence of a subject's row, exact. */
   firstOf(row: number): number {
-    if (this.table.inexact[row] === 0) return this.table.first[row]!;
-    const found = this.seek(row, this.table.first[row]!);
-    if (found !== 0) {
-      this.table.first[row] = found;
-      this.table.inexact[row] = 0;
-    }
+    if (!this.table.isInexact(row)) return this.table.first(row);
+    const found = this.seek(row, this.table.first(row));
+    if (found !== 0) this.table.setFirst(row, found, false);
     return found;
   }
 
   /** First live message of a row at or after `from`, or 0. */
   seek(row: number, from: number): number {
-    const last = this.table.last[row]!;
-    const hash = this.table.hashes[row]!;
+    const last = this.table.last(row);
+    const hash = this.table.hashOf(row);
     for (let b = this.position(from); b < this.blocks.length; b++) {
       const block = this.blocks[b]!;
       if (block.firstSeq > last) return 0;
@@ -304,8 +307,8 @@ export class StreamMessages {
 
   /** Last live message of a row at or before `from`, or 0. */
   seekBack(row: number, from: number): number {
-    const hash = this.table.hashes[row]!;
-    const first = this.table.first[row]!;
+    const hash = this.table.hashOf(row);
+    const first = this.table.first(row);
     for (let b = Math.min(this.position(from), this.blocks.length - 1); b >= 0; b--) {
       const block = this.blocks[b]!;
       if (block.lastSeq < first) return 0;
@@ -323,6 +326,7 @@ export class StreamMessages {
     if (block.closed) return;
     block.closed = true;
     if (block.messages > 0) block.presence = this.reader.presence(block);
+    block.index?.trim();
   }
 
   /** Counts a block that recovery found in a manifest; its messages are counted into the table already. */
@@ -367,14 +371,17 @@ export class StreamMessages {
 
   #blockFor(sequence: number, padded: number): MessageBlock {
     const last = this.blocks[this.blocks.length - 1];
+    let entries = START_ENTRIES;
     if (last !== undefined && !last.closed) {
       const gap = sequence - last.lastSeq - 1;
       const fits = last.length === 0 || last.length + padded <= this.#context.blockBytes;
       if (fits && (gap === 0 || last.span + gap <= BLOCK_SPARE_SPAN + 8 * last.messages)) return last;
       this.close(last);
+      // The next one will have about as many, and its index need not grow step by step.
+      if (!fits) entries = Math.max(entries, last.messages);
     }
     const block = new MessageBlock(this.nextBlockNumber++, sequence);
-    block.index = new BlockIndex(64);
+    block.index = new BlockIndex(entries);
     block.file = this.#context.newFile(block.number, sequence);
     this.blocks.push(block);
     return block;
@@ -401,7 +408,7 @@ export class StreamMessages {
     const nanos = recordNanos(words, at);
     const start = at + RECORD_HEADER_BYTES;
     const row = this.table.intern(bytes, start, start + recordKeyBytes(words, at));
-    const previous = this.table.counts[row] === 0 ? 0 : this.table.last[row]!;
+    const previous = this.table.count(row) === 0 ? 0 : this.table.last(row);
     const index = block.index!;
     const i = sequence - block.firstSeq;
     const before = block.lastSeq;
@@ -416,9 +423,9 @@ export class StreamMessages {
     index.offsets[i] = block.length;
     index.sizes[i] = ttl === 0 ? size : size | SIZE_TTL;
     index.rows[i] = row;
-    index.nextSame[i] = 0;
-    if (previous >= block.firstSeq) index.nextSame[previous - block.firstSeq] = i;
+    if (previous >= block.firstSeq) index.link(previous - block.firstSeq, i);
     this.table.add(row, sequence);
+    if (this.watch !== null) this.watch.changed(bytes, start, start + recordKeyBytes(words, at));
     const padded = paddedBytes(length);
     if (block.messages === 0 && block.length === 0) {
       block.firstMs = ms;
@@ -443,7 +450,7 @@ export class StreamMessages {
     this.lastSeq = sequence;
     this.lastMs = ms;
     this.lastNanos = nanos;
-    this.appendedSubjectMessages = this.table.counts[row]!;
+    this.appendedSubjectMessages = this.table.count(row);
     this.appendedPreviousSeq = previous;
     this.appendedChunk = chunk;
     this.appendedAt = at;
@@ -466,37 +473,39 @@ export class StreamMessages {
   #forgetSubject(block: MessageBlock, index: BlockIndex, i: number, row: number): void {
     const table = this.table;
     const sequence = block.firstSeq + i;
-    const count = --table.counts[row]!;
+    const count = table.subtract(row);
+    if (this.watch !== null && (count === 0 || sequence === table.last(row))) this.#tellLast(row);
     if (count === 0) {
       table.release(row);
       return;
     }
-    if (sequence === table.last[row]) {
+    if (sequence === table.last(row)) {
       const before = this.seekBack(row, sequence - 1);
       if (before === 0) {
         // Only when a lost message's subject could not be told: the others counted are that one.
-        table.counts[row] = 0;
         table.release(row);
         return;
       }
-      table.last[row] = before;
-      if (count === 1) {
-        table.first[row] = before;
-        table.inexact[row] = 0;
-      }
+      table.setLast(row, before);
+      if (count === 1) table.setFirst(row, before, false);
       return;
     }
     if (count === 1) {
-      table.first[row] = table.last[row]!;
-      table.inexact[row] = 0;
+      table.setFirst(row, table.last(row), false);
       return;
     }
-    if (sequence !== table.first[row]) return;
-    let next = index.nextSame[i]!;
+    if (sequence !== table.first(row)) return;
+    let next = index.nextSame(i);
     while (next !== 0 && (index.rows[next] !== row || !block.isLive(block.firstSeq + next)))
-      next = index.nextSame[next]!;
-    table.first[row] = next === 0 ? block.lastSeq + 1 : block.firstSeq + next;
-    table.inexact[row] = next === 0 ? 1 : 0;
+      next = index.nextSame(next);
+    if (next === 0) table.setFirst(row, block.lastSeq + 1, true);
+    else table.setFirst(row, block.firstSeq + next, false);
+  }
+
+  #tellLast(row: number): void {
+    const subject = new Uint8Array(this.table.textLength(row));
+    this.table.copyText(row, subject, 0);
+    this.watch!.changed(subject, 0, subject.length);
   }
 
   #afterRemoval(block: MessageBlock, sequence: number): void {
@@ -519,15 +528,12 @@ export class StreamMessages {
       this.bytes -= (index.sizes[i]! & ~SIZE_TTL) >>> 0;
       const row = index.rows[i]!;
       if (row === NO_ROW) continue;
-      const count = --table.counts[row]!;
-      if (count === 0) table.release(row);
-      else if (count === 1) {
-        table.first[row] = table.last[row]!;
-        table.inexact[row] = 0;
-      } else if (table.first[row]! <= block.lastSeq) {
-        table.first[row] = block.lastSeq + 1;
-        table.inexact[row] = 1;
-      }
+      const count = table.subtract(row);
+      if (count === 0) {
+        if (this.watch !== null) this.#tellLast(row);
+        table.release(row);
+      } else if (count === 1) table.setFirst(row, table.last(row), false);
+      else if (table.first(row) <= block.lastSeq) table.setFirst(row, block.lastSeq + 1, true);
     }
     this.messages -= block.messages;
     this.#retire(block);

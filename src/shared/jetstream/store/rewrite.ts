@@ -139,7 +139,7 @@ export class BlockRewrite {
     for (let i = 0; i < this.#index.length; i++) {
       if (old.isLive(old.firstSeq + i)) this.#index.rows[i] = oldIndex.rows[i]!;
     }
-    this.#index.nextSame.set(oldIndex.nextSame.subarray(0, this.#index.length));
+    this.#index.copyLinks(oldIndex);
     fresh.lastSeq = old.lastSeq;
     fresh.messages = old.messages;
     fresh.bytes = old.bytes;

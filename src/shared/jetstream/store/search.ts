@@ -30,9 +30,9 @@ export function nextMatch(messages: StreamMessages, filter: CompiledFilter | nul
   let nearest = 0;
   let last = 0;
   for (const row of rows) {
-    if (messages.table.last[row]! < start) continue;
-    last = Math.max(last, messages.table.last[row]!);
-    const first = Math.max(start, messages.table.first[row]!);
+    if (messages.table.last(row) < start) continue;
+    last = Math.max(last, messages.table.last(row));
+    const first = Math.max(start, messages.table.first(row));
     if (nearest === 0 || first < nearest) nearest = first;
   }
   if (nearest === 0) return 0;
@@ -54,9 +54,9 @@ function nextNear(messages: StreamMessages, filter: CompiledFilter, start: numbe
 
 function nextOfRow(messages: StreamMessages, row: number, start: number): number {
   const { table } = messages;
-  if (start > table.last[row]!) return 0;
-  if (start <= table.first[row]!) return messages.firstOf(row);
-  if (start === table.last[row]) return start;
+  if (start > table.last(row)) return 0;
+  if (start <= table.first(row)) return messages.firstOf(row);
+  if (start === table.last(row)) return start;
   return messages.seek(row, start);
 }
 
@@ -64,7 +64,7 @@ function mayMatch(messages: StreamMessages, block: MessageBlock, filter: Compile
   if (block.presence === null) return true;
   const rows = filter.literalRows();
   if (rows === null) return true;
-  for (const row of rows) if (block.presence.mayHave(messages.table.hashes[row]!)) return true;
+  for (const row of rows) if (block.presence.mayHave(messages.table.hashOf(row))) return true;
   return false;
 }
 
@@ -88,7 +88,7 @@ function matchingRows(messages: StreamMessages, filter: CompiledFilter | null): 
   const rows: number[] = [];
   const { table } = messages;
   for (let row = 0; row < table.rows; row++) {
-    if (table.counts[row]! > 0 && (filter === null || filter.matches(row))) rows.push(row);
+    if (table.count(row) > 0 && (filter === null || filter.matches(row))) rows.push(row);
   }
   return rows;
 }
@@ -100,7 +100,7 @@ export function countFrom(messages: StreamMessages, filter: CompiledFilter | nul
   let total = messages.messages;
   if (!everything) {
     total = 0;
-    for (const row of matchingRows(messages, filter)) total += messages.table.counts[row]!;
+    for (const row of matchingRows(messages, filter)) total += messages.table.count(row);
   }
   if (from <= messages.firstSeq || total === 0) return total;
   const position = messages.position(from);
@@ -141,14 +141,14 @@ function countInBlock(
 /** Matching subjects whose last message is at or after `from`. */
 export function countLastFrom(messages: StreamMessages, filter: CompiledFilter | null, from: number): number {
   let count = 0;
-  for (const row of matchingRows(messages, filter)) if (messages.table.last[row]! >= from) count++;
+  for (const row of matchingRows(messages, filter)) if (messages.table.last(row) >= from) count++;
   return count;
 }
 
 /** Subjects with more than so many messages. */
 export function crowdedSubjects({ table }: StreamMessages, most: number): string[] {
   const subjects: string[] = [];
-  for (let row = 0; row < table.rows; row++) if (table.counts[row]! > most) subjects.push(table.text(row));
+  for (let row = 0; row < table.rows; row++) if (table.count(row) > most) subjects.push(table.text(row));
   return subjects;
 }
 
@@ -160,7 +160,7 @@ export function lastMatch(messages: StreamMessages, filter: CompiledFilter | nul
     return last.previousLive(last.lastSeq);
   }
   let highest = 0;
-  for (const row of matchingRows(messages, filter)) highest = Math.max(highest, messages.table.last[row]!);
+  for (const row of matchingRows(messages, filter)) highest = Math.max(highest, messages.table.last(row));
   return highest;
 }
 
@@ -173,8 +173,8 @@ export function lastSequences(
 ): Float64Array | null {
   const found: number[] = [];
   for (const row of matchingRows(messages, filter)) {
-    let last = messages.table.last[row]!;
-    if (upTo > 0 && last > upTo) last = messages.table.first[row]! > upTo ? 0 : messages.seekBack(row, upTo);
+    let last = messages.table.last(row);
+    if (upTo > 0 && last > upTo) last = messages.table.first(row) > upTo ? 0 : messages.seekBack(row, upTo);
     if (last === 0) continue;
     if (found.length >= max) return null;
     found.push(last);
@@ -190,7 +190,7 @@ export function subjectsPage(
   limit: number,
 ): SubjectsPage {
   const rows = matchingRows(messages, filter);
-  const named = rows.map((row) => [messages.table.text(row), messages.table.counts[row]!] as const);
+  const named = rows.map((row) => [messages.table.text(row), messages.table.count(row)] as const);
   named.sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
   return { total: rows.length, subjects: named.slice(offset, offset + limit) };
 }

@@ -6,6 +6,7 @@ import type { StreamCipher } from './cipher.ts';
 import { ConsumerRecords } from './consumer-records.ts';
 import type {
   ConsumerLog,
+  LastWatch,
   MessageDraft,
   PurgeRequest,
   StoredMessage,
@@ -322,7 +323,7 @@ export class StoredStream implements StreamStore {
     for (;;) {
       const row = table.find(bytes, 0, bytes.length);
       if (row < 0) return false;
-      if (this.messageSet.load(table.last[row]!, into)) return true;
+      if (this.messageSet.load(table.last(row), into)) return true;
     }
   }
 
@@ -354,8 +355,8 @@ export class StoredStream implements StreamStore {
     if (row < 0) return null;
     return {
       firstSeq: this.messageSet.firstOf(row),
-      lastSeq: table.last[row]!,
-      messages: table.counts[row]!,
+      lastSeq: table.last(row),
+      messages: table.count(row),
     };
   }
 
@@ -441,6 +442,10 @@ export class StoredStream implements StreamStore {
   setSnapshotSource(source: ((key: string) => Uint8Array | null) | null): void {
     if (source === null) this.consumers.release();
     else this.consumers.source = source;
+  }
+
+  watchLast(watch: LastWatch | null): void {
+    this.messageSet.watch = watch;
   }
 
   // --- log ---------------------------------------------------------------------------------------------------------

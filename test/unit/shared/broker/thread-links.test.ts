@@ -598,3 +598,60 @@ describe('what is held back', () => {
     expect(wire.from.claimMessage(1, 10)).toBe(-1);
   });
 });
+
+describe('causality', () => {
+  test('a change of interest is seen by all before what is sent behind it is seen by anybody', () => {
+    const wire = new Wire();
+    const frame = frameOf({ subject: 'reply' });
+    wire.from.sendInterest(-1, 0, 'new', null, 1);
+    // The other thread can see it though nothing was published yet.
+    wire.links[2]!.drain();
+    expect(wire.sinks[2]!.arrived).toEqual(['interest 0 0 new null 1']);
+    wire.from.sendMessage(1, 0, frame, true, [], 0);
+    wire.from.publish();
+    expect(wire.doorbells[0]!.rung).toEqual([1, 2]);
+  });
+
+  test('no thread is rung before all can see', () => {
+    const wire = new Wire();
+    const seen: number[] = [];
+    wire.doorbells[0]!.ring = () => {
+      wire.links[1]!.drain();
+      wire.links[2]!.drain();
+      seen.push(wire.sinks[1]!.arrived.length + wire.sinks[2]!.arrived.length);
+    };
+    for (const thread of [1, 2]) wire.from.sendMessage(thread, 0, frameOf({ subject: 'x' }), true, [], 0);
+    wire.from.publish();
+    expect(seen).toEqual([2, 2]);
+  });
+
+  test('what is held back keeps its order too', () => {
+    const wire = new Wire();
+    const order: string[] = [];
+    const [, one, two] = wire.links;
+    wire.from.hold();
+    wire.from.sendInterest(-1, 0, 'first', null, 1);
+    wire.from.sendMessage(1, 0, frameOf({ subject: 'reply' }), true, [], 0);
+    wire.from.noteHeld();
+    wire.from.sendInterest(-1, 0, 'second', null, 1);
+    wire.from.publish();
+    two!.drain();
+    expect(wire.sinks[2]!.arrived).toEqual([]);
+    wire.from.showNoted();
+    wire.from.publish();
+    one!.drain();
+    two!.drain();
+    for (const sink of wire.sinks.slice(1))
+      order.push(
+        sink.arrived
+          .splice(0)
+          .map((text) => text.slice(0, 20))
+          .join(),
+      );
+    expect(order).toEqual(['interest 0 0 first n,{"thread":0,"account', 'interest 0 0 first n']);
+    wire.from.showHeld();
+    wire.from.publish();
+    two!.drain();
+    expect(wire.sinks[2]!.arrived).toEqual(['interest 0 0 second null 1']);
+  });
+});

@@ -5,6 +5,7 @@
 import type {
   ConsumerLog,
   DamageReport,
+  LastWatch,
   MessageDraft,
   PurgeRequest,
   Store,
@@ -50,6 +51,7 @@ class FakeStreamStore implements StreamStore {
   readonly consumerLogs = new Map<string, Uint8Array[]>();
   readonly #firstSeq: number;
   readonly #store: FakeStore;
+  #watch: LastWatch | null = null;
 
   constructor(store: FakeStore, spec: StreamSpec) {
     this.#store = store;
@@ -110,6 +112,7 @@ class FakeStreamStore implements StreamStore {
 
   #staged(): void {
     this.failure = null;
+    this.#watch?.cleared();
     if (this.storage === 'file') this.#store.ticket += 64;
   }
 
@@ -325,6 +328,10 @@ class FakeStreamStore implements StreamStore {
   }
 
   setSnapshotSource(): void {}
+
+  watchLast(watch: LastWatch | null): void {
+    this.#watch = watch;
+  }
 }
 
 function matches(filter: SubjectFilter | null, subject: string): boolean {

@@ -3,6 +3,8 @@
  *
  * ```
  *   stored ──► wake ──► engine.ready ──► run (after the commit) ──► delivery.ts ──► side (pull or push)
+ *     ↑ (filter-group.ts: who waits for it)                             │ nothing left: waits
+ *     └───────────────────────────────────────────────────────────────┘
  *   ack    ──► acks.ts ──► state, log ──► wake when max_ack_pending held it back
  *   due    ──► expiry of acknowledgements, of requests, heartbeats, pause, inactivity
  * ```
@@ -33,7 +35,9 @@ import type { ConsumerState } from './consumer-state.ts';
 import { buryMessage } from './dead-letters.ts';
 import { runDelivery } from './delivery.ts';
 import type { DeliverySide } from './delivery-side.ts';
+import type { FilterGroup } from './filter-group.ts';
 import { LastMessages } from './last-messages.ts';
+import { PendingCount } from './pending-count.ts';
 import { PullSide } from './pull-side.ts';
 import { PushSide } from './push-side.ts';
 import { RedeliveryQueue } from './redelivery-queue.ts';
@@ -59,6 +63,9 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
   /** Null: its state is not kept. */
   readonly log: StateLog | null;
   filter: SubjectFilter | null = null;
+  /** Those with the same filters; set when the consumer is listed. */
+  group!: FilterGroup;
+  readonly pendingCount = new PendingCount(this);
   replay: Replay | null = null;
   settings: ConsumerSettings;
   dueMs = 0;
@@ -69,8 +76,6 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
   #ackPrefix: Uint8Array | null = null;
   /** No message below matches that isn't delivered: searches begin here. */
   #searchSeq = 0;
-  #numPending = 0;
-  #countStale = true;
   #woken = false;
   /** Nothing pending is due before. */
   #pendingDueMs = Infinity;
@@ -146,14 +151,11 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
 
   /** Messages that match and were not delivered yet. */
   get numPending(): number {
-    if (this.#countStale) {
-      this.#countStale = false;
-      this.#numPending = this.#count();
-    }
-    return Math.max(0, this.#numPending);
+    return this.pendingCount.value;
   }
 
-  #count(): number {
+  /** Counts them. */
+  countPending(): number {
     const { store } = this.stream;
     const from = this.#newFrom;
     const listed = this.#list?.count(store, this.state.streamSeq) ?? 0;
@@ -163,6 +165,17 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
   /** First sequence that is looked at by the filter alone, behind the list of last messages. */
   get #newFrom(): number {
     return Math.max(this.state.streamSeq, this.state.listUpToSeq + 1);
+  }
+
+  /** Whether messages are still to be stored until the first that it wants. */
+  get isBeyondEnd(): boolean {
+    return this.#newFrom > this.stream.store.lastSeq + 1;
+  }
+
+  /** Whether a message that matches is one of those it has not delivered yet. */
+  wants(sequence: number): boolean {
+    if (sequence >= this.#newFrom) return true;
+    return sequence >= this.state.streamSeq && this.#list?.has(sequence) === true;
   }
 
   /** Loads the next message that was not delivered. */
@@ -186,8 +199,10 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
   deliveredNew(sequence: number): void {
     const { ms } = this.engine.clock;
     const { state, log } = this;
+    this.pendingCount.deliver();
+    const settled = !this.hasUnsettled;
     state.deliver(sequence, ms);
-    if (!this.#countStale) this.#numPending--;
+    if (settled && state.mode !== 'none') this.group.unsettled(this);
     if (state.mode === 'none') log?.position(this.key, sequence, ms);
     else {
       log?.deliver(this.key, sequence, ms);
@@ -205,22 +220,15 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
     this.pendingDue(ms + this.ackWaitOf(index));
   }
 
-  /** A message that matches was stored. */
-  stored(sequence: number): void {
-    // One that begins beyond the end waits for it.
-    if (sequence < this.state.streamSeq) return;
-    if (!this.#countStale) this.#numPending++;
-    if (this.side.isOpen) this.wake();
+  /** Whether a delivered message is to be settled still. */
+  get hasUnsettled(): boolean {
+    return this.state.pending.size > 0 || this.state.exhausted !== null;
   }
 
   /** A message that matches is gone. */
   removed(sequence: number, reason: RemovalReason): void {
     const { state } = this;
-    if (sequence >= state.streamSeq) {
-      if (sequence <= state.listUpToSeq) this.#countStale = true;
-      else if (!this.#countStale) this.#numPending--;
-      return;
-    }
+    if (sequence >= state.streamSeq) return;
     const index = state.pending.find(sequence);
     if (index < 0) {
       if (state.exhausted?.has(sequence) === true) this.settle(sequence, 0);
@@ -237,7 +245,7 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
   /** Messages were purged (§8.3). */
   purged(): void {
     const { store } = this.stream;
-    this.#countStale = true;
+    this.pendingCount.invalidate();
     if (!this.state.reconcile(store.firstSeq, (sequence) => store.nextSeq(null, sequence) === sequence))
       return;
     this.log?.whole(this.key, this.state);
@@ -323,6 +331,11 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
     if (this.#woken || this.closed) return;
     this.#woken = true;
     this.engine.ready(this);
+  }
+
+  /** Nothing is left for it: the next message that is stored wakes it, if somebody would take one. */
+  awaitMessage(): void {
+    if (this.side.isOpen && !this.closed) this.group.await(this);
   }
 
   run(most: number): boolean {
@@ -497,7 +510,7 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
     this.#list = null;
     this.#searchSeq = 0;
     this.#pendingDueMs = Infinity;
-    this.#countStale = true;
+    this.pendingCount.invalidate();
     this.log?.whole(this.key, state);
     releaseUnneeded(this.stream);
     this.wake();
@@ -516,7 +529,7 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
     const { filters } = this.settings;
     this.filter = filters.length === 0 ? null : store.filter(filters);
     this.#searchSeq = 0;
-    this.#countStale = true;
+    this.pendingCount.invalidate();
     const { listUpToSeq, streamSeq } = this.state;
     this.#list = listUpToSeq >= streamSeq ? LastMessages.of(store, this.filter, listUpToSeq) : null;
   }

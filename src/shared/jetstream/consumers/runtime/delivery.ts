@@ -32,8 +32,12 @@ export function runDelivery(consumer: Consumer, most: number): boolean {
     if (engine.effects.congested) return true;
     const found = findNext(consumer);
     if (found === NOTHING) side.endOfMessages();
-    if (found <= HELD) return false;
-    if (!deliverOne(consumer, found)) return false;
+    // What holds it back wakes it when it doesn't any more.
+    if (found === HELD) return false;
+    if (found === NOTHING || !deliverOne(consumer, found)) {
+      consumer.awaitMessage();
+      return false;
+    }
   }
   return true;
 }

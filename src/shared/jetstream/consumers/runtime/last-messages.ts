@@ -23,6 +23,19 @@ export class LastMessages {
     return false;
   }
 
+  /** Whether a message is in it, delivered or not. */
+  has(sequence: number): boolean {
+    const sequences = this.#sequences;
+    let low = 0;
+    let high = sequences.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (sequences[middle]! < sequence) low = middle + 1;
+      else high = middle;
+    }
+    return sequences[low] === sequence;
+  }
+
   /** Those at or after a sequence that are still there. */
   count(store: StreamStore, fromSeq: number): number {
     let count = 0;

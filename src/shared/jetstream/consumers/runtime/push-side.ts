@@ -80,10 +80,10 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
 
   interestChanged(): void {
     const listened = this.hasInterest;
-    if (listened && !this.#listened) {
-      this.#startHeartbeat();
-      this.#consumer.wake();
-    } else if (!listened) this.#beatMs = Infinity;
+    if (!listened) this.#beatMs = Infinity;
+    else if (!this.#listened) this.#startHeartbeat();
+    // Even if somebody listened before: the interest may have gone and come again meanwhile, and delivery have seen it gone.
+    if (listened) this.#consumer.wake();
     this.#listened = listened;
     this.#consumer.touched();
     this.#consumer.interestChanged();

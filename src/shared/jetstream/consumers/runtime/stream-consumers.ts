@@ -3,15 +3,15 @@
  *
  * - **Storage.** A consumer's configuration is metadata of the stream's store, its state a log beside it (`state-log.ts`),
  *   both under `consumer.<name>`. Those of memory streams and with `mem_storage` are kept in memory alone.
- * - **Index.** Consumers with filters are in a sublist by filter, so a stored message touches those that match. Consumers
- *   without filters are a list.
+ * - **Index.** Consumers with the same filters are a group (`filter-group.ts`). Groups are in a sublist by filter, so a stored
+ *   message touches those that match; the group without filters is beside it.
  * - **Subscriptions** are the stream's, not each consumer's: ten thousand consumers are no interest more for the shards.
  *   A message for a consumer that isn't there is answered as if nobody listened.
  */
 
 import { latin1, latin1Bytes } from '../../../base/latin1.ts';
 import { findHeader, headerText, noRespondersHeader } from '../../../protocol/nats/headers.ts';
-import { Sublist, type SublistItem } from '../../../subject/sublist.ts';
+import { Sublist } from '../../../subject/sublist.ts';
 import { wireText } from '../../../subject/wire-text.ts';
 import { EMPTY_BYTES, type EngineSubscription, type InboundMessage, NO_TICKET } from '../../effects.ts';
 import { type ApiError, apiError, apiErrorText } from '../../errors.ts';
@@ -31,6 +31,7 @@ import { acknowledgeAll, receiveAck } from './acks.ts';
 import { archiveText, configBytes, KEY_PREFIX, readArchive, readConfigBytes } from './archive.ts';
 import { Consumer } from './consumer.ts';
 import { ConsumerState } from './consumer-state.ts';
+import { FilterEntry, FilterGroup } from './filter-group.ts';
 import { PullSide } from './pull-side.ts';
 import { PushSide } from './push-side.ts';
 import { settingsOf } from './settings.ts';
@@ -40,18 +41,6 @@ import { CONSUMER_DELETED, PUSH_BASED } from './status-message.ts';
 
 const DOT = 46;
 const ackSubject = new AckSubject();
-
-/** One filter of a consumer. */
-class FilterEntry implements SublistItem {
-  readonly subject: string;
-  readonly queue = null;
-  readonly consumer: Consumer;
-
-  constructor(subject: string, consumer: Consumer) {
-    this.subject = subject;
-    this.consumer = consumer;
-  }
-}
 
 class ConsumerSubscription implements EngineSubscription {
   readonly account: string;
@@ -73,10 +62,13 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
   readonly log: StateLog;
   /** By name in wire form. */
   readonly #consumers = new Map<string, Consumer>();
+  /** Groups by `FilterGroup.key`. */
+  readonly #groups = new Map<string, FilterGroup>();
   readonly #filters = new Sublist<FilterEntry>();
-  /** Entries of `#filters` by consumer. */
-  readonly #entries = new Map<Consumer, FilterEntry[]>();
-  readonly #unfiltered = new Set<Consumer>();
+  /** Entries of `#filters` by group. */
+  readonly #entries = new Map<FilterGroup, FilterEntry[]>();
+  /** The group without filters. */
+  #unfiltered: FilterGroup | null = null;
   #sorted: Consumer[] | null = null;
   #subscriptions: ConsumerSubscription[] = [];
   #opened = false;
@@ -309,15 +301,15 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
   // --- who a message concerns --------------------------------------------------------------------------------------
 
   hasInterest(subject: string): boolean {
-    return this.#unfiltered.size > 0 || this.#filters.hasInterest(subject);
+    return this.#unfiltered !== null || this.#filters.hasInterest(subject);
   }
 
   needs(sequence: number, subject: string): boolean {
-    for (const consumer of this.#unfiltered) if (consumer.needs(sequence)) return true;
+    if (this.#unfiltered?.needs(sequence) === true) return true;
     if (this.#filters.count === 0) return false;
     let needed = false;
-    this.#filters.visit(subject, ({ consumer }) => {
-      needed = consumer.needs(sequence);
+    this.#filters.visit(subject, ({ group }) => {
+      needed = group.needs(sequence);
       return needed;
     });
     return needed;
@@ -326,22 +318,22 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
   /** The message that is told of: one visitor serves all. */
   #storedSeq = 0;
 
-  readonly #tellStored = ({ consumer }: FilterEntry): undefined => {
-    consumer.stored(this.#storedSeq);
+  readonly #tellStored = ({ group }: FilterEntry): undefined => {
+    group.stored(this.#storedSeq);
     return undefined;
   };
 
   stored(sequence: number, message: StoredSubject): void {
     this.#storedSeq = sequence;
-    for (const consumer of this.#unfiltered) consumer.stored(sequence);
+    this.#unfiltered?.stored(sequence);
     if (this.#filters.count > 0) this.#filters.visit(message.subject, this.#tellStored);
   }
 
   removed(sequence: number, subject: string, reason: RemovalReason): void {
-    for (const consumer of this.#unfiltered) consumer.removed(sequence, reason);
+    this.#unfiltered?.removed(sequence, reason);
     if (this.#filters.count === 0) return;
-    this.#filters.visit(subject, ({ consumer }) => {
-      consumer.removed(sequence, reason);
+    this.#filters.visit(subject, ({ group }) => {
+      group.removed(sequence, reason);
       return undefined;
     });
   }
@@ -358,19 +350,32 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
 
   #index(consumer: Consumer): void {
     const { filters } = consumer.settings;
-    if (filters.length === 0) {
-      this.#unfiltered.add(consumer);
-      return;
+    const key = FilterGroup.key(filters);
+    const group = this.#groups.get(key) ?? this.#newGroup(key, filters);
+    group.add(consumer);
+    consumer.group = group;
+  }
+
+  #newGroup(key: string, filters: readonly string[]): FilterGroup {
+    const group = new FilterGroup(filters, this.stream.engine);
+    this.#groups.set(key, group);
+    if (filters.length === 0) this.#unfiltered = group;
+    else {
+      const entries = filters.map((filter) => new FilterEntry(filter, group));
+      for (const entry of entries) this.#filters.insert(entry);
+      this.#entries.set(group, entries);
     }
-    const entries = filters.map((filter) => new FilterEntry(filter, consumer));
-    for (const entry of entries) this.#filters.insert(entry);
-    this.#entries.set(consumer, entries);
+    return group;
   }
 
   #unindex(consumer: Consumer): void {
-    this.#unfiltered.delete(consumer);
-    for (const entry of this.#entries.get(consumer) ?? []) this.#filters.remove(entry);
-    this.#entries.delete(consumer);
+    const { group } = consumer;
+    group.delete(consumer);
+    if (group.members.size > 0) return;
+    this.#groups.delete(FilterGroup.key(group.filters));
+    if (this.#unfiltered === group) this.#unfiltered = null;
+    for (const entry of this.#entries.get(group) ?? []) this.#filters.remove(entry);
+    this.#entries.delete(group);
   }
 
   #add(consumer: Consumer): void {

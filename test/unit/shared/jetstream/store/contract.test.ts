@@ -55,6 +55,48 @@ describe.each(KINDS)('%s', (_name, storage, cipher, compression) => {
     expect([later.firstSeq, later.lastSeq]).toEqual([101, 100]);
   });
 
+  test('whoever watches is told of every subject whose last message changes', () => {
+    const random = new Prng(storage === 'memory' ? 3 : 4);
+    for (let run = 0; run < 12; run++) {
+      const s = stream();
+      const told = new Set<string>();
+      let cleared = false;
+      s.watchLast({
+        changed: (bytes, start, end) => told.add(Buffer.from(bytes.subarray(start, end)).toString('latin1')),
+        cleared: () => {
+          cleared = true;
+        },
+      });
+      const names = Array.from({ length: 12 }, (_, i) => `s.${i % 4}.${i}`);
+      const lasts = () => new Map(names.map((name) => [name, s.subjectState(name)?.lastSeq ?? 0]));
+      let silent = 0;
+      for (let step = 0; step < 150; step++) {
+        const before = lasts();
+        told.clear();
+        cleared = false;
+        const sequence = s.firstSeq + random.below(Math.max(1, s.lastSeq - s.firstSeq + 1));
+        const filter = s.filter([`s.${random.below(4)}.>`]);
+        const action = random.below(14);
+        if (action === 0) s.purge({ filter, beforeSeq: 0, keep: random.below(3) });
+        else if (action === 1) s.purge({ filter: null, beforeSeq: sequence, keep: 0 });
+        else if (action === 2 && s.messages > 20) s.compact(s.firstSeq + 5);
+        else if (action === 3 && random.below(4) === 0) s.truncate(Math.max(s.firstSeq, s.lastSeq - 3));
+        else if (action === 4 && random.below(8) === 0) s.purge({ filter: null, beforeSeq: 0, keep: 0 });
+        else if (action < 8) s.remove(sequence, random.below(2) === 0);
+        else put(s, names[random.below(names.length)]!, 'x'.repeat(random.below(3000)));
+        const after = lasts();
+        const changed = names.filter((name) => before.get(name) !== after.get(name));
+        if (changed.length === 0 && told.size === 0 && !cleared) silent++;
+        for (const name of changed) if (!cleared) expect([name, told.has(name)]).toEqual([name, true]);
+      }
+      expect(silent).toBeGreaterThan(0);
+      s.watchLast(null);
+      told.clear();
+      put(s, 's.1.1');
+      expect(told.size).toBe(0);
+    }
+  });
+
   test('sizes are counted as nats-server counts them', () => {
     const s = stream();
     put(s, 'abc', 'hello');
