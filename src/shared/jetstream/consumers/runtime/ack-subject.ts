@@ -8,7 +8,9 @@
  * ```
  */
 
+import { copyWords } from '../../../base/copy-words.ts';
 import { writeDecimal, writeDigits } from '../../../base/decimal.ts';
+import { WORD_SLACK_BYTES } from '../../../base/limits.ts';
 
 const DOT = 46;
 /** Of the nanoseconds within a millisecond. */
@@ -17,6 +19,7 @@ const DIGIT_0 = 48;
 /** Digits of the five numbers and the dots between them, at most. */
 const NUMBERS_MAX_BYTES = 5 * 20;
 const FIRST_BYTES = 512;
+const MS_MAX_DIGITS = 16;
 const V1_TOKENS = 9;
 const V2_LEAST_TOKENS = 11;
 /** Where the consumer's name stands. */
@@ -29,6 +32,13 @@ export class AckReply {
   /** The same memory. */
   view = new DataView(this.bytes.buffer);
   length = 0;
+  /** What stands at the beginning of `bytes`: mostly the next message is of the same consumer. */
+  #prefix: Uint8Array | null = null;
+  /** Digits of the last milliseconds: messages stored one after the other have the same. */
+  #ms = 0;
+  #msDigits = 0;
+  readonly #msText = new Uint8Array(MS_MAX_DIGITS + WORD_SLACK_BYTES);
+  readonly #msView = new DataView(this.#msText.buffer);
 
   /**
    * @param prefix up to and with the dot behind the consumer's name
@@ -47,9 +57,13 @@ export class AckReply {
     if (most > this.bytes.length) {
       this.bytes = new Uint8Array(most);
       this.view = new DataView(this.bytes.buffer);
+      this.#prefix = null;
     }
     const { bytes } = this;
-    for (let i = 0; i < prefix.length; i++) bytes[i] = prefix[i]!;
+    if (prefix !== this.#prefix) {
+      this.#prefix = prefix;
+      for (let i = 0; i < prefix.length; i++) bytes[i] = prefix[i]!;
+    }
     let at = writeDecimal(bytes, prefix.length, deliveries);
     bytes[at] = DOT;
     at = writeDecimal(bytes, at + 1, streamSeq);
@@ -57,8 +71,14 @@ export class AckReply {
     at = writeDecimal(bytes, at + 1, consumerSeq);
     bytes[at++] = DOT;
     // Nanoseconds since 1970 are more than a number holds.
-    if (timestampMs > 0) at = writeDigits(bytes, writeDecimal(bytes, at, timestampMs), nanos, NANOS_DIGITS);
-    else at = writeDecimal(bytes, at, nanos);
+    if (timestampMs > 0) {
+      if (timestampMs !== this.#ms) {
+        this.#ms = timestampMs;
+        this.#msDigits = writeDecimal(this.#msText, 0, timestampMs);
+      }
+      copyWords(this.view, at, this.#msView, 0, this.#msDigits);
+      at = writeDigits(bytes, at + this.#msDigits, nanos, NANOS_DIGITS);
+    } else at = writeDecimal(bytes, at, nanos);
     bytes[at] = DOT;
     this.length = writeDecimal(bytes, at + 1, pending);
   }
