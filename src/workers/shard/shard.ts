@@ -317,8 +317,10 @@ export class Shard implements RouterHost, ThreadLinkSink {
     return this.waitsForRings || this.input.hasBlocked;
   }
 
+  /** A bell: like a read, the first of a turn is answered at once. */
   readonly #woken = (): void => {
     this.beginTurn();
+    this.afterRead();
   };
 
   // Threads
