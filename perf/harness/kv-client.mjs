@@ -8,7 +8,7 @@ import { connect } from '@nats-io/transport-node';
 const KEYS = 1000;
 const IN_FLIGHT = 64;
 /** The client has to be compiled too. */
-const WARM_UP_S = 1;
+const WARM_UP_S = 3;
 
 const [port, seconds, user, pass] = process.argv.slice(2);
 const login = user === undefined ? {} : { user, pass };
