@@ -1,5 +1,5 @@
 /** A real browser talks to the server: connects, subscribes, requests, and comes back after a restart. */
-import { connect } from '@nats-io/transport-node';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BrowserPage, CHROMIUM } from '../support/browser.ts';
 import { Daemon } from '../support/daemon.ts';
@@ -11,6 +11,10 @@ interface PageGlobals {
   connection: import('@nats-io/nats-core').NatsConnection;
   heard: string[];
   statuses: string[];
+}
+
+async function reconnected(connection: NatsConnection): Promise<void> {
+  for await (const { type } of connection.status()) if (type === 'reconnect') return;
 }
 
 describe.skipIf(CHROMIUM === null)('Chromium (skipped where it is not installed)', () => {
@@ -70,6 +74,7 @@ describe.skipIf(CHROMIUM === null)('Chromium (skipped where it is not installed)
       });
       expect(sizes).toEqual([0, 100, 5000, 1_000_000]);
 
+      const serviceIsBack = reconnected(service);
       await daemon.stop('SIGTERM', true);
       const config = `websocket { listen: "127.0.0.1:${port}", no_tls: true, transport: ${transport}, ${block} }`;
       daemon = await Daemon.start({ config, port: clientPort, shards: 2 });
@@ -77,6 +82,7 @@ describe.skipIf(CHROMIUM === null)('Chromium (skipped where it is not installed)
         (globalThis as unknown as PageGlobals).statuses.includes('reconnect'),
       );
       await browser.page.evaluate(() => (globalThis as unknown as PageGlobals).connection.flush());
+      await serviceIsBack;
       await service.flush();
       expect((await service.request('to.page', 'again')).string()).toBe('page heard again');
       await service.close();
