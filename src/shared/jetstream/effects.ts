@@ -104,6 +104,20 @@ export interface EngineSubscription {
   receive(message: InboundMessage): void;
 }
 
+/** One whose messages go to a function. */
+export class CallbackSubscription implements EngineSubscription {
+  readonly account: string;
+  readonly subject: string;
+  readonly queue = null;
+  readonly receive: (message: InboundMessage) => void;
+
+  constructor(account: string, subject: string, receive: (message: InboundMessage) => void) {
+    this.account = account;
+    this.subject = subject;
+    this.receive = receive;
+  }
+}
+
 /**
  * Where a consumer sends messages: the subject of a push consumer, the inbox of a pull request. Keep it as long as it is
  * sent to; the host remembers the route in it.

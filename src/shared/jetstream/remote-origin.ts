@@ -16,13 +16,7 @@
 import { latin1 } from '../base/latin1.ts';
 import { headerText, setHeader } from '../protocol/nats/headers.ts';
 import { wireText } from '../subject/wire-text.ts';
-import {
-  EMPTY_BYTES,
-  type EngineSubscription,
-  type InboundMessage,
-  NO_TICKET,
-  textBytes,
-} from './effects.ts';
+import { CallbackSubscription, EMPTY_BYTES, type InboundMessage, NO_TICKET, textBytes } from './effects.ts';
 import { ApiError, type ErrorCode } from './errors.ts';
 import { JsonObject } from './json-object.ts';
 import type { OriginLink } from './mirrors-sources.ts';
@@ -56,24 +50,10 @@ interface ConsumerAnswer {
   error?: { code?: unknown; err_code?: unknown; description?: unknown };
 }
 
-/** Something of an attempt that is listened to. */
-class Ear implements EngineSubscription {
-  readonly account: string;
-  readonly subject: string;
-  readonly queue = null;
-  readonly receive: (message: InboundMessage) => void;
-
-  constructor(account: string, subject: string, receive: (message: InboundMessage) => void) {
-    this.account = account;
-    this.subject = subject;
-    this.receive = receive;
-  }
-}
-
 /** One attempt: a consumer, and what came from it. */
 interface Attempt {
-  readonly answer: Ear;
-  readonly deliver: Ear;
+  readonly answer: CallbackSubscription;
+  readonly deliver: CallbackSubscription;
   /** The consumer's name; empty until the origin has answered. */
   consumer: string;
   /** Consumer sequence of the last message. */
@@ -151,10 +131,10 @@ export class RemoteOrigin implements OriginLink {
   #ask(): void {
     const { engine, account } = this.#stream;
     const { source, isMirror } = this.copies;
-    const answer = new Ear(account.name, `$JSC.R.${randomId(8, engine.random)}`, (message) =>
+    const answer = new CallbackSubscription(account.name, `$JSC.R.${randomId(8, engine.random)}`, (message) =>
       this.#answered(message),
     );
-    const deliver = new Ear(account.name, wireText(this.#deliverSubject()), (message) =>
+    const deliver = new CallbackSubscription(account.name, wireText(this.#deliverSubject()), (message) =>
       this.#received(message),
     );
     const attempt = { answer, deliver, consumer: '', consumerSeq: -1, streamSeq: 0, acksByFlow: false };

@@ -13,7 +13,7 @@ import { latin1, latin1Bytes } from '../../../base/latin1.ts';
 import { findHeader, headerText, noRespondersHeader } from '../../../protocol/nats/headers.ts';
 import { Sublist } from '../../../subject/sublist.ts';
 import { wireText } from '../../../subject/wire-text.ts';
-import { EMPTY_BYTES, type EngineSubscription, type InboundMessage, NO_TICKET } from '../../effects.ts';
+import { CallbackSubscription, EMPTY_BYTES, type InboundMessage, NO_TICKET } from '../../effects.ts';
 import { type ApiError, apiError, apiErrorText } from '../../errors.ts';
 import type { ReadyWork } from '../../jetstream.ts';
 import { compareBytes } from '../../json-object.ts';
@@ -42,19 +42,6 @@ import { CONSUMER_DELETED, PUSH_BASED } from './status-message.ts';
 const DOT = 46;
 const ackSubject = new AckSubject();
 
-class ConsumerSubscription implements EngineSubscription {
-  readonly account: string;
-  readonly subject: string;
-  readonly queue = null;
-  readonly receive: (message: InboundMessage) => void;
-
-  constructor(account: string, subject: string, receive: (message: InboundMessage) => void) {
-    this.account = account;
-    this.subject = subject;
-    this.receive = receive;
-  }
-}
-
 const GENERATED_NAME_CHARACTERS = 8;
 
 export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, StreamReader, ReadyWork {
@@ -70,7 +57,7 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
   /** The group without filters. */
   #unfiltered: FilterGroup | null = null;
   #sorted: Consumer[] | null = null;
-  #subscriptions: ConsumerSubscription[] = [];
+  #subscriptions: CallbackSubscription[] = [];
   #opened = false;
   /** The consumer the last message was for, and its name as bytes. */
   #recent: Consumer | null = null;
@@ -412,7 +399,7 @@ export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, 
     const name = wireText(stream.name);
     const hash = shortHash(account);
     const listen = (subject: string, receive: (message: InboundMessage) => void): void => {
-      const subscription = new ConsumerSubscription(account, subject, receive);
+      const subscription = new CallbackSubscription(account, subject, receive);
       this.#subscriptions.push(subscription);
       effects.subscribe(subscription);
     };
