@@ -309,8 +309,7 @@ export class ThreadLinks {
       if (this.#backlogs > 0 && this.#backlog[thread]!.length > 0) this.#writeBacklog(thread, link);
     }
     while (this.#barriers.length > 0 && this.#isShown(this.#barriers[0]!)) {
-      const marks = this.#barriers.shift()!;
-      this.#showAll(marks);
+      this.#showAll(this.#barriers.shift());
     }
     this.#showAll();
     for (let thread = 0; thread < this.threads; thread++) {
@@ -321,14 +320,10 @@ export class ThreadLinks {
   }
 
   /** Shows every thread what it may see, but rings none: that takes long enough for one to answer before the next can see. */
-  #showAll(marks: readonly number[] = this.#heldFrom): void {
-    const isBounded = this.#holding || marks !== this.#heldFrom;
+  #showAll(marks = this.#bounds): void {
     for (let thread = 0; thread < this.threads; thread++) {
       const link = this.#links[thread];
-      if (link == null) continue;
-      this.#unseen[thread] = 0;
-      const { producer } = link;
-      if (isBounded ? producer.publishTo(marks[thread]!) : producer.publish()) this.#unrung[thread] = true;
+      if (link != null && this.#showTo(thread, link, marks)) this.#unrung[thread] = true;
     }
   }
 
@@ -339,12 +334,21 @@ export class ThreadLinks {
   }
 
   /** Shows one thread what it may see. */
-  #show(thread: number, { producer }: ThreadLink): void {
-    this.#unseen[thread] = 0;
-    const shown = this.#holding ? producer.publishTo(this.#heldFrom[thread]!) : producer.publish();
-    if (!shown && !this.#unrung[thread]) return;
+  #show(thread: number, link: ThreadLink): void {
+    if (!this.#showTo(thread, link, this.#bounds) && !this.#unrung[thread]) return;
     this.#unrung[thread] = false;
     this.#doorbell.ring(thread);
+  }
+
+  /** How far each ring may be shown; null: as far as it goes. */
+  get #bounds(): readonly number[] | null {
+    return this.#holding ? this.#heldFrom : null;
+  }
+
+  /** @returns whether there was anything to show */
+  #showTo(thread: number, { producer }: ThreadLink, marks: readonly number[] | null): boolean {
+    this.#unseen[thread] = 0;
+    return marks === null ? producer.publish() : producer.publishTo(marks[thread]!);
   }
 
   // What isn't durable yet
