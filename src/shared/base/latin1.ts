@@ -25,7 +25,14 @@ export function latin1Bytes(text: string, slack = 0): Uint8Array {
   return bytes;
 }
 
-/** The hash that the parser computes over subject bytes, over a latin1 string. */
+/** The hash that the parser computes over subject bytes. @param hash of what comes before `bytes[start, end)` */
+export function hashBytes(bytes: Uint8Array, start: number, end: number, hash = 0): number {
+  let result = hash;
+  for (let i = start; i < end; i++) result = (Math.imul(result, 31) + bytes[i]!) | 0;
+  return result;
+}
+
+/** The same over a latin1 string. */
 export function hashLatin1(text: string): number {
   let hash = 0;
   for (let i = 0; i < text.length; i++) hash = (Math.imul(hash, 31) + text.charCodeAt(i)) | 0;

@@ -1,4 +1,4 @@
-import { latin1 } from '../base/latin1.ts';
+import { hashBytes, latin1 } from '../base/latin1.ts';
 import { Route } from './route.ts';
 
 /**
@@ -61,12 +61,6 @@ export function prefixEnd(bytes: Uint8Array, start: number, end: number): number
   return -1;
 }
 
-function hashOf(bytes: Uint8Array, start: number, end: number): number {
-  let hash = 0;
-  for (let i = start; i < end; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;
-  return hash;
-}
-
 class RouteFamily {
   readonly hash: number;
   readonly prefix: Uint8Array;
@@ -126,7 +120,7 @@ export class RouteFamilies {
     const tokens = ackDot >= 0 ? tokensBehind(bytes, ackDot, end) : 1;
     if (dot < 0 || tokens === 0) return null;
     this.#slots ??= new Array(SLOTS).fill(null);
-    const prefixHash = hashOf(bytes, start, dot);
+    const prefixHash = hashBytes(bytes, start, dot);
     const slot = Math.imul(prefixHash, SLOT_FACTOR) >>> SLOT_SHIFT;
     const known = this.#slots[slot] ?? null;
     const { generation } = this.#source;
@@ -147,7 +141,7 @@ export class RouteFamilies {
 
   #forget(subject: Uint8Array, dot: number): void {
     if (dot < 0) return;
-    const slot = Math.imul(hashOf(subject, 0, dot), SLOT_FACTOR) >>> SLOT_SHIFT;
+    const slot = Math.imul(hashBytes(subject, 0, dot), SLOT_FACTOR) >>> SLOT_SHIFT;
     this.#slots![slot] = null;
   }
 

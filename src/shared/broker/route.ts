@@ -6,7 +6,7 @@ import {
   ROUTE_CACHE_MAX_SUBJECT_BYTES,
   WORD_SLACK_BYTES,
 } from '../base/limits.ts';
-import { directGetKey } from '../mail/direct-answers.ts';
+import { asksForLast } from '../mail/direct-answers.ts';
 import type { Subscription } from './subscription.ts';
 
 /**
@@ -129,7 +129,7 @@ export class Route {
       writeHead(scratch.head, subject);
     }
     this.isApiRequest = subject.startsWith('$JS.') && API_REQUEST.test(subject);
-    this.isDirectGet = directGetKey(subject) > 0;
+    this.isDirectGet = asksForLast(subject);
     this.reserved =
       this.isApiRequest || this.isDirectGet || subject.startsWith('_GR_.') || subject.startsWith('$NRG.');
   }

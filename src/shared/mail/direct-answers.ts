@@ -1,6 +1,8 @@
-import { decimalDigits, writeDecimal } from '../base/decimal.ts';
+import { copyWords } from '../base/copy-words.ts';
+import { latin1Bytes } from '../base/latin1.ts';
 import { WORD_SLACK_BYTES } from '../base/limits.ts';
 import { MessageFrame } from '../base/message-frame.ts';
+import { sizesBytes, writeLineEnd, writeSizes } from '../base/message-sizes.ts';
 
 /**
  * Answers to direct gets of last messages (`$JS.API.DIRECT.GET.<stream>.<subject>`), in memory that all threads share: a shard
@@ -44,9 +46,6 @@ const FIELDS_BYTES = 32;
 
 const HASH_FACTOR = 0x01000193;
 const SLOT_FACTOR = 0x9e3779b1;
-const SPACE = 32;
-const CR = 13;
-const LF = 10;
 
 /** `$JS.API.DIRECT.GET.` */
 export const DIRECT_GET_PREFIX = '$JS.API.DIRECT.GET.';
@@ -76,7 +75,7 @@ export class DirectStream {
   /** @param name latin1, as in subjects */
   constructor(account: number, name: string) {
     this.account = account;
-    this.prefix = Uint8Array.from(`${name}.`, (character) => character.charCodeAt(0));
+    this.prefix = latin1Bytes(`${name}.`);
     this.hash = hashInto(account, this.prefix, 0, this.prefix.length);
   }
 }
@@ -102,7 +101,7 @@ export class DirectAnswerWriter {
   ): void {
     const total = headers.length + payload.length;
     const keyBytes = stream.prefix.length + end - start;
-    const tailBytes = decimalDigits(headers.length) + 1 + decimalDigits(total) + 2 + total + 2;
+    const tailBytes = sizesBytes(headers.length, total) + total + 2;
     if (FIELDS_BYTES + keyBytes + tailBytes > SLOT_BYTES || headers.length === 0) return;
     const hash = hashInto(stream.hash, bytes, start, end);
     const slot = slotOf(hash);
@@ -120,15 +119,10 @@ export class DirectAnswerWriter {
     target.set(stream.prefix, at);
     at += stream.prefix.length;
     for (let i = start; i < end; i++) target[at++] = bytes[i]!;
-    at = writeDecimal(target, at, headers.length);
-    target[at++] = SPACE;
-    at = writeDecimal(target, at, total);
-    target[at++] = CR;
-    target[at++] = LF;
+    at = writeSizes(target, at, headers.length, total);
     target.set(headers, at);
     target.set(payload, at + headers.length);
-    target[at + total] = CR;
-    target[at + total + 1] = LF;
+    writeLineEnd(target, at + total);
     Atomics.store(words, slot + VERSION, (version + 1) | 0);
   }
 
@@ -184,8 +178,7 @@ export class DirectAnswerReader {
     let at = slot * 4 + FIELDS_BYTES;
     for (let i = start; i < end; i++) if (this.#bytes[at++] !== bytes[i]) return false;
     const tailBytes = Math.min(words[slot + TAIL_BYTES]!, SLOT_BYTES);
-    for (let i = 0; i < tailBytes; i += 4)
-      this.#copyView.setInt32(i, this.#view.getInt32(at + i, true), true);
+    copyWords(this.#copyView, 0, this.#view, at, tailBytes);
     const headerBytes = words[slot + HEADER_BYTES]!;
     const totalBytes = words[slot + TOTAL_BYTES]!;
     if (Atomics.add(words, slot + VERSION, 0) !== version) return false;
@@ -203,9 +196,9 @@ export class DirectAnswerReader {
   }
 }
 
-/** Where `<stream>.<subject>` begins in the subject of a request for a last message; -1 when it is no such request. */
-export function directGetKey(subject: string): number {
-  if (!subject.startsWith(DIRECT_GET_PREFIX)) return -1;
+/** Whether a subject asks for a last message; `<stream>.<subject>` is behind the prefix then. */
+export function asksForLast(subject: string): boolean {
+  if (!subject.startsWith(DIRECT_GET_PREFIX)) return false;
   const dot = subject.indexOf('.', DIRECT_GET_PREFIX.length);
-  return dot < 0 || dot === subject.length - 1 ? -1 : DIRECT_GET_PREFIX.length;
+  return dot >= 0 && dot < subject.length - 1;
 }

@@ -11,9 +11,8 @@ interface NamedGroup {
 
 /** Bytes of a message record: what comes behind the tail must leave room for word copies to read too far. */
 export function messageLength(frame: MessageFrame, groups: readonly NamedGroup[]): number {
-  let length = record.MESSAGE_BYTES + WORD_SLACK_BYTES + (frame.subjectEnd - frame.subjectStart);
-  length += frame.shownBytes;
-  length += frame.tailEnd - frame.tailStart;
+  const { subjectStart, subjectEnd, shownBytes, tailStart, tailEnd } = frame;
+  let length = recordLengthFor(subjectEnd - subjectStart + shownBytes + tailEnd - tailStart);
   for (let i = 0; i < groups.length; i++)
     length += groups[i]!.nameBytes.length + record.QUEUE_NAME_LENGTH_BYTES;
   return length;

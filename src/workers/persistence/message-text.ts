@@ -1,46 +1,15 @@
 import { copiesInWords, copyWords } from '../../shared/base/copy-words.ts';
 import { decimalDigits, writeDecimal } from '../../shared/base/decimal.ts';
+import { sizesBytes, writeLineEnd, writeSizes } from '../../shared/base/message-sizes.ts';
 import type { StoredMessage } from '../../shared/jetstream/store/contract.ts';
 
 /** Parts of messages as they stand on the wire, written in place. */
 
 const NO_REPLY = new DataView(new ArrayBuffer(0));
 const SPACE = 32;
-const CR = 13;
-const LF = 10;
 const CLOSING_BRACE = 125;
 /** `"seq":` */
 const SEQ_MEMBER = [34, 115, 101, 113, 34, 58];
-
-/** Two sizes, spaces and line ends, at most. */
-export const SIZES_MAX_BYTES = 32;
-
-export function writeLineEnd(bytes: Uint8Array, at: number): number {
-  bytes[at] = CR;
-  bytes[at + 1] = LF;
-  return at + 2;
-}
-
-/** Writes `[header-size ]size\r\n`. @returns the offset behind it */
-export function writeSizes(
-  bytes: Uint8Array,
-  start: number,
-  headerBytes: number,
-  totalBytes: number,
-): number {
-  let at = start;
-  if (headerBytes > 0) {
-    at = writeDecimal(bytes, at, headerBytes);
-    bytes[at++] = SPACE;
-  }
-  return writeLineEnd(bytes, writeDecimal(bytes, at, totalBytes));
-}
-
-/** Bytes `writeSizes` writes. */
-export function sizesBytes(headerBytes: number, totalBytes: number): number {
-  const header = headerBytes > 0 ? decimalDigits(headerBytes) + 1 : 0;
-  return header + decimalDigits(totalBytes) + 2;
-}
 
 /** Bytes of an acknowledgement's body. */
 export function ackBytes(prefix: Uint8Array, sequence: number): number {

@@ -1,16 +1,10 @@
 import { hashLatin1 } from '../../shared/base/latin1.ts';
 import { WORD_SLACK_BYTES } from '../../shared/base/limits.ts';
 import { MessageFrame } from '../../shared/base/message-frame.ts';
+import { SIZES_MAX_BYTES, writeLineEnd, writeSizes } from '../../shared/base/message-sizes.ts';
 import type { Account } from '../../shared/broker/account.ts';
 import type { EngineDestination } from './engine-destination.ts';
-import {
-  ackBytes,
-  type Delivery,
-  SIZES_MAX_BYTES,
-  writeAck,
-  writeLineEnd,
-  writeSizes,
-} from './message-text.ts';
+import { ackBytes, type Delivery, writeAck } from './message-text.ts';
 
 /**
  * Messages of the engine that haven't left yet, in order. The first one that has to wait, for the disk or for room in a ring,

@@ -1,9 +1,11 @@
+import { hashBytes } from '../../shared/base/latin1.ts';
+import { sizesBytes, writeLineEnd, writeSizes } from '../../shared/base/message-sizes.ts';
 import type { Account } from '../../shared/broker/account.ts';
 import { prefixEnd } from '../../shared/broker/route-family.ts';
 import type { ThreadLinks } from '../../shared/broker/thread-links.ts';
 import type { MessageFields } from '../../shared/mail/message-record.ts';
 import type { EngineDestination } from './engine-destination.ts';
-import { ackBytes, type Delivery, sizesBytes, writeAck, writeLineEnd, writeSizes } from './message-text.ts';
+import { ackBytes, type Delivery, writeAck } from './message-text.ts';
 
 /**
  * The short way of the two kinds of messages that there are millions of: acknowledgements of publishes, and deliveries of
@@ -61,10 +63,9 @@ export class RingSender {
   ): boolean {
     const dot = prefixEnd(bytes, start, end);
     if (dot < 0) return false;
-    let hash = 0;
-    for (let i = start; i < dot; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;
-    const slot = Math.imul(hash, SLOT_FACTOR) >>> SLOT_SHIFT;
-    for (let i = dot; i < end; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;
+    const prefixHash = hashBytes(bytes, start, dot);
+    const slot = Math.imul(prefixHash, SLOT_FACTOR) >>> SLOT_SHIFT;
+    const hash = hashBytes(bytes, dot, end, prefixHash);
     const thread = this.#threadOf(account, slot, hash, bytes, start, dot, end);
     if (thread < 0) return false;
     const body = ackBytes(prefix, sequence);

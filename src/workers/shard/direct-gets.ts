@@ -1,3 +1,4 @@
+import { hashBytes } from '../../shared/base/latin1.ts';
 import type { MessageFrame } from '../../shared/base/message-frame.ts';
 import type { Account } from '../../shared/broker/account.ts';
 import type { Route } from '../../shared/broker/route.ts';
@@ -36,8 +37,7 @@ export class DirectGets {
     if (!reader.find(account.index, bytes, key, subjectEnd)) return 0;
     const answer = reader.frame;
     const end = tailStart + frame.replyBytes;
-    let hash = 0;
-    for (let i = tailStart; i < end; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;
+    const hash = hashBytes(bytes, tailStart, end);
     answer.subjectHash = hash;
     const replyRoute = account.route(hash, bytes, tailStart, end);
     // Between threads the subject and the tail lie in the same memory.
