@@ -47,6 +47,11 @@ export interface FooterPlace {
 }
 
 /** A stretch of logical bytes read from the file. */
+/** Gives out memory to read into. */
+export interface BufferSource {
+  buffer(bytes: number): WordBuffer;
+}
+
 export interface ReadBytes {
   start: number;
   buffer: WordBuffer;
@@ -161,10 +166,13 @@ export class BlockFile {
   /**
    * Reads logical bytes from `offset` on, at least what is asked for as far as the file has it.
    *
+   * @param memory where the buffer comes from
    * @returns null when nothing could be read
    */
-  read(offset: number, bytes: number): ReadBytes | null {
-    return this.#attempt(() => (this.extents ? this.#readExtent(offset) : this.#readPlain(offset, bytes)));
+  read(offset: number, bytes: number, memory: BufferSource): ReadBytes | null {
+    return this.#attempt(() =>
+      this.extents ? this.#readExtent(offset) : this.#readPlain(offset, bytes, memory),
+    );
   }
 
   /** @returns null when the disk fails, and why in `readError` */
@@ -256,10 +264,10 @@ export class BlockFile {
     this.end += extent.length;
   }
 
-  #readPlain(offset: number, bytes: number): ReadBytes | null {
+  #readPlain(offset: number, bytes: number, memory: BufferSource): ReadBytes | null {
     const wanted = Math.min(bytes, this.written - offset);
     if (wanted <= 0) return null;
-    const buffer = new WordBuffer(wanted);
+    const buffer = memory.buffer(wanted);
     const length = this.#open().read(buffer.bytes, 0, wanted, BLOCK_HEADER_BYTES + offset);
     return { start: offset, buffer, length };
   }

@@ -1,9 +1,14 @@
 import type { MessageBlock } from './block.ts';
+import { READ_WINDOW_BYTES } from './limits.ts';
 import { WordBuffer } from './record.ts';
+
+/** Read windows kept for the next reads, at most. */
+const SPARE_WINDOWS = 16;
 
 /**
  * Bytes of a block in memory. A chunk that isn't in the file yet, or never will be (memory streams), is pinned; others
- * belong to the cache and go when it is over its bound. Bytes once written to a chunk never change, so readers may keep views.
+ * belong to the cache and go when it is over its bound. Bytes once written to a chunk don't change before `reuseMemory`, so
+ * readers may keep views until then.
  */
 export class Chunk {
   readonly block: MessageBlock;
@@ -35,7 +40,12 @@ export class Chunk {
   }
 }
 
-/** Keeps cached chunks, and resident indexes of closed blocks, within bounds. The clock algorithm: a second chance for what was used. */
+/**
+ * Keeps cached chunks, and resident indexes of closed blocks, within bounds. The clock algorithm: a second chance for what was used.
+ *
+ * Who reads a stream from the file from end to end takes a new window for every few hundred messages. Memory outside of its
+ * heap is what makes V8 collect all of it, so windows that leave the cache are used again, once nobody sees them.
+ */
 export class BlockCache {
   readonly #maxChunkBytes: number;
   readonly #maxIndexBytes: number;
@@ -45,10 +55,34 @@ export class BlockCache {
   #indexHand = 0;
   chunkBytes = 0;
   indexBytes = 0;
+  /** Windows that left the cache, which somebody may still see. */
+  #left: WordBuffer[] = [];
+  /** Those that nobody sees. */
+  readonly #spare: WordBuffer[] = [];
 
   constructor(maxChunkBytes: number, maxIndexBytes: number) {
     this.#maxChunkBytes = maxChunkBytes;
     this.#maxIndexBytes = maxIndexBytes;
+  }
+
+  /** Bytes of windows that wait to be used again. */
+  get spareBytes(): number {
+    return (this.#left.length + this.#spare.length) * READ_WINDOW_BYTES;
+  }
+
+  /** Memory to read into; its bytes are anything. */
+  buffer(bytes: number): WordBuffer {
+    return (bytes === READ_WINDOW_BYTES ? this.#spare.pop() : undefined) ?? new WordBuffer(bytes);
+  }
+
+  /** Nobody sees any more what has left the cache. */
+  reuseMemory(): void {
+    if (this.#left.length === 0) return;
+    for (const buffer of this.#left) {
+      if (this.#spare.length === SPARE_WINDOWS) break;
+      this.#spare.push(buffer);
+    }
+    this.#left = [];
   }
 
   /** Takes over an unpinned chunk. */
@@ -69,8 +103,11 @@ export class BlockCache {
       }
       this.#chunks[this.#chunkHand] = this.#chunks[this.#chunks.length - 1]!;
       this.#chunks.pop();
-      this.chunkBytes -= candidate.buffer.bytes.length;
+      const { buffer } = candidate;
+      this.chunkBytes -= buffer.bytes.length;
       candidate.block.dropChunk(candidate);
+      const isWindow = candidate.foreign && buffer.bytes.length === READ_WINDOW_BYTES;
+      if (isWindow && this.#left.length < SPARE_WINDOWS) this.#left.push(buffer);
     }
   }
 

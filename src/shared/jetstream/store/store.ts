@@ -195,6 +195,10 @@ export class JetStreamStore implements Store {
     return this.#rewriteStep() || more;
   }
 
+  reuseMemory(): void {
+    this.#parts.cache.reuseMemory();
+  }
+
   takeReports(): DamageReport[] {
     return this.#reports.splice(0);
   }
@@ -202,7 +206,7 @@ export class JetStreamStore implements Store {
   usage(): { fileBytes: number; memoryBytes: number; logBytes: number } {
     const { cache, log } = this.#parts;
     let fileBytes = log.fileBytes;
-    let memoryBytes = cache.chunkBytes + cache.indexBytes + log.buffer.bytes.length;
+    let memoryBytes = cache.chunkBytes + cache.spareBytes + cache.indexBytes + log.buffer.bytes.length;
     for (const stream of this.#byUid.values()) {
       memoryBytes += stream.messageSet.unwritten + stream.messageSet.table.memoryBytes;
       for (const block of stream.messageSet.blocks) fileBytes += block.file?.end ?? 0;
