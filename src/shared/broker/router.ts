@@ -6,6 +6,7 @@ import {
 } from '../base/limits.ts';
 import type { MessageFrame } from '../base/message-frame.ts';
 import type { Prng } from '../base/prng.ts';
+import type { MessageRun } from '../mail/message-run.ts';
 import type { Account } from './account.ts';
 import { Route, type RouteGroup } from './route.ts';
 import type { Subscriber, Subscription } from './subscription.ts';
@@ -33,6 +34,7 @@ export interface RouterHost {
   messageDelivered(subscription: Subscription, route: Route, frame: MessageFrame): void;
 }
 
+const NO_QUEUES: readonly Uint8Array[] = [];
 const CR = 13;
 const LF = 10;
 const SPACE = 32;
@@ -103,6 +105,20 @@ export class Router {
       if (group.threads.length > 0 && hops < this.#links!.threads) {
         this.#links!.forwardMessage(this.#pickThread(group), account.index, frame, group, hops + 1);
       }
+    }
+  }
+
+  /** Delivers the messages of a run to plain subscriptions. Their route is looked up once, and again when interest changes. */
+  deliverRun(account: Account, run: MessageRun): void {
+    const { frame } = run;
+    let route: Route | null = null;
+    let version = -1;
+    while (run.next()) {
+      if (route === null || version !== account.version) {
+        route = account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd);
+        version = account.version;
+      }
+      this.deliverFromThread(account, route, frame, true, NO_QUEUES, 0);
     }
   }
 

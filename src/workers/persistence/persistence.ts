@@ -21,6 +21,7 @@ import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
 import type { Store, StoreFailure } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
 import type { Clock } from '../../shared/jetstream/time.ts';
+import type { MessageRun } from '../../shared/mail/message-run.ts';
 import { MqttEngine, SESSION_QUEUE_MAX_MSGS } from '../../shared/mqtt/engine.ts';
 import { ENGINE_SUBJECT } from '../../shared/mqtt/mail.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
@@ -555,6 +556,11 @@ export class Persistence implements ThreadLinkSink {
       if (group !== null) this.#handToMember(group, message);
       else this.#router.deliverFromThread(account, route, frame, false, [queue], hops);
     }
+  }
+
+  /** Only this thread sends runs. */
+  runArrived(thread: number, run: MessageRun): void {
+    while (run.next()) this.messageArrived(thread, run.accountIndex, run.frame, true, [], 0);
   }
 
   #handToEngine(listeners: readonly EngineListener[], message: InboundMessage): void {
