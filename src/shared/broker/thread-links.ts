@@ -337,7 +337,7 @@ export class ThreadLinks {
   }
 
   /** Shows every thread what it may see, but rings none: that takes long enough for one to answer before the next can see. */
-  #showAll(marks = this.#bounds): void {
+  #showAll(marks = this.#bounds()): void {
     for (let thread = 0; thread < this.threads; thread++) {
       const link = this.#links[thread];
       if (link != null && this.#showTo(thread, link, marks)) this.#unrung[thread] = true;
@@ -352,13 +352,13 @@ export class ThreadLinks {
 
   /** Shows one thread what it may see. */
   #show(thread: number, link: ThreadLink): void {
-    if (!this.#showTo(thread, link, this.#bounds) && !this.#unrung[thread]) return;
+    if (!this.#showTo(thread, link, this.#bounds()) && !this.#unrung[thread]) return;
     this.#unrung[thread] = false;
     this.#doorbell.ring(thread);
   }
 
   /** How far each ring may be shown; null: as far as it goes. */
-  get #bounds(): readonly number[] | null {
+  #bounds(): readonly number[] | null {
     return this.#holding ? this.#heldFrom : null;
   }
 

@@ -302,7 +302,10 @@ export class Shard implements RouterHost, ThreadLinkSink {
   #sleep(): void {
     const links = this.#links!;
     if (
-      !this.#doorbell.sleep(this.#woken, () => !links.isEmpty() || (this.#waitsForRoom && this.#noticeRoom()))
+      !this.#doorbell.sleep(
+        this.#woken,
+        () => !links.isEmpty() || (this.#waitsForRoom() && this.#noticeRoom()),
+      )
     )
       setImmediate(this.#woken);
   }
@@ -314,7 +317,7 @@ export class Shard implements RouterHost, ThreadLinkSink {
   }
 
   /** Somebody here wants room in a ring; without that, room that was freed is no reason to stay awake. */
-  get #waitsForRoom(): boolean {
+  #waitsForRoom(): boolean {
     return this.waitsForRings || this.input.hasBlocked;
   }
 
