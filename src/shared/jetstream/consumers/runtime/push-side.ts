@@ -96,7 +96,7 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
   }
 
   take(bytes: number): Taker | null {
-    return this.isOpen && this.#mayPass(bytes) ? this : null;
+    return this.#mayPass(bytes) ? this : null;
   }
 
   #burst(): number {
