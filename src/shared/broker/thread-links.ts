@@ -186,7 +186,8 @@ export class ThreadLinks {
     const link = this.#links[thread];
     if (link == null) return;
     const { producer } = link;
-    const flags = (plain ? record.FLAG_PLAIN : 0) | (hops << record.HOPS_SHIFT);
+    const kept = frame.passesKept ? record.FLAG_PASSES_KEPT : 0;
+    const flags = (plain ? record.FLAG_PLAIN : 0) | kept | (hops << record.HOPS_SHIFT);
     const length = messageLength(frame, groups);
     if (length > producer.maxRecordBytes) {
       const shared = new SharedArrayBuffer(length);
@@ -559,6 +560,7 @@ export class ThreadLinks {
     const accountIndex = view.getInt32(offset + record.MESSAGE_ACCOUNT, true);
     const hops = (flags >> record.HOPS_SHIFT) & record.HOPS_MASK;
     const plain = (flags & record.FLAG_PLAIN) !== 0;
+    frame.passesKept = (flags & record.FLAG_PASSES_KEPT) !== 0;
     this.#sink.messageArrived(this.#draining, accountIndex, frame, plain, this.#queues, hops);
     frame.payloadOwner = null;
   }

@@ -92,6 +92,8 @@ export class EngineAccount {
   readonly #writer = new MailWriter();
   /** Recipients of the last subject: the next message often is on the same. */
   #known: KnownRecipients | null = null;
+  /** Members of the shared subscriptions of the last subject. */
+  #members: { readonly subject: string; readonly byShare: Map<string, EngineFilter[]> | null } | null = null;
   /** Its subject in the stream is still the draft's. */
   #draftSubject = '';
   readonly #loaded = new StoredMessage();
@@ -163,15 +165,13 @@ export class EngineAccount {
   }
 
   setFilter(session: EngineSession, options: FilterOptions): void {
-    this.#known = null;
+    this.#forgetMatches();
     this.removeFilter(session, options.filter);
     const subjects =
       options.parentSubject === null ? [options.subject] : [options.subject, options.parentSubject];
-    // Of QoS 0 nothing is kept, and who gets a message of a shared subscription a shard decides: it says so (MAIL_KEEP).
+    // Of QoS 0 nothing is kept.
     const entries =
-      options.qos === 0 || options.share !== null
-        ? []
-        : subjects.map((subject) => new EngineFilter(session, subject, options));
+      options.qos === 0 ? [] : subjects.map((subject) => new EngineFilter(session, subject, options));
     for (const entry of entries) this.filters.insert(entry);
     session.filters.set(options.filter, { options, entries });
   }
@@ -179,12 +179,24 @@ export class EngineAccount {
   removeFilter(session: EngineSession, filter: string): void {
     const known = session.filters.get(filter);
     if (known === undefined) return;
-    this.#known = null;
+    this.#forgetMatches();
     for (const entry of known.entries) this.filters.remove(entry);
     session.filters.delete(filter);
   }
 
+  #forgetMatches(): void {
+    this.#known = null;
+    this.#members = null;
+  }
+
   // Messages
+
+  /** Members of a shared subscription that a message on the subject is for. */
+  members(subject: string, share: string): readonly EngineFilter[] {
+    if (this.#members?.subject !== subject)
+      this.#members = { subject, byShare: this.filters.match(subject).queues };
+    return this.#members.byShare?.get(share) ?? [];
+  }
 
   /** Sessions that are to get a message, each once: the highest QoS and all identifiers of what matches. */
   recipients(subject: string, qos: number, publisher: EngineSession | null): readonly Recipient[] {

@@ -27,6 +27,7 @@ import {
   MAIL_CLOSE,
   MAIL_CONNECT,
   MAIL_CONNECTED,
+  MAIL_DENY,
   MAIL_KEEP,
   MAIL_PUBLISH,
   MAIL_RETAINED,
@@ -41,12 +42,13 @@ import {
   TextMemo,
 } from './mail.ts';
 import type { FilterOptions } from './session-filter.ts';
+import { SharedPicks, type SharedPicksHost, setDenied } from './shared-picks.ts';
 
 /**
  * MQTT on the persistence thread: which connection has which client id, and everything that has to survive it.
  *
  * ```
- *   shard ── CONNECT, CLOSE, SUBSCRIBE, PUBLISH, ACKNOWLEDGE ──► engine ── append, remove, log ──► store
+ *   shard ── CONNECT, CLOSE, SUBSCRIBE, PUBLISH, ACKNOWLEDGE … ──► engine ── append, remove, log ──► store
  *   shard ◄── CONNECTED, TAKEOVER, ANSWER, DELIVER, RETAINED ─── engine
  * ```
  *
@@ -65,10 +67,11 @@ export const SESSION_QUEUE_MAX_MSGS = 1_000_000;
 const DROPPED_PAUSE_MS = 60_000;
 /** What is sent of retained messages before anything else has its turn. */
 const RETAINED_PORTION_BYTES = 128 * 1024;
+const NO_SHARES: readonly string[] = [];
 /** A record of retained messages is sent when it is this long. */
 const RETAINED_RECORD_BYTES = 16 * 1024;
 
-export interface MqttEngineHost {
+export interface MqttEngineHost extends SharedPicksHost {
   readonly store: Store;
   readonly effects: Pick<Effects, 'send' | 'congested' | 'warn'>;
   readonly clock: Clock;
@@ -87,6 +90,8 @@ export class MqttEngine {
   #dueMs = Infinity;
   readonly #will = new MailWriter();
   readonly #subjects = new TextMemo();
+  readonly #shareNames = new TextMemo();
+  readonly #shares: SharedPicks;
   readonly #outbox: EngineOutbox;
   readonly #delivery: EngineDelivery;
   /** Sessions by connections that lost them, until those are closed. */
@@ -99,6 +104,7 @@ export class MqttEngine {
 
   constructor(host: MqttEngineHost) {
     this.#host = host;
+    this.#shares = new SharedPicks(host, this.#isFull);
     this.#outbox = new EngineOutbox(host.effects);
     this.#delivery = new EngineDelivery(host, this.#outbox, (session) => this.#time(session));
   }
@@ -151,6 +157,7 @@ export class MqttEngine {
     }
     if (kind === MAIL_CLOSE) this.#close(session, record);
     else if (kind === MAIL_KEEP) this.#keep(session, record);
+    else if (kind === MAIL_DENY) setDenied(session, record.text());
     else if (kind === MAIL_SUBSCRIBE) this.#subscribe(session, record);
     else if (kind === MAIL_UNSUBSCRIBE) this.#unsubscribe(session, record);
     else if (kind === MAIL_ACKNOWLEDGE) this.#acknowledge(session, record.u8(), record.u32(), record.u8());
@@ -183,6 +190,7 @@ export class MqttEngine {
     const window = record.u32();
     const kept = record.u8() === 1;
     const ackWaitMs = record.u32();
+    const denied = record.text();
     let session = account.sessions.get(clientId);
     if (session !== undefined && session.cid >= 0) this.#takeOver(session, cleanStart);
     // What ended with its connection can't be resumed.
@@ -197,6 +205,7 @@ export class MqttEngine {
     session.thread = thread;
     session.window = window;
     session.ackWaitMs = ackWaitMs;
+    setDenied(session, denied);
     session.ackDueMs = Infinity;
     session.will = null;
     session.expiresAtMs = Infinity;
@@ -376,8 +385,7 @@ export class MqttEngine {
     const subscriptionIds = options.subscriptionId === 0 ? [] : [options.subscriptionId];
     for (const { message, qos } of kept) {
       const recipient = { session, qos, retainAsPublished: false, subscriptionIds };
-      if (!this.#isFull(recipient))
-        account.enqueue(new MailReader(message).text(), message, [recipient], true);
+      if (!this.#isFull(session)) account.enqueue(new MailReader(message).text(), message, [recipient], true);
     }
     if (kept.length > 0) this.#delivery.pump(session);
     return more;
@@ -390,11 +398,13 @@ export class MqttEngine {
     const qos = record.u8();
     const retain = record.u8() === 1;
     const packetId = record.u32();
+    const shares = this.#readShares(record);
     const message = record.rest();
     const subject = record.repeatedText(this.#subjects);
     const publisher = this.#byCid.get(cid) ?? null;
     let isKept = !retain || account.retain(subject, hasPayload(record) ? message : null, qos);
     if (qos > 0 && isKept) isKept = this.#distribute(account, subject, message, qos, publisher);
+    for (const share of shares) if (isKept) isKept = this.#share(account, subject, message, qos, share);
     if (publisher === null || packetId === 0) return;
     if (qos === 2 && isKept && publisher.kept) {
       publisher.received.add(packetId);
@@ -420,23 +430,38 @@ export class MqttEngine {
   ): boolean {
     const matching = account.recipients(subject, qos, publisher);
     let recipients = matching;
-    const full = matching.find(this.#isFull);
+    const full = matching.find(({ session }) => this.#isFull(session));
     if (full !== undefined) {
-      recipients = matching.filter((recipient) => !this.#isFull(recipient));
+      recipients = matching.filter(({ session }) => !this.#isFull(session));
       this.#noteDropped(full.session);
     }
     if (recipients.length === 0) return true;
     return this.#enqueue(account, subject, message, recipients);
   }
 
-  /** The shard chose a session as the member of a shared subscription that gets the message. [MQTT-4.8.2-4] */
+  #readShares(record: MailReader): readonly string[] {
+    const count = record.u32();
+    return count === 0
+      ? NO_SHARES
+      : Array.from({ length: count }, () => record.repeatedText(this.#shareNames));
+  }
+
+  /** Queues a message with one of the sessions of a shared subscription. @returns false when the store refuses */
+  #share(account: EngineAccount, subject: string, message: Uint8Array, qos: number, share: string): boolean {
+    const recipient = this.#shares.pick(account, subject, qos, share, message);
+    if (recipient !== null) return this.#enqueue(account, subject, message, [recipient]);
+    if (this.#shares.full !== null) this.#noteDropped(this.#shares.full);
+    return true;
+  }
+
+  /** A message that no MQTT client published, and a shard gave to a session as a member of a shared subscription. */
   #keep(session: EngineSession, record: MailReader): void {
     const qos = record.u8();
     const [retain, subscriptionId] = [record.u8() === 1, record.u32()];
     const message = record.rest();
     const subscriptionIds = subscriptionId === 0 ? [] : [subscriptionId];
     const recipient = { session, qos, retainAsPublished: retain, subscriptionIds };
-    if (this.#isFull(recipient)) this.#noteDropped(session);
+    if (this.#isFull(session)) this.#noteDropped(session);
     else this.#enqueue(session.account, record.repeatedText(this.#subjects), message, [recipient]);
   }
 
@@ -457,7 +482,7 @@ export class MqttEngine {
   }
 
   /** One message too many is lost for a session. */
-  readonly #isFull = ({ session }: Recipient): boolean => session.queue.size >= this.#host.queueMaxMsgs;
+  readonly #isFull = ({ queue }: EngineSession): boolean => queue.size >= this.#host.queueMaxMsgs;
 
   /** A session's queue is full and a message lost for it: said now, or with the next ones in a minute. */
   #noteDropped({ clientId, account }: EngineSession): void {

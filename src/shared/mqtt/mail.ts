@@ -32,6 +32,7 @@ export const MAIL_UNSUBSCRIBE = 4;
 export const MAIL_PUBLISH = 5;
 export const MAIL_ACKNOWLEDGE = 6;
 export const MAIL_KEEP = 7;
+export const MAIL_DENY = 8;
 // engine → shard
 export const MAIL_CONNECTED = 33;
 export const MAIL_TAKEOVER = 34;

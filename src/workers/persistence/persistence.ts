@@ -35,6 +35,7 @@ import type {
 import { EngineEffects } from './engine-effects.ts';
 import { EngineListener, memberGroup } from './engine-listener.ts';
 import type { EngineSettings } from './engine-settings.ts';
+import { GroupSender } from './group-sender.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { InboundCopy } from './inbound-copy.ts';
 import type { InterestWatches } from './interest-watches.ts';
@@ -89,6 +90,7 @@ export class Persistence implements ThreadLinkSink {
   readonly #doorbell: Doorbell;
   readonly #links: ThreadLinks;
   readonly #router: Router;
+  readonly #groupSender: GroupSender;
   readonly #accounts: MeshAccounts;
   readonly #inbound = new InboundCopy();
   /** Messages from the engine to itself: one may be on its way while another arrives. */
@@ -133,6 +135,7 @@ export class Persistence implements ThreadLinkSink {
       messageDelivered: () => undefined,
     };
     this.#router = new Router(host, this.#links, this.#random);
+    this.#groupSender = new GroupSender(this.#router);
     this.#effects.directAnswers = new SharedAnswers(
       start.directAnswers,
       this.#effects.accounts,
@@ -169,6 +172,9 @@ export class Persistence implements ThreadLinkSink {
             effects: this.#effects,
             clock: this.#clock,
             queueMaxMsgs: SESSION_QUEUE_MAX_MSGS,
+            random: () => this.#random.unit(),
+            sendToOthers: (account, share, message) =>
+              this.#groupSender.send(this.#accounts.at(account)!, share, message),
             quota: {
               allows: (account, bytes) =>
                 this.#engine.account(account)?.resourceProblem('file', 1, bytes) == null,

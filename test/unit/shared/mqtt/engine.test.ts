@@ -34,6 +34,10 @@ class Rig implements Pick<Effects, 'send' | 'congested' | 'warn'> {
   store: Store;
   engine: MqttEngine;
   readonly clock = { ms: 1_800_000_000_000, nanos: 0 };
+  readonly random = new Prng(4711);
+  /** The queue groups have members whose sessions aren't kept, and what those got. */
+  hasOthers = false;
+  readonly others: string[] = [];
   readonly published: { subject: string; payload: string }[] = [];
   #outgoing: { ticket: number; said: Said }[] = [];
   #said: Said[] = [];
@@ -51,6 +55,12 @@ class Rig implements Pick<Effects, 'send' | 'congested' | 'warn'> {
       effects: this,
       clock: this.clock,
       queueMaxMsgs: QUEUE_MAX_MSGS,
+      random: () => this.random.unit(),
+      sendToOthers: (_account, share, { subject, payload }) => {
+        if (!this.hasOthers) return false;
+        this.others.push(`${share} ${subject} ${Buffer.from(payload)}`);
+        return true;
+      },
       quota: {
         allows: (_account, bytes) => this.countedBytes + bytes <= this.maxBytes,
         setBytes: (_account, bytes) => {
@@ -105,7 +115,10 @@ class Rig implements Pick<Effects, 'send' | 'congested' | 'warn'> {
     this.engine = this.#boot();
   }
 
-  connect(clientId: string, { clean = false, expiry = FOREVER, window = 10, ackWaitMs = 0 } = {}): number {
+  connect(
+    clientId: string,
+    { clean = false, expiry = FOREVER, window = 10, ackWaitMs = 0, denied = '' } = {},
+  ): number {
     const cid = this.#cids++;
     const record = new mail.MailBatch().begin(mail.MAIL_CONNECT, cid).u32(0).u32(0).text(clientId);
     record
@@ -113,7 +126,8 @@ class Rig implements Pick<Effects, 'send' | 'congested' | 'warn'> {
       .u32(expiry)
       .u32(window)
       .u8(!clean || expiry > 0 ? 1 : 0)
-      .u32(ackWaitMs);
+      .u32(ackWaitMs)
+      .text(denied);
     this.engine.receive(record.end().take());
     return cid;
   }
@@ -142,13 +156,16 @@ class Rig implements Pick<Effects, 'send' | 'congested' | 'warn'> {
     qos: number,
     packetId: number,
     retain = false,
+    shares: readonly string[] = [],
   ): void {
     const record = new mail.MailBatch()
       .begin(mail.MAIL_PUBLISH, cid)
       .u32(0)
       .u8(qos)
       .u8(retain ? 1 : 0)
-      .u32(packetId);
+      .u32(packetId)
+      .u32(shares.length);
+    for (const share of shares) record.text(share);
     const message = { subject, reply: '', headers: NO_HEADERS, payload: Buffer.from(payload) };
     this.engine.receive(record.message(message).end().take());
   }
