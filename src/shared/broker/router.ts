@@ -51,8 +51,11 @@ export class Router {
   /** Queue groups picked for each thread by the message under way. */
   readonly #picked: RouteGroup[][] = [];
   readonly #pickedThreads: number[] = [];
-  /** Groups whose member for the last message the MQTT engine is to pick, for the message is of those (`passesKept`). */
+  // Of the last message that passes kept members over (`MessageFrame.passesKept`)
+  /** Groups of which the MQTT engine is to pick a member. */
   readonly keptGroups: string[] = [];
+  /** Groups of which another member has it. */
+  readonly servedGroups: string[] = [];
   /** The head of a message that is shown under another subject than the one it is routed by. */
   readonly #shown = Route.member(new Route('', 0, 0));
 
@@ -70,15 +73,21 @@ export class Router {
    */
   publish(account: Account, route: Route, publisher: Subscriber | null, frame: MessageFrame): number {
     this.#strippedBytes = 0;
-    if (frame.passesKept) this.keptGroups.length = 0;
+    if (frame.passesKept) {
+      this.keptGroups.length = 0;
+      this.servedGroups.length = 0;
+    }
     if (route.hasThreads && !this.#hasRoom(route, frame)) return BLOCKED;
     this.#publisher = publisher;
     this.#number++;
     let delivered = this.#deliverPlain(route, publisher, frame);
     if (route.onlyPlain) return delivered;
     const { groups } = route;
-    for (let i = 0; i < groups.length; i++)
-      delivered += this.#deliverGroup(groups[i]!, route, publisher, frame);
+    for (let i = 0; i < groups.length; i++) {
+      const served = this.#deliverGroup(groups[i]!, route, publisher, frame);
+      delivered += served;
+      if (served > 0 && frame.passesKept) this.servedGroups.push(groups[i]!.name);
+    }
     if (route.hasThreads) delivered += this.#sendToThreads(account, route, frame);
     return delivered;
   }
@@ -143,7 +152,7 @@ export class Router {
 
   #leaveToEngine({ name }: RouteGroup): number {
     this.keptGroups.push(name);
-    return 1;
+    return 0;
   }
 
   /** Walks the members from a random one on; the first that can take the message gets it. */

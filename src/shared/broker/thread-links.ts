@@ -4,6 +4,7 @@ import { MessageFrame } from '../base/message-frame.ts';
 import type { SharedPayload } from '../base/outbox.ts';
 import {
   type MessageFields,
+  messageFlags,
   messageLength,
   recordLengthFor,
   writeMessage,
@@ -186,8 +187,7 @@ export class ThreadLinks {
     const link = this.#links[thread];
     if (link == null) return;
     const { producer } = link;
-    const kept = frame.passesKept ? record.FLAG_PASSES_KEPT : 0;
-    const flags = (plain ? record.FLAG_PLAIN : 0) | kept | (hops << record.HOPS_SHIFT);
+    const flags = messageFlags(frame, plain, hops);
     const length = messageLength(frame, groups);
     if (length > producer.maxRecordBytes) {
       const shared = new SharedArrayBuffer(length);
@@ -432,10 +432,7 @@ export class ThreadLinks {
 
   /** True when nothing has arrived. */
   isEmpty(): boolean {
-    for (let thread = 0; thread < this.threads; thread++) {
-      const link = this.#links[thread];
-      if (link != null && !link.consumer.isEmpty()) return false;
-    }
+    for (const link of this.#links) if (link != null && !link.consumer.isEmpty()) return false;
     return true;
   }
 
@@ -555,12 +552,12 @@ export class ThreadLinks {
     frame.headerBytes = view.getInt32(offset + record.MESSAGE_HEADER_LENGTH, true);
     frame.payloadBytes = view.getInt32(offset + record.MESSAGE_PAYLOAD_LENGTH, true);
     frame.payloadStart = frame.tailEnd - frame.payloadBytes - 2;
+    frame.passesKept = (flags & record.FLAG_PASSES_KEPT) !== 0;
     const queuesBytes = view.getInt32(offset + record.MESSAGE_QUEUES_LENGTH, true);
     if (queuesBytes > 0 || this.#queues.length > 0) this.#readQueues(bytes, view, frame.tailEnd, queuesBytes);
     const accountIndex = view.getInt32(offset + record.MESSAGE_ACCOUNT, true);
     const hops = (flags >> record.HOPS_SHIFT) & record.HOPS_MASK;
     const plain = (flags & record.FLAG_PLAIN) !== 0;
-    frame.passesKept = (flags & record.FLAG_PASSES_KEPT) !== 0;
     this.#sink.messageArrived(this.#draining, accountIndex, frame, plain, this.#queues, hops);
     frame.payloadOwner = null;
   }

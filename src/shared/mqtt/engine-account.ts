@@ -57,12 +57,17 @@ export interface Recipient {
   readonly subscriptionIds: number[];
 }
 
-interface KnownRecipients {
+/** Who is to get a message: kept for the next one on the same subject. */
+export interface KnownRecipients {
   readonly subject: string;
   readonly qos: number;
   readonly publisher: EngineSession | null;
   readonly recipients: readonly Recipient[];
+  /** Members of shared subscriptions, by name; null: there are none. */
+  readonly shares: Shares | null;
 }
+
+export type Shares = ReadonlyMap<string, readonly EngineFilter[]>;
 
 /** Retained messages on their way to a new subscription. */
 export interface RetainedVisit {
@@ -92,8 +97,6 @@ export class EngineAccount {
   readonly #writer = new MailWriter();
   /** Recipients of the last subject: the next message often is on the same. */
   #known: KnownRecipients | null = null;
-  /** Members of the shared subscriptions of the last subject. */
-  #members: { readonly subject: string; readonly byShare: Map<string, EngineFilter[]> | null } | null = null;
   /** Its subject in the stream is still the draft's. */
   #draftSubject = '';
   readonly #loaded = new StoredMessage();
@@ -165,7 +168,7 @@ export class EngineAccount {
   }
 
   setFilter(session: EngineSession, options: FilterOptions): void {
-    this.#forgetMatches();
+    this.#known = null;
     this.removeFilter(session, options.filter);
     const subjects =
       options.parentSubject === null ? [options.subject] : [options.subject, options.parentSubject];
@@ -179,39 +182,30 @@ export class EngineAccount {
   removeFilter(session: EngineSession, filter: string): void {
     const known = session.filters.get(filter);
     if (known === undefined) return;
-    this.#forgetMatches();
+    this.#known = null;
     for (const entry of known.entries) this.filters.remove(entry);
     session.filters.delete(filter);
   }
 
-  #forgetMatches(): void {
-    this.#known = null;
-    this.#members = null;
-  }
-
   // Messages
 
-  /** Members of a shared subscription that a message on the subject is for. */
-  members(subject: string, share: string): readonly EngineFilter[] {
-    if (this.#members?.subject !== subject)
-      this.#members = { subject, byShare: this.filters.match(subject).queues };
-    return this.#members.byShare?.get(share) ?? [];
-  }
-
-  /** Sessions that are to get a message, each once: the highest QoS and all identifiers of what matches. */
-  recipients(subject: string, qos: number, publisher: EngineSession | null): readonly Recipient[] {
+  /**
+   * Sessions that are to get a message, each once: the highest QoS and all identifiers of what matches. And the members of
+   * shared subscriptions, one of each of which is to get it.
+   */
+  recipients(subject: string, qos: number, publisher: EngineSession | null): KnownRecipients {
     const known = this.#known;
     if (known !== null && known.subject === subject && known.qos === qos && known.publisher === publisher)
-      return known.recipients;
-    const recipients = this.#match(subject, qos, publisher);
-    this.#known = { subject, qos, publisher, recipients };
-    return recipients;
+      return known;
+    this.#known = this.#match(subject, qos, publisher);
+    return this.#known;
   }
 
-  #match(subject: string, qos: number, publisher: EngineSession | null): Recipient[] {
+  #match(subject: string, qos: number, publisher: EngineSession | null): KnownRecipients {
     const found = new Map<EngineSession, Recipient>();
     const isDollar = subject.startsWith('$');
-    for (const { session, options } of this.filters.match(subject).plain) {
+    const { plain, queues } = this.filters.match(subject);
+    for (const { session, options } of plain) {
       if (!session.kept || (isDollar && options.skipsDollar) || (options.noLocal && session === publisher))
         continue;
       let recipient = found.get(session);
@@ -224,7 +218,7 @@ export class EngineAccount {
       if (options.subscriptionId > 0 && !recipient.subscriptionIds.includes(options.subscriptionId))
         recipient.subscriptionIds.push(options.subscriptionId);
     }
-    return [...found.values()];
+    return { subject, qos, publisher, recipients: [...found.values()], shares: queues };
   }
 
   /**

@@ -6,8 +6,10 @@ import { REASON } from '../protocol/mqtt/reason-codes.ts';
 import {
   EngineAccount,
   expiryMs,
+  type KnownRecipients,
   type Recipient,
   type RetainedVisit,
+  type Shares,
   STORE_ACCOUNT,
   type StoreQuota,
 } from './engine-account.ts';
@@ -67,7 +69,6 @@ export const SESSION_QUEUE_MAX_MSGS = 1_000_000;
 const DROPPED_PAUSE_MS = 60_000;
 /** What is sent of retained messages before anything else has its turn. */
 const RETAINED_PORTION_BYTES = 128 * 1024;
-const NO_SHARES: readonly string[] = [];
 /** A record of retained messages is sent when it is this long. */
 const RETAINED_RECORD_BYTES = 16 * 1024;
 
@@ -90,8 +91,7 @@ export class MqttEngine {
   #dueMs = Infinity;
   readonly #will = new MailWriter();
   readonly #subjects = new TextMemo();
-  readonly #shareNames = new TextMemo();
-  readonly #shares: SharedPicks;
+  readonly #picks: SharedPicks;
   readonly #outbox: EngineOutbox;
   readonly #delivery: EngineDelivery;
   /** Sessions by connections that lost them, until those are closed. */
@@ -104,7 +104,7 @@ export class MqttEngine {
 
   constructor(host: MqttEngineHost) {
     this.#host = host;
-    this.#shares = new SharedPicks(host, this.#isFull);
+    this.#picks = new SharedPicks(host, this.#isFull);
     this.#outbox = new EngineOutbox(host.effects);
     this.#delivery = new EngineDelivery(host, this.#outbox, (session) => this.#time(session));
   }
@@ -163,13 +163,20 @@ export class MqttEngine {
     else if (kind === MAIL_ACKNOWLEDGE) this.#acknowledge(session, record.u8(), record.u32(), record.u8());
   }
 
-  /** From a connection whose session is another's by now: what its shard gave it meanwhile is the session's. */
+  /**
+   * From a connection whose session is another's by now, for that one's shard was heard first: what its shard gave it meanwhile is
+   * the session's, and what it has acknowledged is done with.
+   */
   #receiveLate(kind: number, cid: number, record: MailReader): void {
     const session = this.#left.get(cid);
     if (session === undefined) return;
     if (kind === MAIL_CLOSE) this.#left.delete(cid);
     const isThere = session.account.sessions.get(session.clientId) === session;
     if (kind === MAIL_KEEP && isThere) this.#keep(session, record);
+    if (kind !== MAIL_ACKNOWLEDGE || !isThere) return;
+    const [type, packetId, reason] = [record.u8(), record.u32(), record.u8()];
+    // The other halves of QoS 2 are said again by the client.
+    if (type === PUBACK || type === PUBCOMP) this.#acknowledge(session, type, packetId, reason);
   }
 
   /** A thread died, and its connections with it. */
@@ -398,13 +405,14 @@ export class MqttEngine {
     const qos = record.u8();
     const retain = record.u8() === 1;
     const packetId = record.u32();
-    const shares = this.#readShares(record);
+    const groups = record.groups();
     const message = record.rest();
     const subject = record.repeatedText(this.#subjects);
     const publisher = this.#byCid.get(cid) ?? null;
     let isKept = !retain || account.retain(subject, hasPayload(record) ? message : null, qos);
     if (qos > 0 && isKept) isKept = this.#distribute(account, subject, message, qos, publisher);
-    for (const share of shares) if (isKept) isKept = this.#share(account, subject, message, qos, share);
+    if (qos > 0 && isKept)
+      isKept = this.#share(account, message, account.recipients(subject, qos, publisher), groups);
     if (publisher === null || packetId === 0) return;
     if (qos === 2 && isKept && publisher.kept) {
       publisher.received.add(packetId);
@@ -428,7 +436,7 @@ export class MqttEngine {
     qos: number,
     publisher: EngineSession | null,
   ): boolean {
-    const matching = account.recipients(subject, qos, publisher);
+    const matching = account.recipients(subject, qos, publisher).recipients;
     let recipients = matching;
     const full = matching.find(({ session }) => this.#isFull(session));
     if (full !== undefined) {
@@ -439,18 +447,34 @@ export class MqttEngine {
     return this.#enqueue(account, subject, message, recipients);
   }
 
-  #readShares(record: MailReader): readonly string[] {
-    const count = record.u32();
-    return count === 0
-      ? NO_SHARES
-      : Array.from({ length: count }, () => record.repeatedText(this.#shareNames));
+  /** Gives the message to one session of each shared subscription that no one else serves. @returns false when the store refuses */
+  #share(
+    account: EngineAccount,
+    message: Uint8Array,
+    { subject, qos, shares }: KnownRecipients,
+    groups: ReadonlyMap<string, boolean>,
+  ): boolean {
+    if (shares === null && groups.size === 0) return true;
+    for (const [share, isServed] of groups)
+      if (!isServed && !this.#shareOne(account, subject, message, qos, share, shares)) return false;
+    // The publisher's shard knew of no member that is connected.
+    for (const share of shares?.keys() ?? [])
+      if (!groups.has(share) && !this.#shareOne(account, subject, message, qos, share, shares)) return false;
+    return true;
   }
 
-  /** Queues a message with one of the sessions of a shared subscription. @returns false when the store refuses */
-  #share(account: EngineAccount, subject: string, message: Uint8Array, qos: number, share: string): boolean {
-    const recipient = this.#shares.pick(account, subject, qos, share, message);
+  #shareOne(
+    account: EngineAccount,
+    subject: string,
+    message: Uint8Array,
+    qos: number,
+    share: string,
+    shares: Shares | null,
+  ): boolean {
+    const members = shares?.get(share) ?? [];
+    const recipient = this.#picks.pick(account.index, members, subject, qos, share, message);
     if (recipient !== null) return this.#enqueue(account, subject, message, [recipient]);
-    if (this.#shares.full !== null) this.#noteDropped(this.#shares.full);
+    if (this.#picks.full !== null) this.#noteDropped(this.#picks.full);
     return true;
   }
 

@@ -1,5 +1,5 @@
 import { filterOf } from '../broker/subscription.ts';
-import type { EngineAccount, Recipient } from './engine-account.ts';
+import type { Recipient } from './engine-account.ts';
 import type { EngineFilter, EngineSession } from './engine-session.ts';
 import { type MailMessage, MailReader } from './mail.ts';
 
@@ -9,8 +9,8 @@ import { type MailMessage, MailReader } from './mail.ts';
  * sessions that are kept it leaves the choice to the engine, which stores the copy in the step in which it takes in the
  * publish: PUBACK and PUBREC carry the ticket of both.
  *
- * A shard may choose by what was true a moment ago. Should none of these sessions be connected any more, the others get the
- * message, and where there are none a session that has left: it was there when the message was published.
+ * A shard may choose by what was true a moment ago: should none of these sessions be connected any more, the others get the
+ * message. Where nobody is connected a session that has left gets it when it comes back. [MQTT-4.5.0-1]
  */
 
 const DOLLAR = '$';
@@ -40,22 +40,23 @@ export class SharedPicks {
   /**
    * Picks the session that gets a message.
    *
+   * @param members of the shared subscription, as far as their sessions are kept
    * @param message as `MailWriter.message` writes it
    * @returns null when it is none, or somebody else got the message; `full` then says whose queue had no room for it
    */
   pick(
-    account: EngineAccount,
+    account: number,
+    members: readonly EngineFilter[],
     subject: string,
     qos: number,
     share: string,
     message: Uint8Array,
   ): Recipient | null {
     this.#full = null;
-    const members = account.members(subject, share);
     const first = Math.floor(this.#host.random() * members.length);
     const connected = this.#find(members, first, subject, qos, true);
     if (connected !== null) return connected;
-    if (this.#host.sendToOthers(account.index, share, new MailReader(message).message())) {
+    if (this.#host.sendToOthers(account, share, new MailReader(message).message())) {
       this.#full = null;
       return null;
     }

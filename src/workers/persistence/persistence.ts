@@ -164,25 +164,25 @@ export class Persistence implements ThreadLinkSink {
     const isLazy = this.#jetStream.syncIntervalMs !== 'always';
     this.#monitor = new PersistenceMonitor(this.#engine, store, isLazy, (text) => this.#effects.warn(text));
     this.#setClock();
-    this.#mqtt =
-      start.options.mqtt === null
-        ? null
-        : new MqttEngine({
-            store,
-            effects: this.#effects,
-            clock: this.#clock,
-            queueMaxMsgs: SESSION_QUEUE_MAX_MSGS,
-            random: () => this.#random.unit(),
-            sendToOthers: (account, share, message) =>
-              this.#groupSender.send(this.#accounts.at(account)!, share, message),
-            quota: {
-              allows: (account, bytes) =>
-                this.#engine.account(account)?.resourceProblem('file', 1, bytes) == null,
-              setBytes: (account, bytes) => this.#engine.account(account)?.setMqttBytes(bytes),
-            },
-          });
+    this.#mqtt = start.options.mqtt === null ? null : this.#newMqttEngine();
     this.#applyOptions(start.options, start.accountIndexes);
     startHeartbeat(start.heartbeat);
+  }
+
+  #newMqttEngine(): MqttEngine {
+    return new MqttEngine({
+      store: this.#store,
+      effects: this.#effects,
+      clock: this.#clock,
+      queueMaxMsgs: SESSION_QUEUE_MAX_MSGS,
+      random: () => this.#random.unit(),
+      sendToOthers: (account, share, message) =>
+        this.#groupSender.send(this.#accounts.at(account)!, share, message),
+      quota: {
+        allows: (account, bytes) => this.#engine.account(account)?.resourceProblem('file', 1, bytes) == null,
+        setBytes: (account, bytes) => this.#engine.account(account)?.setMqttBytes(bytes),
+      },
+    });
   }
 
   /** Everything that was recovered is announced before main hears of it. */

@@ -2,7 +2,7 @@ import { hashLatin1, latin1, latin1Bytes } from '../../../shared/base/latin1.ts'
 import { PARSE_BLOCKED, PARSE_MORE, PARSE_PAUSED } from '../../../shared/base/parse-outcome.ts';
 import type { Route } from '../../../shared/broker/route.ts';
 import { BLOCKED } from '../../../shared/broker/router.ts';
-import { MAIL_PUBLISH } from '../../../shared/mqtt/mail.ts';
+import { MAIL_PUBLISH, type MailWriter } from '../../../shared/mqtt/mail.ts';
 import {
   type NatsParts,
   natsParts,
@@ -27,11 +27,10 @@ import type { MqttSession } from './mqtt-session.ts';
  *
  * The message goes to everybody who listens now, as any NATS message does. With QoS 1 and 2, and with RETAIN, it also
  * goes to the engine, which keeps it for sessions that are away and answers when it is on the disk: only then the client
- * gets its PUBACK or PUBREC. Where a member of a shared subscription gets it whose session the engine keeps, the engine is told
- * so with the message and picks the member: one step of the store has message and copy, and one answer tells of both.
+ * gets its PUBACK or PUBREC. Where a session that is kept is to get it as the member of a shared subscription, the engine is told
+ * so with the message and picks the session: the step that takes in the message stores the copy, and the answer tells of both.
  */
 
-const NO_GROUPS: readonly string[] = [];
 /** Subjects that clients of no protocol may publish to. */
 const RESERVED_REPLIES = ['$JS.ACK.', '_GR_.', '_R_.'];
 /** By QoS: what a PUBLISH without properties has. */
@@ -120,8 +119,7 @@ export class MqttPublisher {
     if (router.publish(account, route, connection, frame) === BLOCKED) return PARSE_BLOCKED;
     if (isMailed) {
       const payload = bytes.subarray(payloadStart, payloadEnd);
-      const groups = qos > 0 ? router.keptGroups : NO_GROUPS;
-      this.#mailPublish(connection, routedSubject, parts, payload, qos, retain, packetId, groups);
+      this.#mailPublish(connection, routedSubject, parts, payload, qos, retain, packetId);
       if (qos > 0) peer.unanswered++;
       if (qos === 2) {
         peer.received ??= new Map();
@@ -174,17 +172,27 @@ export class MqttPublisher {
     qos: number,
     retain: boolean,
     packetId: number,
-    groups: readonly string[],
   ): void {
     const record = this.#mail.begin(MAIL_PUBLISH, connection.cid).u32(connection.account.index);
     record
       .u8(qos)
       .u8(retain ? 1 : 0)
-      .u32(packetId)
-      .u32(groups.length);
-    for (const group of groups) record.text(group);
+      .u32(packetId);
+    this.#addGroups(record, qos);
     record.text(subject).text(parts.reply).bytes(parts.headers).bytes(payload);
     this.#mail.end();
+  }
+
+  /** Says who is to get the message in each queue group: of QoS 0 that is done. */
+  #addGroups(record: MailWriter, qos: number): void {
+    const { keptGroups, servedGroups } = this.#shard.router;
+    if (qos === 0 || keptGroups.length + servedGroups.length === 0) {
+      record.u32(0);
+      return;
+    }
+    record.u32(keptGroups.length + servedGroups.length);
+    for (const name of keptGroups) record.u8(0).text(name);
+    for (const name of servedGroups) record.u8(1).text(name);
   }
 
   /** Finds the subject of the PUBLISH and leaves it in the peer. @returns a reason code, 0 when all is well */
@@ -231,8 +239,7 @@ export class MqttPublisher {
     const { router } = this.#shard;
     router.publish(account, route, connection, frame);
     if (qos === 0 && !retain) return;
-    const groups = qos > 0 ? router.keptGroups : NO_GROUPS;
-    this.#mailPublish(connection, message.subject, message, payload, qos, retain, 0, groups);
+    this.#mailPublish(connection, message.subject, message, payload, qos, retain, 0);
   }
 
   /** The will as a message, or null when its topic has no subject. */
