@@ -28,6 +28,10 @@ export interface RouteGroup {
   readonly weights: number[];
   /** Members in all. */
   total: number;
+  /** Of them, those whose session the MQTT engine keeps. */
+  kept: number;
+  /** The group without those; null when there are none. */
+  ordinary: RouteGroup | null;
 }
 
 /**
