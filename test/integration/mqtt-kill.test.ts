@@ -10,7 +10,7 @@ import { afterEach, expect, test } from 'vitest';
 import { Prng } from '../../src/shared/base/prng.ts';
 import { Daemon } from '../support/daemon.ts';
 import { mqttPort } from '../support/mqtt.ts';
-import { Signal } from '../support/waiting.ts';
+import { GUARD_MS, Signal } from '../support/waiting.ts';
 
 const ROUNDS = Number(process.env.NATSD_KILL_ROUNDS ?? 3);
 const IN_FLIGHT = 64;
@@ -233,7 +233,7 @@ function judge(publisher: Publisher, subscriber: Subscriber): void {
 
 test.each([1, 2])(
   'kill -9 under load: nothing acknowledged is lost, QoS 2 comes once (%i shards)',
-  { timeout: 30_000 + ROUNDS * 10_000 },
+  { timeout: (2 + ROUNDS) * GUARD_MS },
   async (shards) => {
     const random = new Prng(4711 + shards);
     const changed = new Signal();
