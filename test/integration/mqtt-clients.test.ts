@@ -342,9 +342,9 @@ describe.each([
       for (let i = 0; i < 200; i++) await publisher.client.publishAsync(`${name}/x`, String(i), { qos: 1 });
       await everything.received(200);
       // Behind all others: when the marker is there, so is what came before it.
-      for (const member of members) await member.client.subscribeAsync(`${name}-end`);
-      await publisher.client.publishAsync(`${name}-end`, 'end');
-      for (const member of members) await member.client.publishAsync(`${name}-self`, 'x', { qos: 1 });
+      for (const member of members) await member.client.subscribeAsync(`${name}-end`, { qos: 1 });
+      await publisher.client.publishAsync(`${name}-end`, 'end', { qos: 1 });
+      for (const member of members) await member.receivedText('end');
       const counts = members.map(
         ({ messages }) => messages.filter((message) => message.topic === `${name}/x`).length,
       );
