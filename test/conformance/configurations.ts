@@ -131,7 +131,7 @@ authorization {
   'single-user': () => 'authorization { user: "derek", password: "pa ss" }\n',
   token: () => 'authorization { token: "T0k3n" }\n',
   bcrypt: () => `
-authorization { users: [ { user: hashed, password: "${BCRYPT}" }, { user: plain, password: "s3cret" } ] }
+authorization { timeout: 30, users: [ { user: hashed, password: "${BCRYPT}" }, { user: plain, password: "s3cret" } ] }
 `,
   'auth-timeout': () => 'authorization { user: derek, password: pw, timeout: 0.4 }\n',
   'max-connections': () => 'max_connections: 2\n',

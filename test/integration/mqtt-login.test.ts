@@ -46,8 +46,9 @@ async function code(port: number, protocolVersion: 4 | 5, credentials: IClientOp
   }
 }
 
+// A hash is compared by a thread that has to be started first.
 const USERS = `
-authorization { users [
+authorization { timeout: 30, users [
   { user: anna, password: secret },
   { user: hash, password: "${bcrypt.hashSync('hidden', 4)}" },
   { user: nats_only, password: x, allowed_connection_types: [STANDARD] },
