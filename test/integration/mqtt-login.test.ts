@@ -196,6 +196,7 @@ test('reload: a user that is gone is told, permissions that shrank end subscript
       .replace('allow: ["own.>", "own"]', 'allow: ["own"]'),
   );
   daemon!.kill('SIGHUP');
+  await daemon!.untilLogged(/Reloaded server configuration/);
   await anna.untilClosed();
   expect(anna.disconnectReason).toBe(0x87);
   const bert = await peer(port, { username: 'bert', password: 'b' });
