@@ -11,7 +11,7 @@ import { afterEach, expect, test } from 'vitest';
 import { Prng } from '../../src/shared/base/prng.ts';
 import { Daemon } from '../support/daemon.ts';
 import { mqttPort } from '../support/mqtt.ts';
-import { Signal } from '../support/waiting.ts';
+import { GUARD_MS, Signal } from '../support/waiting.ts';
 
 const ROUNDS = Number(process.env.NATSD_KILL_ROUNDS ?? 3);
 const IN_FLIGHT = 64;
@@ -239,7 +239,7 @@ test.each([
   [2, '$share/g/kill/#'],
 ])(
   'kill -9 under load: nothing acknowledged is lost, QoS 2 comes once (%i shards, %s)',
-  { timeout: 30_000 + ROUNDS * 10_000 },
+  { timeout: (2 + ROUNDS) * GUARD_MS },
   async (shards, filter) => {
     const isShared = filter.startsWith('$share');
     const random = new Prng(4711 + shards);

@@ -81,6 +81,21 @@ export interface MqttEngineHost extends SharedPicksHost {
   readonly queueMaxMsgs: number;
 }
 
+/** A CONNECT, as its shard mailed it. */
+interface Connecting {
+  readonly cid: number;
+  readonly thread: number;
+  readonly account: EngineAccount;
+  readonly clientId: string;
+  readonly cleanStart: boolean;
+  readonly expirySeconds: number;
+  readonly window: number;
+  readonly kept: boolean;
+  readonly ackWaitMs: number;
+  /** Filters that the session's user may not have any more. */
+  readonly denied: string;
+}
+
 export class MqttEngine {
   readonly #host: MqttEngineHost;
   readonly #accounts = new Map<number, EngineAccount>();
@@ -94,8 +109,8 @@ export class MqttEngine {
   readonly #picks: SharedPicks;
   readonly #outbox: EngineOutbox;
   readonly #delivery: EngineDelivery;
-  /** Sessions by connections that lost them, until those are closed. */
-  readonly #left = new Map<number, EngineSession>();
+  /** Those who are to have a session, by the connection that has it and was told to close. */
+  readonly #successors = new Map<number, Connecting>();
   /** Messages that found a full queue, and when the log was told. */
   #dropped = 0;
   #droppedToldMs = -Infinity;
@@ -143,7 +158,7 @@ export class MqttEngine {
     const kind = record.u8();
     const cid = record.f64();
     if (kind === MAIL_CONNECT) {
-      this.#connect(cid, record);
+      this.#connect(this.#readConnect(cid, record));
       return;
     }
     if (kind === MAIL_PUBLISH) {
@@ -152,7 +167,7 @@ export class MqttEngine {
     }
     const session = this.#byCid.get(cid);
     if (session === undefined) {
-      this.#receiveLate(kind, cid, record);
+      if (kind === MAIL_CLOSE) this.#dropSuccessors((one) => one.cid === cid);
       return;
     }
     if (kind === MAIL_CLOSE) this.#close(session, record);
@@ -163,43 +178,37 @@ export class MqttEngine {
     else if (kind === MAIL_ACKNOWLEDGE) this.#acknowledge(session, record.u8(), record.u32(), record.u8());
   }
 
-  /**
-   * From a connection whose session is another's by now, for that one's shard was heard first: what its shard gave it meanwhile is
-   * the session's, and what it has acknowledged is done with.
-   */
-  #receiveLate(kind: number, cid: number, record: MailReader): void {
-    const session = this.#left.get(cid);
-    if (session === undefined) return;
-    if (kind === MAIL_CLOSE) this.#left.delete(cid);
-    const isThere = session.account.sessions.get(session.clientId) === session;
-    if (kind === MAIL_KEEP && isThere) this.#keep(session, record);
-    if (kind !== MAIL_ACKNOWLEDGE || !isThere) return;
-    const [type, packetId, reason] = [record.u8(), record.u32(), record.u8()];
-    // The other halves of QoS 2 are said again by the client.
-    if (type === PUBACK || type === PUBCOMP) this.#acknowledge(session, type, packetId, reason);
-  }
-
   /** A thread died, and its connections with it. */
   threadLost(thread: number): void {
+    this.#dropSuccessors((one) => one.thread === thread);
     for (const session of [...this.#byCid.values()]) if (session.thread === thread) this.#detach(session);
-    // Of the thread's connections nothing more is heard; others' are few, and only what is late for them is lost.
-    this.#left.clear();
   }
 
   // Connections
 
-  #connect(cid: number, record: MailReader): void {
-    const thread = record.u32();
-    const account = this.#account(record.u32());
-    const clientId = record.text();
-    const cleanStart = record.u8() === 1;
-    const expirySeconds = record.u32();
-    const window = record.u32();
-    const kept = record.u8() === 1;
-    const ackWaitMs = record.u32();
-    const denied = record.text();
+  #readConnect(cid: number, record: MailReader): Connecting {
+    return {
+      cid,
+      thread: record.u32(),
+      account: this.#account(record.u32()),
+      clientId: record.text(),
+      cleanStart: record.u8() === 1,
+      expirySeconds: record.u32(),
+      window: record.u32(),
+      kept: record.u8() === 1,
+      ackWaitMs: record.u32(),
+      denied: record.text(),
+    };
+  }
+
+  #connect(connecting: Connecting): void {
+    const { cid, thread, account, clientId, cleanStart, expirySeconds, window, kept, ackWaitMs, denied } =
+      connecting;
     let session = account.sessions.get(clientId);
-    if (session !== undefined && session.cid >= 0) this.#takeOver(session, cleanStart);
+    if (session !== undefined && session.cid >= 0) {
+      this.#takeOver(session, connecting);
+      return;
+    }
     // What ended with its connection can't be resumed.
     const ends = session !== undefined && (cleanStart || session.expirySeconds === 0);
     if (session !== undefined && ends) this.#end(session);
@@ -229,13 +238,21 @@ export class MqttEngine {
     this.#delivery.resume(session);
   }
 
-  /** Another connection has the client id now; the one before is told. */
-  #takeOver(session: EngineSession, cleanStart: boolean): void {
-    const sessionEnds = cleanStart || session.expirySeconds === 0;
-    this.#begin(session, MAIL_TAKEOVER, NO_TICKET).u8(sessionEnds ? 1 : 0);
-    this.#byCid.delete(session.cid);
-    if (session.kept) this.#left.set(session.cid, session);
-    session.cid = -1;
+  /**
+   * Another connection is to have the session. The one before is told, and the session stays its own until it is closed: what
+   * its client sent before (an acknowledgement, a PUBLISH of QoS 2) is on its way in another ring, and may be behind the CONNECT.
+   */
+  #takeOver(session: EngineSession, successor: Connecting): void {
+    const loser = this.#successors.get(session.cid) ?? session;
+    const sessionEnds = successor.cleanStart || session.expirySeconds === 0;
+    this.#outbox.begin(loser, MAIL_TAKEOVER, NO_TICKET).u8(sessionEnds ? 1 : 0);
+    this.#successors.set(session.cid, successor);
+    // What comes for the session from now on waits for the successor.
+    session.window = 0;
+  }
+
+  #dropSuccessors(isGone: (successor: Connecting) => boolean): void {
+    for (const [cid, successor] of this.#successors) if (isGone(successor)) this.#successors.delete(cid);
   }
 
   #close(session: EngineSession, record: MailReader): void {
@@ -250,19 +267,24 @@ export class MqttEngine {
     this.#detach(session);
   }
 
+  /** The session has no connection any more, or the next one. */
   #detach(session: EngineSession): void {
-    this.#byCid.delete(session.cid);
+    const { cid } = session;
+    this.#byCid.delete(cid);
     session.cid = -1;
     session.thread = -1;
     session.ackDueMs = Infinity;
-    if (session.expirySeconds === 0) {
-      this.#end(session);
-      return;
+    if (session.expirySeconds === 0) this.#end(session);
+    else {
+      const { ms } = this.#host.clock;
+      session.expiresAtMs = expiryMs(ms, session.expirySeconds);
+      session.account.saveSession(session, ms);
+      this.#time(session);
     }
-    const { ms } = this.#host.clock;
-    session.expiresAtMs = expiryMs(ms, session.expirySeconds);
-    session.account.saveSession(session, ms);
-    this.#time(session);
+    const successor = this.#successors.get(cid);
+    if (successor === undefined) return;
+    this.#successors.delete(cid);
+    this.#connect(successor);
   }
 
   /** The session is over: its will is due, whatever its delay. [MQTT-3.1.3-9] */

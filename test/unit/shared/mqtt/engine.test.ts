@@ -132,18 +132,77 @@ describe('ack_wait', () => {
   });
 });
 
-test('taking over: the connection before is told, its close is nobody’s any more', () => {
-  const rig = new Rig();
-  const first = rig.connect('a');
-  rig.subscribeTo(first, 'x', 1);
-  rig.commit();
-  const second = rig.connect('a');
-  const said = rig.commit();
-  expect(only(said, mail.MAIL_TAKEOVER, first)).toEqual([[0]]);
-  expect(only(said, mail.MAIL_CONNECTED, second)).toEqual([[0, 1, 'x']]);
-  rig.close(first);
-  rig.publish(rig.connect('p'), 'x', 'm', 1, 1);
-  expect(only(rig.commit(), mail.MAIL_DELIVER, second)).toEqual([[1, 1, 0, 'm']]);
+describe('taking over', () => {
+  test('the connection before is told, and the next one has the session once it is closed', () => {
+    const rig = new Rig();
+    const first = rig.connect('a');
+    rig.subscribeTo(first, 'x', 1);
+    rig.commit();
+    const second = rig.connect('a');
+    rig.publish(rig.connect('p'), 'x', 'm', 1, 1);
+    const said = rig.commit();
+    expect(only(said, mail.MAIL_TAKEOVER, first)).toEqual([[0]]);
+    expect([...only(said, mail.MAIL_CONNECTED, second), ...only(said, mail.MAIL_DELIVER)]).toEqual([]);
+    rig.close(first);
+    const then = rig.commit();
+    expect(only(then, mail.MAIL_CONNECTED, second)).toEqual([[0, 1, 'x']]);
+    expect(only(then, mail.MAIL_DELIVER, second)).toEqual([[1, 1, 0, 'm']]);
+  });
+
+  test('what came on the connection before counts, though it is seen behind the CONNECT', () => {
+    const rig = new Rig();
+    const first = rig.connect('a');
+    rig.subscribeTo(first, 'x', 2);
+    const publisher = rig.connect('p', { clean: true, expiry: 0 });
+    for (const payload of ['one', 'two', 'three']) rig.publish(publisher, 'x', payload, 2, 1);
+    rig.commit();
+    rig.acknowledge(first, PUBREC, 2);
+    rig.commit();
+    const second = rig.connect('a');
+    rig.acknowledge(first, PUBREC, 1);
+    rig.acknowledge(first, PUBCOMP, 2);
+    rig.publish(first, 'y', 'z', 2, 9);
+    rig.close(first);
+    const said = rig.commit();
+    expect(only(said, mail.MAIL_CONNECTED, second)).toEqual([[0, 1, 9, 'x']]);
+    expect(only(said, mail.MAIL_ANSWER, second)).toEqual([[PUBREL, 1, 0]]);
+    expect(only(said, mail.MAIL_DELIVER, second)).toEqual([[3, 2, 2, 'three']]);
+  });
+
+  test('of several that come meanwhile the last one has it', () => {
+    const rig = new Rig();
+    const first = rig.connect('a');
+    const [second, third] = [rig.connect('a'), rig.connect('a')];
+    const said = rig.commit();
+    expect(said.filter(({ kind }) => kind === mail.MAIL_TAKEOVER).map(({ cid }) => cid)).toEqual([
+      first,
+      second,
+    ]);
+    rig.close(second);
+    expect(rig.commit()).toEqual([]);
+    rig.close(first);
+    expect(rig.commit().map(({ kind, cid }) => [kind, cid])).toEqual([[mail.MAIL_CONNECTED, third]]);
+  });
+
+  test('one that leaves before it has it is forgotten', () => {
+    const rig = new Rig();
+    const first = rig.connect('a');
+    rig.close(rig.connect('a'));
+    rig.close(first);
+    expect(only(rig.commit(), mail.MAIL_CONNECTED)).toEqual([[0, 0]]);
+    const third = rig.connect('a');
+    expect(only(rig.commit(), mail.MAIL_CONNECTED, third)).toEqual([[0, 1]]);
+  });
+
+  test('a clean start has a session of its own', () => {
+    const rig = new Rig();
+    const first = rig.connect('a');
+    rig.subscribeTo(first, 'x', 1);
+    const second = rig.connect('a', { clean: true });
+    expect(only(rig.commit(), mail.MAIL_TAKEOVER, first)).toEqual([[1]]);
+    rig.close(first);
+    expect(only(rig.commit(), mail.MAIL_CONNECTED, second)).toEqual([[0, 0]]);
+  });
 });
 
 test('taking over: what the connection before has acknowledged is done with, though heard later', () => {
@@ -179,6 +238,14 @@ test('a thread that died: its clients may come back', () => {
   rig.commit();
   const back = rig.connect('a');
   expect(only(rig.commit(), mail.MAIL_DELIVER, back)).toEqual([[1, 1, 0, 'm']]);
+});
+
+test('a thread that died has nobody who waits for a session', () => {
+  const rig = new Rig();
+  rig.connect('a');
+  const waiting = rig.connect('a');
+  rig.engine.threadLost(0);
+  expect(only(rig.commit(), mail.MAIL_CONNECTED, waiting)).toEqual([]);
 });
 
 test('sessions end when their time is over, and only then', () => {
