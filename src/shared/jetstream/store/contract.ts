@@ -116,8 +116,8 @@ export class MessageDraft {
 }
 
 /**
- * A message on its way out: offsets into `bytes`. Reuse one instance. The bytes are never written to while somebody can
- * see them, so the view stays good after later calls on the store; keeping it keeps up to a cache chunk alive.
+ * A message on its way out: offsets into `bytes`. Reuse one instance. The view stays good after later calls on the store, until
+ * the second `tick` from now: what is needed for longer is copied.
  */
 export class StoredMessage {
   bytes: Uint8Array = NO_BYTES;

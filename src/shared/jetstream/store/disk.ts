@@ -45,7 +45,7 @@ export interface DiskFile {
   truncate(length: number): void;
   /** Waits until data and size are on the disk. */
   sync(): void;
-  /** In the background, for files that nobody waits for. */
+  /** In the background, for files that nobody waits for. Should it fail, every later sync of the file fails too. */
   startSync(): PendingSync;
   /** Beside the caller's work, as soon as can be: acknowledgements wait for it. */
   beginSync(): AwaitableSync;

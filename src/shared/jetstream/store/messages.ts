@@ -389,12 +389,13 @@ export class StreamMessages {
 
   /** Room for a record at the end of the last chunk's `length`. */
   #claim(block: MessageBlock, padded: number): Chunk {
+    const { pool } = this.#context.cache;
     let chunk = block.chunks[block.chunks.length - 1];
     if (chunk === undefined || chunk.foreign || !chunk.pinned || chunk.length + padded > TAIL_BYTES) {
       // A chunk that came to be full is followed by one of full size, so that busy streams don't grow each one anew.
       const busy = chunk !== undefined && !chunk.foreign && chunk.length > TAIL_BYTES / 2;
-      chunk = openChunk(block, Math.max(padded, busy ? TAIL_BYTES : TAIL_START_BYTES));
-    } else chunk.grow(padded, TAIL_BYTES);
+      chunk = openChunk(block, Math.max(padded, busy ? TAIL_BYTES : TAIL_START_BYTES), pool);
+    } else chunk.grow(padded, TAIL_BYTES, pool);
     chunk.length += padded;
     return chunk;
   }

@@ -183,7 +183,8 @@ export class JetStreamStore implements Store {
   tick(nowMs: number): boolean {
     if (this.#closed) return false;
     assert(!this.#parts.group.open, 'no group may be open');
-    const { log } = this.#parts;
+    const { cache, log } = this.#parts;
+    cache.pool.turn();
     let more = log.tick();
     this.#flushQueued();
     if (this.#checkpointer.active) more = this.#checkpointer.step() || more;
@@ -202,7 +203,7 @@ export class JetStreamStore implements Store {
   usage(): { fileBytes: number; memoryBytes: number; logBytes: number } {
     const { cache, log } = this.#parts;
     let fileBytes = log.fileBytes;
-    let memoryBytes = cache.chunkBytes + cache.indexBytes + log.buffer.bytes.length;
+    let memoryBytes = cache.chunkBytes + cache.pool.bytes + cache.indexBytes + log.buffer.bytes.length;
     for (const stream of this.#byUid.values()) {
       memoryBytes += stream.messageSet.unwritten + stream.messageSet.table.memoryBytes;
       for (const block of stream.messageSet.blocks) fileBytes += block.file?.end ?? 0;
