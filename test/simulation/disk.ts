@@ -132,6 +132,10 @@ export class SimulatedDisk implements Disk {
     this.#changes = [];
   }
 
+  sharedMemory(bytes: number): ArrayBuffer {
+    return new ArrayBuffer(bytes);
+  }
+
   freeBytes(): number {
     return Number.isFinite(this.capacityBytes) ? this.capacityBytes - this.usedBytes() : 1e12;
   }
@@ -335,6 +339,16 @@ class SimulatedFile implements DiskFile {
         while (!poll());
       },
     };
+  }
+
+  writeSynced(source: Uint8Array, length: number, position: number): void {
+    this.write(source, 0, length, position);
+    this.sync();
+  }
+
+  beginWriteSynced(source: Uint8Array, length: number, position: number): AwaitableSync {
+    this.write(source, 0, length, position);
+    return this.beginSync();
   }
 
   close(): void {

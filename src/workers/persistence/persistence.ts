@@ -421,6 +421,11 @@ export class Persistence implements ThreadLinkSink {
     }
   }
 
+  /** Commits what nobody waits for; while a commit is under way that can wait for the next tick. */
+  #commitRest(): void {
+    if (!this.#store.committing && this.#store.ticket > this.#store.syncedTicket) this.#commitAwaited();
+  }
+
   /** Writes everything staged, and syncs it when it is time to. */
   #commit(): void {
     const { syncIntervalMs } = this.#jetStream;
@@ -496,7 +501,7 @@ export class Persistence implements ThreadLinkSink {
     const { ms } = this.#clock;
     if (this.#engine.nextDueMs() <= ms) this.#engine.tick();
     this.#mqtt?.tick();
-    this.#commit();
+    this.#commitRest();
     const hasMore = this.#store.tick(ms);
     this.#monitor.logReports();
     this.#turn();

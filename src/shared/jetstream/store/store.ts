@@ -203,7 +203,7 @@ export class JetStreamStore implements Store {
   usage(): { fileBytes: number; memoryBytes: number; logBytes: number } {
     const { cache, log } = this.#parts;
     let fileBytes = log.fileBytes;
-    let memoryBytes = cache.chunkBytes + cache.pool.bytes + cache.indexBytes + log.buffer.bytes.length;
+    let memoryBytes = cache.chunkBytes + cache.pool.bytes + cache.indexBytes + log.bufferBytes;
     for (const stream of this.#byUid.values()) {
       memoryBytes += stream.messageSet.unwritten + stream.messageSet.table.memoryBytes;
       for (const block of stream.messageSet.blocks) fileBytes += block.file?.end ?? 0;
