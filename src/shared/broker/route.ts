@@ -45,7 +45,7 @@ const SCRATCH_HEAD_BYTES = 1024;
 const SPACE = 32;
 /** `HMSG ` in front of the subject, and the space behind it. */
 const SUBJECT_OFFSET = 5;
-const HEAD_EXTRA_BYTES = 6;
+export const HEAD_EXTRA_BYTES = 6;
 
 /**
  * Heads of one-time routes. Such a route is used up before the next one is made; several take turns all the same, so that

@@ -29,6 +29,17 @@
  *   │ hash │ length │ ClientInfo as JSON… │      hash: that of the message's subject; the text is UTF-8
  *   └──────┴────────┴─────────────────────┘
  *
+ * RUN (type 5), messages for the plain subscriptions on one subject, one behind the other up to the record's end:
+ *
+ *    0        4       8            12
+ *   ┌────────┬───────┬────────────┬───────────┬─────────────────────┬───┐
+ *   │account │ hash  │ subjectLen │ subject … │ message │ message … │   │      messages are on multiples of 4
+ *   └────────┴───────┴────────────┴───────────┴─────────────────────┴───┘
+ *    0          4          8           12           16        20
+ *   ┌──────────┬──────────┬───────────┬────────────┬─────────┬─────────┬────────┐
+ *   │ shownLen │ replyLen │ headerLen │ payloadLen │ tailLen │ shown … │ tail … │      as in MESSAGE
+ *   └──────────┴──────────┴───────────┴────────────┴─────────┴─────────┴────────┘
+ *
  * LARGE (type 3) stands for a record of one of the types above that is longer than the ring takes: the record itself, laid
  * out the same, is the next SharedArrayBuffer on the pair's message port.
  *
@@ -44,6 +55,7 @@ export const RECORD_MESSAGE = 1;
 export const RECORD_INTEREST = 2;
 export const RECORD_LARGE = 3;
 export const RECORD_CLIENT = 4;
+export const RECORD_RUN = 5;
 
 export const MESSAGE_ACCOUNT = 0;
 export const MESSAGE_HASH = 4;
@@ -74,6 +86,17 @@ export const INTEREST_BYTES = 20;
 export const CLIENT_HASH = 0;
 export const CLIENT_LENGTH = 4;
 export const CLIENT_BYTES = 8;
+
+export const RUN_ACCOUNT = 0;
+export const RUN_HASH = 4;
+export const RUN_SUBJECT_LENGTH = 8;
+export const RUN_BYTES = 12;
+export const RUN_MESSAGE_SHOWN_LENGTH = 0;
+export const RUN_MESSAGE_REPLY_LENGTH = 4;
+export const RUN_MESSAGE_HEADER_LENGTH = 8;
+export const RUN_MESSAGE_PAYLOAD_LENGTH = 12;
+export const RUN_MESSAGE_TAIL_LENGTH = 16;
+export const RUN_MESSAGE_BYTES = 20;
 
 export const LARGE_TYPE = 0;
 export const LARGE_BYTES = 8;

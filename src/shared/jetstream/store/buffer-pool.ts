@@ -7,17 +7,15 @@ import { WordBuffer } from './record.ts';
  * Problem. A new buffer of 256 KB is a system call, 64 page faults and a pass of zeros, and as memory outside V8's heap it
  * drives full garbage collections: together more than a third of what it costs to store a message of 4 KB.
  *
- * Views of a buffer may be about when it is given back (a message that was just read), so it rests until the second `turn`
- * from then on: whoever has a view may use it until the turn after the one in which the view was taken.
+ * Views of a buffer may be about when it is given back (a message that was just read), so it rests until the next `reuse`.
  */
 export class BufferPool {
   readonly #free = new Map<number, WordBuffer[]>([
     [TAIL_BYTES, []],
     [READ_WINDOW_BYTES, []],
   ]);
-  /** Given back since the last turn, and in the one before. */
-  #young: WordBuffer[] = [];
-  #old: WordBuffer[] = [];
+  /** Given back since the last `reuse`. */
+  readonly #resting: WordBuffer[] = [];
   #kept = 0;
 
   /** Bytes of buffers that nobody uses. */
@@ -38,16 +36,13 @@ export class BufferPool {
     const size = buffer.bytes.length;
     if (!this.#free.has(size) || this.#kept + size > SPARE_BUFFERS_BYTES) return;
     this.#kept += size;
-    this.#young.push(buffer);
+    this.#resting.push(buffer);
   }
 
-  /** No view from before the last turn is in use any more. */
-  turn(): void {
-    if (this.#kept === 0) return;
-    const rested = this.#old;
-    for (const buffer of rested) this.#free.get(buffer.bytes.length)!.push(buffer);
-    rested.length = 0;
-    this.#old = this.#young;
-    this.#young = rested;
+  /** Nobody has a view any more of what was given back. */
+  reuse(): void {
+    if (this.#resting.length === 0) return;
+    for (const buffer of this.#resting) this.#free.get(buffer.bytes.length)!.push(buffer);
+    this.#resting.length = 0;
   }
 }

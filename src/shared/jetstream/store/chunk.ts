@@ -4,8 +4,8 @@ import type { WordBuffer } from './record.ts';
 
 /**
  * Bytes of a block in memory. A chunk that isn't in the file yet, or never will be (memory streams), is pinned; others
- * belong to the cache and go when it is over its bound. Bytes once written to a chunk don't change while it is in memory, nor until
- * the second tick after that, so that readers may have views of it for the turn.
+ * belong to the cache and go when it is over its bound. Bytes once written to a chunk don't change before `Store.reuseMemory`, so
+ * readers may keep views until then.
  */
 export class Chunk {
   readonly block: MessageBlock;

@@ -198,7 +198,7 @@ export class WriteAheadLog {
     const left = this.#segmentEnd - from - TAG_BYTES - padded;
     const reserve = Math.min(LOG_RESERVE_BYTES, this.#options.segmentBytes >>> 2);
     const spares = this.#spares.length;
-    const isShort = essential ? left < 0 && spares === 0 : left < reserve && spares <= this.#keptSpares;
+    const isShort = essential ? left < 0 && spares === 0 : left < reserve && spares <= this.#keptSpares();
     if (isShort || (this.lean && !essential && spares === 0)) {
       const failure = this.#addSpare();
       if (failure !== null) return failure;
@@ -223,7 +223,7 @@ export class WriteAheadLog {
   }
 
   /** Spare segments that only essential records may use, and the next start. */
-  get #keptSpares(): number {
+  #keptSpares(): number {
     const from = Math.min(KEEP_SPARE_FROM_BYTES, this.#options.segmentBytes >>> 2);
     return this.#frame >= from ? 1 : 0;
   }
@@ -548,7 +548,7 @@ export class WriteAheadLog {
   #prepare(): boolean {
     if (this.#preparing === null) {
       const isHalfFull = this.#segmentEnd - this.#frame <= this.#options.segmentBytes / 2;
-      const wanted = this.#keptSpares + (isHalfFull && !this.crowded ? 1 : 0);
+      const wanted = this.#keptSpares() + (isHalfFull && !this.crowded ? 1 : 0);
       if (this.#spares.length >= wanted || !this.#hasRoom()) return false;
     }
     try {

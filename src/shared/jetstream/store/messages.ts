@@ -152,6 +152,11 @@ export class StreamMessages {
 
   /** First live sequence at or after `sequence`, or 0. */
   nextLive(sequence: number): number {
+    const memo = this.#memo;
+    if (memo !== null && sequence >= memo.firstSeq && sequence <= memo.lastSeq) {
+      const found = memo.nextLive(sequence);
+      if (found !== 0) return found;
+    }
     for (let i = this.position(sequence); i < this.blocks.length; i++) {
       const found = this.blocks[i]!.nextLive(sequence);
       if (found !== 0) return found;

@@ -183,8 +183,8 @@ export class JetStreamStore implements Store {
   tick(nowMs: number): boolean {
     if (this.#closed) return false;
     assert(!this.#parts.group.open, 'no group may be open');
-    const { cache, log } = this.#parts;
-    cache.pool.turn();
+    const { log } = this.#parts;
+    this.reuseMemory();
     let more = log.tick();
     this.#flushQueued();
     if (this.#checkpointer.active) more = this.#checkpointer.step() || more;
@@ -194,6 +194,10 @@ export class JetStreamStore implements Store {
       more = this.#checkpointer.step() || more;
     }
     return this.#rewriteStep() || more;
+  }
+
+  reuseMemory(): void {
+    this.#parts.cache.pool.reuse();
   }
 
   takeReports(): DamageReport[] {
