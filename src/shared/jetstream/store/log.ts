@@ -192,7 +192,10 @@ export class WriteAheadLog {
   reserve(length: number, essential: boolean): StoreFailure | null {
     if (this.stopped !== null) return this.stopped;
     const padded = paddedBytes(length);
-    const left = this.#segmentEnd - this.#frame - this.#used - TAG_BYTES - padded;
+    const isFull = this.#used + padded > FRAME_BYTES && this.#used > FRAME_HEADER_BYTES;
+    // A full frame is written, and the record begins the next one, behind its padding.
+    const from = isFull ? alignSector(this.#frameEnd) + FRAME_HEADER_BYTES : this.#frame + this.#used;
+    const left = this.#segmentEnd - from - TAG_BYTES - padded;
     const reserve = Math.min(LOG_RESERVE_BYTES, this.#options.segmentBytes >>> 2);
     const spares = this.#spares.length;
     const isShort = essential ? left < 0 && spares === 0 : left < reserve && spares <= this.#keptSpares();
@@ -204,9 +207,7 @@ export class WriteAheadLog {
       if (left < 0) {
         if (this.#used > FRAME_HEADER_BYTES) this.#writeFrame();
         this.#roll();
-      } else if (this.#used + padded > FRAME_BYTES && this.#used > FRAME_HEADER_BYTES) {
-        this.#writeFrame();
-      }
+      } else if (isFull) this.#writeFrame();
     } catch (error) {
       return this.#stop(error);
     }
@@ -214,6 +215,11 @@ export class WriteAheadLog {
       this.#growBuffer(this.#used + padded + TAG_BYTES + SECTOR_BYTES);
     }
     return null;
+  }
+
+  /** Where the frame being filled would end, were it written now. */
+  get #frameEnd(): number {
+    return this.#frame + this.#used + (this.#key === null ? 0 : TAG_BYTES);
   }
 
   /** Spare segments that only essential records may use, and the next start. */
@@ -447,6 +453,7 @@ export class WriteAheadLog {
     );
     const length = alignSector(end);
     bytes.fill(0, end, length);
+    assert(this.#frame + length <= this.#segmentEnd, 'a frame ends in its segment');
     const { file, start } = this.#lastSegment;
     return { file, position: this.#frame - start, length };
   }
