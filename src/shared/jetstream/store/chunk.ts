@@ -1,9 +1,8 @@
 import type { MessageBlock } from './block.ts';
-import { READ_WINDOW_BYTES } from './limits.ts';
 import { WordBuffer } from './record.ts';
 
-/** Read windows kept for the next reads, at most. */
-const SPARE_WINDOWS = 16;
+/** Buffers kept for the next reads, at most. */
+const SPARE_BUFFERS = 16;
 
 /**
  * Bytes of a block in memory. A chunk that isn't in the file yet, or never will be (memory streams), is pinned; others
@@ -44,7 +43,7 @@ export class Chunk {
  * Keeps cached chunks, and resident indexes of closed blocks, within bounds. The clock algorithm: a second chance for what was used.
  *
  * Who reads a stream from the file from end to end takes a new window for every few hundred messages. Memory outside of its
- * heap is what makes V8 collect all of it, so windows that leave the cache are used again, once nobody sees them.
+ * heap is what makes V8 collect all of it, so buffers that leave the cache are used again, once nobody sees them.
  */
 export class BlockCache {
   readonly #maxChunkBytes: number;
@@ -55,9 +54,9 @@ export class BlockCache {
   #indexHand = 0;
   chunkBytes = 0;
   indexBytes = 0;
-  /** Windows that left the cache, which somebody may still see. */
+  /** Buffers that left the cache, which somebody may still see. */
   #left: WordBuffer[] = [];
-  /** Those that nobody sees. */
+  /** Those that nobody sees, the latest ones last. */
   readonly #spare: WordBuffer[] = [];
 
   constructor(maxChunkBytes: number, maxIndexBytes: number) {
@@ -65,21 +64,25 @@ export class BlockCache {
     this.#maxIndexBytes = maxIndexBytes;
   }
 
-  /** Bytes of windows that wait to be used again. */
+  /** Bytes of buffers that wait to be used again. */
   get spareBytes(): number {
-    return (this.#left.length + this.#spare.length) * READ_WINDOW_BYTES;
+    return [...this.#left, ...this.#spare].reduce((sum, { bytes }) => sum + bytes.length, 0);
   }
 
-  /** Memory to read into; its bytes are anything. */
+  /** Memory for so many bytes, which are anything; it may have room for twice as many. */
   buffer(bytes: number): WordBuffer {
-    return (bytes === READ_WINDOW_BYTES ? this.#spare.pop() : undefined) ?? new WordBuffer(bytes);
+    for (let i = this.#spare.length - 1; i >= 0; i--) {
+      const size = this.#spare[i]!.bytes.length;
+      if (size >= bytes && size <= 2 * bytes) return this.#spare.splice(i, 1)[0]!;
+    }
+    return new WordBuffer(bytes);
   }
 
   /** Nobody sees any more what has left the cache. */
   reuseMemory(): void {
     if (this.#left.length === 0) return;
     for (const buffer of this.#left) {
-      if (this.#spare.length === SPARE_WINDOWS) break;
+      if (this.#spare.length === SPARE_BUFFERS) this.#spare.shift();
       this.#spare.push(buffer);
     }
     this.#left = [];
@@ -106,8 +109,7 @@ export class BlockCache {
       const { buffer } = candidate;
       this.chunkBytes -= buffer.bytes.length;
       candidate.block.dropChunk(candidate);
-      const isWindow = candidate.foreign && buffer.bytes.length === READ_WINDOW_BYTES;
-      if (isWindow && this.#left.length < SPARE_WINDOWS) this.#left.push(buffer);
+      if (candidate.foreign && this.#left.length < SPARE_BUFFERS) this.#left.push(buffer);
     }
   }
 
