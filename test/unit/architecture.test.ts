@@ -202,6 +202,8 @@ describe('style', () => {
     ['function f(x: any[]) {}', 'any'],
     ['enum Colour { Red }', 'enum'],
     ['const enum Colour { Red }', 'enum'],
+    ['class A { get #size() { return 1; } }', 'a private getter'],
+    ['class A { set #size(value) {} }', 'a private setter'],
   ])('sample %# is noticed', (text, message) => {
     expect(styleViolations('src/x.ts', text)).toEqual([expect.stringContaining(message)]);
   });
@@ -210,6 +212,7 @@ describe('style', () => {
     expect(styleViolations('src/x.ts', 'x\n'.repeat(600))).toEqual([]);
     expect(styleViolations('src/x.ts', `function f() {${'\n'.repeat(69)}}`)).toEqual([]);
     expect(styleViolations('src/x.ts', "const any = 'enum'; // as any")).toEqual([]);
+    expect(styleViolations('src/x.ts', 'class A { constructor() {} get a() {} #get() {} }')).toEqual([]);
   });
 });
 

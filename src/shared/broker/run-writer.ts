@@ -10,8 +10,8 @@ import {
 import { RECORD_RUN } from '../mail/records.ts';
 import type { RingProducer } from '../ring/ring.ts';
 
-/** A run of more bytes is ended: it has a few hundred small messages, which fill one write to a socket. */
-const RUN_FULL_BYTES = 64 * 1024;
+/** A run of more bytes is ended and shown: with less the receiver wakes more often, with more it and the client wait for it. */
+const RUN_FULL_BYTES = 32 * 1024;
 
 /** The run at the end of one ring: the next message for the same target is added to it while nobody can see it. */
 export class RunWriter {

@@ -11,7 +11,7 @@ import { ackBytes, type Delivery, writeAck } from './message-text.ts';
  * The short way of the two kinds of messages that there are millions of: acknowledgements of publishes, and deliveries of
  * consumers. Nearly always one thread alone gets them, and its ring has room; then they are written into that ring at
  * once, without the queue of `outgoing.ts` between. An acknowledgement that promises something not yet durable is held
- * back in the ring, with everything behind it.
+ * back in the ring, with everything behind it. Deliveries to one subject share a record (run-writer.ts).
  *
  * Inboxes. The reply subjects of a client differ in their last token, and all lead to the same thread (route-family.ts). So
  * the thread is remembered by prefix, and looked up again when interest in the account has changed.

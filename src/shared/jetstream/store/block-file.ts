@@ -276,7 +276,7 @@ export class BlockFile {
     const buffer = pool.take(wanted);
     const length = this.#open().read(buffer.bytes, 0, wanted, BLOCK_HEADER_BYTES + offset);
     // What the buffer had before must not look like a part of the file.
-    buffer.bytes.fill(0, length);
+    buffer.bytes.fill(0, length, wanted);
     return { start: offset, buffer, length };
   }
 

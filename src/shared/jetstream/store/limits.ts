@@ -38,6 +38,8 @@ export const READ_WINDOW_BYTES = 128 * 1024;
 export const CACHE_BYTES = 32 * 1024 * 1024;
 /** Bound of buffers kept for reuse, beside the cache. */
 export const SPARE_BUFFERS_BYTES = 8 * 1024 * 1024;
+/** Smaller ones aren't kept. */
+export const SPARE_BUFFER_MIN_BYTES = 16 * 1024;
 /** Default bound of indexes of sealed blocks kept in memory, all streams together. */
 export const INDEX_CACHE_BYTES = 32 * 1024 * 1024;
 /** Largest number of skipped sequences a block may span beyond eight for each of its messages. */

@@ -16,6 +16,8 @@ interface DrainStep {
 
 type Step =
   | { kind: 'claim'; type: number; length: number; reserve: number }
+  /** Makes the record that was committed last longer, by a share of what is left for it. */
+  | { kind: 'extend'; share: number; reserve: number }
   | { kind: 'commit' }
   | { kind: 'abort' }
   | { kind: 'publish' }
@@ -32,6 +34,8 @@ interface ModelRecord {
   end: number;
   bytes: number;
   withdrawn: boolean;
+  /** Of its payload in the ring's memory. */
+  offset: number;
 }
 
 class Model {
@@ -44,6 +48,8 @@ class Model {
   unpublished: ModelRecord[] = [];
   queue: ModelRecord[] = [];
   serial = 0;
+  /** Committed last. */
+  last: ModelRecord = { type: 0, payload: [], end: 0, bytes: 0, withdrawn: false, offset: -1 };
 
   constructor(capacity: number, start: number) {
     this.capacity = capacity;
@@ -66,11 +72,30 @@ class Model {
     this.claimed += padding + bytes;
     const serial = ++this.serial;
     const payload = Array.from({ length }, (_, index) => (serial * 7 + index) & 255);
-    const record = { type, payload, end: this.claimed, bytes, withdrawn: false };
+    const record = { type, payload, end: this.claimed, bytes, withdrawn: false, offset: 0 };
     this.open.push(record);
     return record;
   }
+
+  /** @returns the record, made longer by a known pattern; null: it may not be */
+  extend(length: number, reserve: number): ModelRecord | null {
+    const record = this.unpublished.at(-1);
+    if (record === undefined || this.open.length > 0) return null;
+    const bytes = 8 + Math.ceil(length / 8) * 8;
+    const isWhole = ((record.end - record.bytes) % this.capacity) + bytes <= this.capacity;
+    const end = record.end - record.bytes + bytes;
+    if (!isWhole || end + reserve - this.head > this.capacity) return null;
+    for (let index = record.payload.length; index < length; index++) record.payload.push((index * 5) & 255);
+    record.end = end;
+    record.bytes = bytes;
+    this.claimed = end;
+    this.committed = end;
+    return record;
+  }
 }
+
+/** Records that were made longer, in all scenarios. */
+let extensions = 0;
 
 function drain(model: Model, consumer: RingConsumer, step: DrainStep): void {
   const expected: ModelRecord[] = [];
@@ -117,7 +142,20 @@ function apply(model: Model, producer: RingProducer, consumer: RingConsumer, ste
     const record = model.claim(step.type, step.length, step.reserve);
     const offset = producer.tryClaim(step.type, step.length, step.reserve);
     expect(offset !== -1).toBe(record !== null);
-    if (record !== null) producer.bytes.set(record.payload, offset);
+    if (record !== null) {
+      producer.bytes.set(record.payload, offset);
+      record.offset = offset;
+    }
+  } else if (step.kind === 'extend') {
+    const { offset, payload } = model.last;
+    const payloadBytes = payload.length;
+    const length = payloadBytes + Math.round(step.share * (producer.maxRecordBytes - payloadBytes));
+    const record = model.extend(length, step.reserve);
+    expect(producer.tryExtend(offset, length, step.reserve)).toBe(record !== null);
+    if (record !== null) {
+      producer.bytes.set(record.payload, offset);
+      if (record.payload.length > payloadBytes) extensions++;
+    }
   } else if (step.kind === 'commit') {
     if (model.open.length === 0) {
       expect(() => producer.commit()).toThrow('commit without a claim');
@@ -125,6 +163,7 @@ function apply(model: Model, producer: RingProducer, consumer: RingConsumer, ste
     }
     producer.commit();
     model.unpublished.push(...model.open.splice(0));
+    model.last = model.unpublished.at(-1)!;
     model.committed = model.claimed;
   } else if (step.kind === 'abort') {
     producer.abort();
@@ -163,6 +202,14 @@ function scenarios(): fc.Arbitrary<{ capacity: number; start: number; steps: Ste
     });
     const step = fc.oneof(
       { weight: 6, arbitrary: claim },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          kind: fc.constant('extend' as const),
+          share: fc.constantFrom(0, 0.1, 0.3, 1),
+          reserve: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.nat(capacity / 2)),
+        }),
+      },
       { weight: 4, arbitrary: plain('commit') },
       { weight: 1, arbitrary: plain('abort') },
       { weight: 2, arbitrary: plain('publish') },
@@ -211,9 +258,10 @@ test('behaves as a queue of bytes of fixed capacity', () => {
         expect(consumer.pendingBytes()).toBe(published - model.head);
       }
     }),
-    { seed: 20_240_611, numRuns: 600 },
+    { seed: 20_240_611, numRuns: 750 },
   );
   // The scenarios must reach both ends of the ring, or agreement means nothing.
   expect(drained).toBeGreaterThan(5000);
   expect(refused).toBeGreaterThan(1000);
+  expect(extensions).toBeGreaterThan(500);
 });

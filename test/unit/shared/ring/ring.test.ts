@@ -96,6 +96,26 @@ describe('RingProducer', () => {
     expect(receive(consumer).map(([type]) => type)).toEqual([1, 2, 5]);
   });
 
+  test('the last record is made longer until it is published', () => {
+    const [producer, consumer] = pair(256);
+    const first = producer.tryClaim(1, 2);
+    producer.bytes.set([1, 2], first);
+    expect(producer.tryExtend(first, 3)).toBe(false);
+    producer.commit();
+    expect(producer.tryExtend(first, 32)).toBe(true);
+    producer.bytes.set([7, 8], first + 30);
+    const second = producer.tryClaim(2, 0);
+    producer.commit();
+    expect(producer.tryExtend(first, 32)).toBe(false);
+    expect(producer.tryExtend(second, 1)).toBe(true);
+    producer.publish();
+    expect(producer.tryExtend(second, 2)).toBe(false);
+    expect(() => producer.tryExtend(second, 33)).toThrow('ring: the record length');
+    expect(() => producer.tryExtend(second, 2, 129)).toThrow('ring: the reserve');
+    const [[, long], [, short]] = receive(consumer) as [[number, number[]], [number, number[]]];
+    expect([long.length, long.slice(0, 2), long.slice(30), short.length]).toEqual([32, [1, 2], [7, 8], 1]);
+  });
+
   test('publish shows what is committed while a claim is open', () => {
     const [producer, consumer] = pair(256);
     producer.tryClaim(1, 0);

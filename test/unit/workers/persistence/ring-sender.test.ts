@@ -1,5 +1,6 @@
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { hashLatin1, latin1Bytes } from '../../../../src/shared/base/latin1.ts';
+import { Prng } from '../../../../src/shared/base/prng.ts';
 import type { Account } from '../../../../src/shared/broker/account.ts';
 import { Subscription } from '../../../../src/shared/broker/subscription.ts';
 import { ThreadLinks } from '../../../../src/shared/broker/thread-links.ts';
@@ -158,4 +159,83 @@ test('deliveries, with and without headers, reply and payload', () => {
   ]);
   account.setThreadInterest(2, '_INBOX.>', null, 0);
   expect(sender.deliver(destination, delivery)).toBe(false);
+});
+
+describe('runs', () => {
+  const message = new StoredMessage();
+  const delivery = new Delivery();
+
+  /** Sends one with this payload. @returns whether it went into a ring */
+  function deliver(destination: EngineDestination, payload: string): boolean {
+    message.bytes = latin1Bytes(`s.${payload}????`);
+    message.subjectStart = 0;
+    message.subjectEnd = 1;
+    for (const part of ['headerStart', 'headerEnd', 'payloadStart'] as const) message[part] = 2;
+    message.payloadEnd = 2 + payload.length;
+    delivery.set(message, new DataView(new ArrayBuffer(0)), 0, null, true);
+    return sender.deliver(destination, delivery);
+  }
+
+  function destinationOf(subject: string, thread: number): EngineDestination {
+    account.setThreadInterest(thread, subject, null, 1);
+    return new EngineDestination(account, subject);
+  }
+
+  /** Payloads that thread 1 got, with their subjects. */
+  function received(): string[] {
+    return arrived()[0]!.map((text) => {
+      const { subject, tail } = JSON.parse(text) as { subject: string; tail: string };
+      return `${subject} ${tail.split('\r\n')[1]}`;
+    });
+  }
+
+  test('messages of all lengths, to several subjects, arrive once and in order', () => {
+    const [a, b] = [destinationOf('a', 1), destinationOf('b', 1)];
+    const expectedTexts: string[] = [];
+    const random = new Prng(3);
+    const got: string[] = [];
+    for (let n = 0; n < 5000; n++) {
+      const [to, subject] = random.below(8) === 0 ? ([b, 'b'] as const) : ([a, 'a'] as const);
+      const payload = `${n}.${'x'.repeat(random.below(random.below(50) === 0 ? 4000 : 40))}`;
+      expect(deliver(to, payload)).toBe(true);
+      expectedTexts.push(`${subject} ${payload}`);
+      if (random.below(40) === 0) got.push(...received());
+    }
+    got.push(...received());
+    expect(got).toEqual(expectedTexts);
+  });
+
+  test('a full run is shown before the turn is over', () => {
+    const a = destinationOf('a', 1);
+    const payload = 'x'.repeat(1000);
+    for (let sent = 0; sent < 20; sent++) expect(deliver(a, payload)).toBe(true);
+    expect(links[1]!.drain()).toBeGreaterThan(0);
+  });
+
+  test('nothing is added to a run behind what is held back, nor before it', () => {
+    const a = destinationOf('a', 1);
+    account.setThreadInterest(1, '_INBOX.p.*', null, 1);
+    learn('_INBOX.p');
+    deliver(a, 'before');
+    links[0]!.hold();
+    deliver(a, 'held');
+    links[0]!.noteHeld();
+    deliver(a, 'after the note');
+    expect(received()).toEqual(['a before']);
+    links[0]!.showNoted();
+    expect(received()).toEqual(['a held']);
+    links[0]!.showHeld();
+    expect(received()).toEqual(['a after the note']);
+  });
+
+  test('one that finds no room goes another way, and the next run finds some', () => {
+    const a = destinationOf('a', 1);
+    let sent = 0;
+    while (deliver(a, 'x'.repeat(900))) sent++;
+    expect(sent).toBeGreaterThan(20);
+    expect(received().length).toBe(sent);
+    expect(deliver(a, 'y')).toBe(true);
+    expect(received()).toEqual(['a y']);
+    expect(deliver(a, 'x'.repeat(64 * 1024))).toBe(false);
+  });
 });

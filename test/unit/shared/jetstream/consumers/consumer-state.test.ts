@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../../../../src/shared/base/prng.ts';
 import { AckReply, AckSubject } from '../../../../../src/shared/jetstream/consumers/runtime/ack-subject.ts';
@@ -203,6 +204,38 @@ describe('acknowledgement subjects', () => {
       streamSeq,
       consumerSeq,
     ]);
+  });
+
+  test('each is composed from the one before, whatever that was', () => {
+    const reply = new AckReply();
+    const prefixes = [Buffer.from('$JS.ACK.S.c.'), Buffer.from('$JS.ACK.STREAM.consumer.')];
+    const near = fc.constantFrom(-1, -1, 0, 1, 1, 1, 2, 90, -9_999);
+    const numbers = fc.record({
+      prefix: fc.constantFrom(...prefixes),
+      steps: fc.tuple(near, near, near, near),
+      nanos: fc.nat(999_999),
+    });
+    const run = fc.tuple(
+      fc.constantFrom(1, 9, 95, 10 ** 9, 2 ** 53 - 10 ** 8),
+      fc.array(numbers, { minLength: 20, maxLength: 60 }),
+    );
+    let composed = 0;
+    fc.assert(
+      fc.property(run, ([start, steps]) => {
+        const values = [start, start, start, start] as [number, number, number, number];
+        for (const { prefix, steps: by, nanos } of steps) {
+          for (let i = 0; i < by.length; i++) values[i] = Math.max(0, values[i]! + by[i]!);
+          const [deliveries, streamSeq, consumerSeq, pending] = values;
+          reply.compose(prefix, deliveries, streamSeq, consumerSeq, 1_795_176_758_566, nanos, pending);
+          const time = `1795176758566${String(nanos).padStart(6, '0')}`;
+          const text = Buffer.from(reply.bytes.subarray(0, reply.length)).toString();
+          expect(text).toBe(`${prefix}${deliveries}.${streamSeq}.${consumerSeq}.${time}.${pending}`);
+          composed++;
+        }
+      }),
+      { seed: 1, numRuns: 300 },
+    );
+    expect(composed).toBeGreaterThan(3000);
   });
 
   test('what is not one is refused, numbers that are none are 0', () => {

@@ -4,6 +4,7 @@ import { StoredMessage } from '../../../../../src/shared/jetstream/store/contrac
 import {
   BLOCK_MAX_BYTES,
   READ_WINDOW_BYTES,
+  SPARE_BUFFER_MIN_BYTES,
   SPARE_BUFFERS_BYTES,
   TAIL_BYTES,
 } from '../../../../../src/shared/jetstream/store/limits.ts';
@@ -38,11 +39,17 @@ test.each([
   expect(pool.take(size) === buffer).toBe(true);
   expect(pool.bytes).toBe(0);
   expect(pool.take(size) === buffer).toBe(false);
+  pool.give(buffer);
+  pool.reuse();
+  // One that is too small, or much too large, is none.
+  expect(pool.take(size + 8) === buffer).toBe(false);
+  expect(pool.take(size / 2 - 8) === buffer).toBe(false);
+  expect(pool.take(size / 2) === buffer).toBe(true);
 });
 
-test('buffers of other sizes, and more than there may be, are let go', () => {
+test('small and huge buffers, and more than there may be, are let go', () => {
   const pool = new BufferPool();
-  pool.give(new WordBuffer(4096));
+  for (const size of [SPARE_BUFFER_MIN_BYTES - 8, SPARE_BUFFERS_BYTES / 2]) pool.give(new WordBuffer(size));
   expect(pool.bytes).toBe(0);
   for (let i = 0; i < (2 * SPARE_BUFFERS_BYTES) / TAIL_BYTES; i++) pool.give(new WordBuffer(TAIL_BYTES));
   expect(pool.bytes).toBe(SPARE_BUFFERS_BYTES);

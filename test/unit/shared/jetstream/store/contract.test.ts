@@ -55,6 +55,31 @@ describe.each(KINDS)('%s', (_name, storage, cipher, compression) => {
     expect([later.firstSeq, later.lastSeq]).toEqual([101, 100]);
   });
 
+  test('what was loaded stays as it is until its memory may be used again', () => {
+    const store = open(new SimulatedDisk(), options);
+    const s = create(store, { storage, compression });
+    const payload = (sequence: number) => `${sequence} `.repeat(300);
+    for (let sequence = 1; sequence <= 300; sequence++) put(s, 'a', payload(sequence));
+    for (let at = 0; at < 200_000; at += 40_000) settle(store, at);
+    const buffers = new Set<ArrayBufferLike>();
+    for (let round = 0; round < 3; round++) {
+      const loaded = Array.from({ length: 300 }, (_, i) => {
+        const into = new StoredMessage();
+        expect(s.load(i + 1, into)).toBe(true);
+        return into;
+      });
+      loaded.forEach((one, i) => {
+        expect(textOf(one.payload())).toBe(payload(i + 1));
+      });
+      const before = buffers.size;
+      for (const { bytes } of loaded) buffers.add(bytes.buffer);
+      const fresh = buffers.size - before;
+      if (round > 0 && storage === 'file' && !compression && cipher === null)
+        expect(fresh).toBeLessThan(before);
+      store.reuseMemory();
+    }
+  });
+
   test('whoever watches is told of every subject whose last message changes', () => {
     const random = new Prng(storage === 'memory' ? 3 : 4);
     for (let run = 0; run < 12; run++) {
@@ -246,6 +271,7 @@ describe.each(KINDS)('%s', (_name, storage, cipher, compression) => {
       } else if (kind === 17) {
         store.commit(true);
         settle(store, i * 1000);
+        store.reuseMemory();
       } else {
         const from = s.firstSeq + random.below(Math.max(1, s.lastSeq - s.firstSeq + 2));
         expect(answerDifference(s, model, from)).toBeNull();
