@@ -182,6 +182,27 @@ describe.each(TRANSPORTS)('NATS over %s', (transport) => {
     }
   });
 
+  test('a client that reads late gets every byte, whatever the kernel had taken at once', async () => {
+    const [late, writer] = [await connected(daemon), await connected(daemon)];
+    await late.sync('SUB late.> 1\r\n');
+    const before = late.text.length;
+    late.socket.pause();
+    let expected = '';
+    // More than the kernel keeps for a connection, in messages shorter and longer than what is copied at once.
+    for (let i = 0; expected.length < 24e6; i++) {
+      const size = 1 + ((i * 7919) % 65_000);
+      const payload = String.fromCharCode(97 + (i % 26)).repeat(size);
+      writer.send(`PUB late.${i} ${size}\r\n${payload}\r\n`);
+      expected += `MSG late.${i} 1 ${size}\r\n${payload}\r\n`;
+    }
+    expect(await writer.sync()).toBe(true);
+    late.socket.resume();
+    const received = () => late.frames.reduce((sum, { payload }) => sum + payload.length, 0) - before;
+    await late.until(() => received() >= expected.length, 'all of it');
+    expect(late.text.slice(before) === expected).toBe(true);
+    for (const client of [late, writer]) client.destroy();
+  });
+
   test('max_connections counts these too', async () => {
     const small = await startWebsocket(transport, '', 'max_connections: 1', { shards: 1 });
     try {

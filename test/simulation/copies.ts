@@ -2,7 +2,7 @@
 
 import type { StreamStore } from '../../src/shared/jetstream/store/contract.ts';
 import { parseDuration, parseTime } from '../../src/shared/jetstream/time.ts';
-import { type EngineModelStream, headerOf } from './engine-model.ts';
+import { EngineModelStream, headerOf } from './engine-model.ts';
 import { loadMessage } from './history.ts';
 import type { ModelMessage } from './model.ts';
 
@@ -14,6 +14,7 @@ function fail(model: EngineModelStream, what: string): never {
 
 /** Markers and what schedules produce. */
 export function reconcileOwn(model: EngineModelStream, store: StreamStore, nowMs: number): void {
+  model.beforeTick = new Set(model.messages.keys());
   const { must, may } = model.expire(nowMs);
   for (let sequence = model.lastSeq + 1; sequence <= store.lastSeq; sequence++) {
     const message = loadMessage(store, sequence);
@@ -74,19 +75,33 @@ export function reconcileCopies(
   model.expire(nowMs);
 }
 
-/** Whether a mirror got a message before it expired in the same tick: what it rolled up is gone. */
-function wasRolledUp(
+/** The sequences a mirror would have once it had stored these too. */
+function afterCopies(model: EngineModelStream, copies: ReadonlyMap<number, ModelMessage>): Set<number> {
+  const trial = new EngineModelStream(model.uid, model.config);
+  trial.messages = new Map(model.messages);
+  for (const [sequence, copy] of copies) trial.store(copy, copy.timestampMs, sequence);
+  return new Set(trial.messages.keys());
+}
+
+/**
+ * Takes out of the copies those that the mirror did not get. What left the origin in this very tick may have come over before,
+ * and since then be rolled up. The mirror goes in order, so it got the first of those or none: what else is gone from it tells
+ * how many.
+ */
+function withoutMissed(
   model: EngineModelStream,
   store: StreamStore,
-  message: ModelMessage,
-  sequence: number,
-): boolean {
-  const rollup = headerOf(message, 'Nats-Rollup');
-  if (rollup === null) return false;
-  const doomed = model
-    .matching(rollup === 'all' ? null : [message.subject])
-    .filter((each) => each < sequence);
-  return doomed.length > 0 && doomed.every((each) => loadMessage(store, each) === null);
+  copies: ReadonlyMap<number, ModelMessage>,
+  doubtful: readonly number[],
+): ReadonlyMap<number, ModelMessage> {
+  for (let got = doubtful.length; got >= 0; got--) {
+    const missed = new Set(doubtful.slice(got));
+    const some = new Map([...copies].filter(([sequence]) => !missed.has(sequence)));
+    const left = afterCopies(model, some);
+    if (left.size === store.messages && [...left].every((sequence) => loadMessage(store, sequence) !== null))
+      return some;
+  }
+  return copies;
 }
 
 function mirrored(
@@ -95,23 +110,24 @@ function mirrored(
   origin: EngineModelStream,
   nowMs: number,
 ): void {
-  const through = store.lastSeq;
-  const first = model.lastSeq + 1;
-  for (let sequence = first; sequence <= through; sequence++) {
+  const copies = new Map<number, ModelMessage>();
+  const doubtful: number[] = [];
+  for (let sequence = model.lastSeq + 1; sequence <= store.lastSeq; sequence++) {
     const found = loadMessage(store, sequence);
     const original = origin.stored.get(sequence);
-    // What the origin still has must have been copied, and so was the last one; if it is gone here, the model knows why.
-    if (found === null && !origin.messages.has(sequence) && sequence < through) {
-      if (original !== undefined && wasRolledUp(model, store, original, sequence))
-        model.store(copyOf(original), nowMs, sequence);
-      continue;
-    }
-    if (original === undefined) fail(model, `${sequence} is not the origin's`);
+    const isThere = origin.messages.has(sequence);
+    const wasThere = isThere || origin.beforeTick.has(sequence);
+    if (found === null && !wasThere) continue;
+    if (original === undefined || !wasThere) fail(model, `${sequence} is not the origin's`);
     const copy = copyOf(original);
     if (found !== null && JSON.stringify(found) !== JSON.stringify(copy))
       fail(model, `${sequence} is ${JSON.stringify(found)}, should be ${JSON.stringify(copy)}`);
-    model.store(copy, nowMs, sequence);
+    // What the origin still has must have been copied; if it is gone here, the model knows why.
+    if (found === null && !isThere) doubtful.push(sequence);
+    copies.set(sequence, copy);
   }
+  for (const [sequence, copy] of withoutMissed(model, store, copies, doubtful))
+    model.store(copy, nowMs, sequence);
 }
 
 /** Origin and its sequence of a copied message. */

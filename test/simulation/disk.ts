@@ -33,7 +33,7 @@ interface UnsyncedWrite {
   position: number;
   bytes: Uint8Array;
   truncate: boolean;
-  /** Whether a reader sees it: not if the crash came at this very call. */
+  /** Whether a reader sees it: not if the crash came at this very call, or while it was made beside the caller's work. */
   seen: boolean;
 }
 
@@ -130,6 +130,10 @@ export class SimulatedDisk implements Disk {
     if (this.failSync?.test(path)) throw new DiskError('io', `sync ${path}: input/output error`);
     for (const change of this.#changes) change.apply(this.#durableNames);
     this.#changes = [];
+  }
+
+  sharedMemory(bytes: number): ArrayBuffer {
+    return new ArrayBuffer(bytes);
   }
 
   freeBytes(): number {
@@ -266,22 +270,31 @@ class SimulatedFile implements DiskFile {
   }
 
   write(source: Uint8Array, offset: number, length: number, position: number): void {
+    this.#finishWrite(this.#beginWrite(source.slice(offset, offset + length), position));
+  }
+
+  /** From here on a crash has the write among the unsynced ones. */
+  #beginWrite(bytes: Uint8Array, position: number): UnsyncedWrite {
     const inode = this.#inode;
-    const growth = Math.max(0, position + length - inode.size);
+    const growth = Math.max(0, position + bytes.length - inode.size);
     if (growth > 0 && this.#disk.usedBytes() + growth > this.#disk.capacityBytes) {
       throw new DiskError('no_space', `write ${this.path}: no space left on device`);
     }
-    const bytes = source.slice(offset, offset + length);
-    // A crash at this call has the write among the unsynced ones.
     const write = { position, bytes, truncate: false, seen: false };
     inode.unsynced.push(write);
     this.#disk.step();
+    return write;
+  }
+
+  #finishWrite(write: UnsyncedWrite): void {
+    const inode = this.#inode;
+    const end = write.position + write.bytes.length;
     write.seen = true;
-    if (position + length > inode.live.length) {
-      inode.live = resized(inode.live, Math.max(position + length, inode.live.length * 2));
-    }
-    inode.live.set(bytes, position);
-    inode.size = Math.max(inode.size, position + length);
+    // What a crash left is both, until it is written to.
+    if (inode.live === inode.durable) inode.live = inode.live.slice();
+    if (end > inode.live.length) inode.live = resized(inode.live, Math.max(end, inode.live.length * 2));
+    inode.live.set(write.bytes, write.position);
+    inode.size = Math.max(inode.size, end);
   }
 
   truncate(length: number): void {
@@ -298,7 +311,7 @@ class SimulatedFile implements DiskFile {
     this.#beginSync();
     const inode = this.#inode;
     inode.durable = inode.live.slice(0, inode.size);
-    inode.unsynced = [];
+    inode.unsynced = inode.unsynced.filter(({ seen }) => !seen);
   }
 
   /** A call to the disk, which may fail; a file that failed once goes on failing. */
@@ -311,30 +324,28 @@ class SimulatedFile implements DiskFile {
   }
 
   startSync(): PendingSync {
-    let polls = 0;
     const last = this.#inode.unsynced.at(-1);
-    return {
-      poll: () => {
-        if (polls++ === 0) return false;
-        this.#finishSync(last);
-        return true;
-      },
-    };
+    return atSecondPoll(() => this.#finishSync(last));
   }
 
   beginSync(): AwaitableSync {
-    const pending = this.startSync();
-    let done = false;
-    const poll = () => {
-      if (!done) done = pending.poll();
-      return done;
-    };
-    return {
-      poll,
-      wait: () => {
-        while (!poll());
-      },
-    };
+    return awaitable(this.startSync());
+  }
+
+  writeSynced(source: Uint8Array, length: number, position: number): void {
+    this.write(source, 0, length, position);
+    this.sync();
+  }
+
+  beginWriteSynced(source: Uint8Array, length: number, position: number): AwaitableSync {
+    const write = this.#beginWrite(source.slice(0, length), position);
+    const pending = atSecondPoll(() => {
+      if (Buffer.compare(write.bytes, source.subarray(0, length)) !== 0)
+        throw new Error(`what is written to ${this.path} was changed meanwhile`);
+      this.#finishWrite(write);
+      this.#finishSync(write);
+    });
+    return awaitable(pending);
   }
 
   close(): void {
@@ -344,22 +355,43 @@ class SimulatedFile implements DiskFile {
   /** What was written before the sync began, up to `last`, becomes durable; another sync may have seen to that already. */
   #finishSync(last: UnsyncedWrite | undefined): void {
     const inode = this.#inode;
-    const covered = last === undefined ? 0 : inode.unsynced.indexOf(last) + 1;
-    if (covered > 0 && covered === inode.unsynced.length) {
-      this.sync();
-      return;
-    }
     this.#beginSync();
-    for (const write of inode.unsynced.splice(0, covered)) {
-      if (write.truncate) {
-        inode.durable = resized(inode.durable, write.position);
-        continue;
-      }
-      const end = write.position + write.bytes.length;
-      if (end > inode.durable.length) inode.durable = resized(inode.durable, end);
-      inode.durable.set(write.bytes, write.position);
+    const covered = last === undefined ? 0 : inode.unsynced.indexOf(last) + 1;
+    const writes = inode.unsynced.splice(0, covered);
+    inode.unsynced.unshift(...writes.filter(({ seen }) => !seen));
+    for (const { seen, truncate, position, bytes } of writes) {
+      if (!seen) continue;
+      const end = position + bytes.length;
+      if (truncate || end > inode.durable.length) inode.durable = resized(inode.durable, end);
+      inode.durable.set(bytes, position);
     }
   }
+}
+
+/** Work that is done when it is asked for the second time. */
+function atSecondPoll(finish: () => void): PendingSync {
+  let polls = 0;
+  return {
+    poll: () => {
+      if (polls++ === 0) return false;
+      finish();
+      return true;
+    },
+  };
+}
+
+function awaitable(pending: PendingSync): AwaitableSync {
+  let done = false;
+  const poll = () => {
+    if (!done) done = pending.poll();
+    return done;
+  };
+  return {
+    poll,
+    wait: () => {
+      while (!poll());
+    },
+  };
 }
 
 /** Random bytes from a seed, for keys and nonces. */

@@ -62,6 +62,8 @@ export class EngineModelStream extends ModelStream {
   lastMsgId = '';
   /** Every message that was stored, by sequence: what copies are compared with. */
   stored = new Map<number, ModelMessage>();
+  /** Sequences it had when the engine's last tick began: what a copy of that tick may be of, besides what it has now. */
+  beforeTick = new Set<number>();
   /** Sequences whose acknowledgement was sent. */
   promised = new Set<number>();
   highestPromised = 0;

@@ -3,11 +3,11 @@
  *
  *     npm run sim -- SEED [COUNT] [store|engine|consumers]
  *
- * A failure names its simulation and seed; the same seed gives the same run.
+ * A failure names its simulation and seed; the same seed gives the same run. Odd seeds run with the bounds of `small-limits.ts`.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
@@ -28,27 +28,49 @@ if (!Number.isInteger(first) || !Number.isInteger(count) || (only !== undefined 
   process.exit(2);
 }
 
-async function load({ source, name }) {
+function pathOf(source) {
+  return fileURLToPath(new URL(source, import.meta.url));
+}
+
+async function load(source, plugins = []) {
   const work = mkdtempSync(join(tmpdir(), 'natsd-simulation-'));
   try {
     const outfile = join(work, 'simulation.mjs');
     await build({
-      entryPoints: [fileURLToPath(new URL(source, import.meta.url))],
+      entryPoints: [pathOf(source)],
       bundle: true,
       platform: 'node',
       target: 'node20',
       format: 'esm',
       outfile,
       logLevel: 'warning',
+      plugins,
     });
-    return (await import(pathToFileURL(outfile).href))[name];
+    return await import(pathToFileURL(outfile).href);
   } finally {
     rmSync(work, { recursive: true });
   }
 }
 
+/** Gives the store the bounds of `small-limits.ts` for those of its own that have the same names. */
+async function smallLimits() {
+  const names = Object.keys(await load('./small-limits.ts')).join();
+  const limits = pathOf('../../src/shared/jetstream/store/limits.ts');
+  const contents = `export * from ${JSON.stringify(limits)};
+    export { ${names} } from ${JSON.stringify(pathOf('./small-limits.ts'))};`;
+  return {
+    name: 'small-limits',
+    setup(bundle) {
+      bundle.onResolve({ filter: /^\.\/limits\.ts$/ }, ({ resolveDir, namespace }) =>
+        namespace === 'file' && resolveDir === dirname(limits) ? { path: limits, namespace: 'small' } : null,
+      );
+      bundle.onLoad({ filter: /.*/, namespace: 'small' }, () => ({ contents, resolveDir: dirname(limits) }));
+    },
+  };
+}
+
 /** @returns how many failed */
-function run(kind, Simulation, unit) {
+function run(kind, simulations, unit) {
   let crashes = 0;
   let work = 0;
   let failures = 0;
@@ -64,7 +86,7 @@ function run(kind, Simulation, unit) {
   };
   let reportMs = start + PROGRESS_MS;
   while (seed < first + count && failures < MAX_FAILURES) {
-    const simulation = new Simulation(seed);
+    const simulation = new simulations[seed % 2](seed);
     try {
       simulation.run(CRASHES);
     } catch (error) {
@@ -82,9 +104,11 @@ function run(kind, Simulation, unit) {
   return failures;
 }
 
+const plugins = [await smallLimits()];
 let failures = 0;
-for (const [kind, description] of Object.entries(kinds)) {
+for (const [kind, { source, name, work }] of Object.entries(kinds)) {
   if (only !== undefined && only !== kind) continue;
-  failures += run(kind, await load(description), description.work);
+  const simulations = [(await load(source))[name], (await load(source, plugins))[name]];
+  failures += run(kind, simulations, work);
 }
 process.exitCode = failures === 0 ? 0 : 1;

@@ -28,6 +28,10 @@ export interface RouteGroup {
   readonly weights: number[];
   /** Members in all. */
   total: number;
+  /** Of them, those whose session the MQTT engine keeps. */
+  kept: number;
+  /** The group without those; null when there are none. */
+  ordinary: RouteGroup | null;
 }
 
 /**
@@ -45,7 +49,7 @@ const SCRATCH_HEAD_BYTES = 1024;
 const SPACE = 32;
 /** `HMSG ` in front of the subject, and the space behind it. */
 const SUBJECT_OFFSET = 5;
-const HEAD_EXTRA_BYTES = 6;
+export const HEAD_EXTRA_BYTES = 6;
 
 /**
  * Heads of one-time routes. Such a route is used up before the next one is made; several take turns all the same, so that

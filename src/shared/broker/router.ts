@@ -1,3 +1,4 @@
+import { copyWords } from '../base/copy-words.ts';
 import {
   OUTPUT_CHUNK_BYTES,
   SCRATCH_KEEP_BYTES,
@@ -6,8 +7,9 @@ import {
 } from '../base/limits.ts';
 import type { MessageFrame } from '../base/message-frame.ts';
 import type { Prng } from '../base/prng.ts';
+import type { MessageRun } from '../mail/message-run.ts';
 import type { Account } from './account.ts';
-import { Route, type RouteGroup } from './route.ts';
+import { HEAD_EXTRA_BYTES, Route, type RouteGroup } from './route.ts';
 import type { Subscriber, Subscription } from './subscription.ts';
 import type { ThreadLinks } from './thread-links.ts';
 
@@ -33,9 +35,13 @@ export interface RouterHost {
   messageDelivered(subscription: Subscription, route: Route, frame: MessageFrame): void;
 }
 
+const NO_QUEUES: readonly Uint8Array[] = [];
 const CR = 13;
 const LF = 10;
 const SPACE = 32;
+const LETTER_H = 72;
+/** `MSG ` */
+const MSG_AND_SPACE = 0x2047534d;
 
 export class Router {
   readonly #host: RouterHost;
@@ -51,6 +57,11 @@ export class Router {
   /** Queue groups picked for each thread by the message under way. */
   readonly #picked: RouteGroup[][] = [];
   readonly #pickedThreads: number[] = [];
+  // Of the last message that passes kept members over (`MessageFrame.passesKept`)
+  /** Groups of which the MQTT engine is to pick a member. */
+  readonly keptGroups: string[] = [];
+  /** Groups of which another member has it. */
+  readonly servedGroups: string[] = [];
   /** The head of a message that is shown under another subject than the one it is routed by. */
   readonly #shown = Route.member(new Route('', 0, 0));
 
@@ -68,14 +79,21 @@ export class Router {
    */
   publish(account: Account, route: Route, publisher: Subscriber | null, frame: MessageFrame): number {
     this.#strippedBytes = 0;
+    if (frame.passesKept) {
+      this.keptGroups.length = 0;
+      this.servedGroups.length = 0;
+    }
     if (route.hasThreads && !this.#hasRoom(route, frame)) return BLOCKED;
     this.#publisher = publisher;
     this.#number++;
     let delivered = this.#deliverPlain(route, publisher, frame);
     if (route.onlyPlain) return delivered;
     const { groups } = route;
-    for (let i = 0; i < groups.length; i++)
-      delivered += this.#deliverGroup(groups[i]!, route, publisher, frame);
+    for (let i = 0; i < groups.length; i++) {
+      const served = this.#deliverGroup(groups[i]!, route, publisher, frame);
+      delivered += served;
+      if (served > 0 && frame.passesKept) this.servedGroups.push(groups[i]!.name);
+    }
     if (route.hasThreads) delivered += this.#sendToThreads(account, route, frame);
     return delivered;
   }
@@ -94,8 +112,10 @@ export class Router {
     this.#number++;
     if (plain) this.#deliverPlain(route, null, frame);
     for (const queue of queues) {
-      const group = route.groups.find((candidate) => sameBytes(candidate.nameBytes, queue));
-      if (group === undefined) continue;
+      const whole = route.groups.find((candidate) => sameBytes(candidate.nameBytes, queue));
+      if (whole === undefined) continue;
+      // Should there be none but kept members by now, one of them gets it like any other message.
+      const group = frame.passesKept && hasOrdinary(whole) ? whole.ordinary : whole;
       if (this.#deliverToLocalMember(group, route, null, frame, this.#random.below(group.locals.length || 1)))
         continue;
       // The members left while the message was on its way: those of another thread get it. They may be leaving too, and
@@ -103,6 +123,20 @@ export class Router {
       if (group.threads.length > 0 && hops < this.#links!.threads) {
         this.#links!.forwardMessage(this.#pickThread(group), account.index, frame, group, hops + 1);
       }
+    }
+  }
+
+  /** Delivers the messages of a run to plain subscriptions. Their route is looked up once, and again when interest changes. */
+  deliverRun(account: Account, run: MessageRun): void {
+    const { frame } = run;
+    let route: Route | null = null;
+    let version = -1;
+    while (run.next()) {
+      if (route === null || version !== account.version) {
+        route = account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd);
+        version = account.version;
+      }
+      this.deliverFromThread(account, route, frame, true, NO_QUEUES, 0);
     }
   }
 
@@ -121,16 +155,24 @@ export class Router {
   }
 
   /** @returns 1 when a local member took it or a thread was picked for it */
-  #deliverGroup(group: RouteGroup, route: Route, publisher: Subscriber | null, frame: MessageFrame): number {
+  #deliverGroup(whole: RouteGroup, route: Route, publisher: Subscriber | null, frame: MessageFrame): number {
+    const passesKept = frame.passesKept && whole.kept > 0;
+    if (passesKept && this.#random.below(whole.total) < whole.kept) return this.#leaveToEngine(whole);
+    const group = passesKept ? whole.ordinary! : whole;
     const pick = group.total === 1 ? 0 : this.#random.below(group.total);
     if (pick < group.locals.length) {
       if (this.#deliverToLocalMember(group, route, publisher, frame, pick)) return 1;
-      if (group.threads.length === 0) return 0;
+      if (group.threads.length === 0) return passesKept ? this.#leaveToEngine(whole) : 0;
     }
     const thread = this.#pickThread(group);
     if (this.#picked[thread]!.length === 0) this.#pickedThreads.push(thread);
     this.#picked[thread]!.push(group);
     return 1;
+  }
+
+  #leaveToEngine({ name }: RouteGroup): number {
+    this.keptGroups.push(name);
+    return 0;
   }
 
   /** Walks the members from a random one on; the first that can take the message gets it. */
@@ -193,56 +235,52 @@ export class Router {
   }
 
   /** Appends `[H]MSG subject sid [reply] sizes CRLF payload CRLF` to the subscriber's outbox. */
-  #deliver(routed: Route, subscription: Subscription, subscriber: Subscriber, frame: MessageFrame): void {
-    const route = frame.shownBytes === 0 ? routed : this.#show(frame);
+  #deliver(route: Route, subscription: Subscription, subscriber: Subscriber, frame: MessageFrame): void {
     const withHeaders = frame.headerBytes > 0 && subscriber.headers;
     if (subscriber.encoder !== null) {
-      subscriber.encoder.deliver(route, subscription, frame, this.#publisher, this.#number);
+      const shown = this.#shownRoute(route, frame);
+      subscriber.encoder.deliver(shown, subscription, frame, this.#publisher, this.#number);
     } else if (frame.headerBytes >= 0 && !withHeaders) {
-      this.#deliverStripped(route, subscription, subscriber, frame);
+      this.#deliverStripped(this.#shownRoute(route, frame), subscription, subscriber, frame);
     } else {
       const outbox = subscriber.outbox;
       const headStart = withHeaders ? 0 : 1;
-      const headBytes = route.headBytes - headStart;
+      const { shownBytes } = frame;
+      const headBytes = (shownBytes === 0 ? route.headBytes : shownBytes + HEAD_EXTRA_BYTES) - headStart;
       const sid = subscription.sid;
       const tailBytes = frame.tailEnd - frame.tailStart;
       const sidBytes = sid.length;
       const needed = headBytes + sidBytes + 1 + tailBytes;
       if (outbox.position + needed > outbox.limit && !this.#makeRoom(outbox, needed)) {
-        this.#deliverLarge(route, subscription, frame, headStart);
+        this.#deliverLarge(this.#shownRoute(route, frame), subscription, frame, headStart);
       } else {
         let at = outbox.position;
         const target = outbox.view;
-        const head = route.headView;
-        for (let i = 0; i < headBytes; i += 4) {
-          target.setInt32(at + i, head.getInt32(headStart + i, true), true);
-        }
-        at += headBytes;
         const bytes = outbox.bytes;
+        if (shownBytes === 0) copyWords(target, at, route.headView, headStart, headBytes);
+        else writeShownHead(bytes, target, at, frame, withHeaders);
+        at += headBytes;
         for (let i = 0; i < sidBytes; i++) bytes[at + i] = sid.charCodeAt(i);
         at += sidBytes;
         bytes[at++] = SPACE;
-        if (tailBytes <= WORD_COPY_MAX_BYTES) {
-          const source = frame.view;
-          const start = frame.tailStart;
-          for (let i = 0; i < tailBytes; i += 4)
-            target.setInt32(at + i, source.getInt32(start + i, true), true);
-        } else {
-          bytes.set(frame.bytes.subarray(frame.tailStart, frame.tailEnd), at);
-        }
+        if (tailBytes <= WORD_COPY_MAX_BYTES) copyWords(target, at, frame.view, frame.tailStart, tailBytes);
+        else bytes.set(frame.bytes.subarray(frame.tailStart, frame.tailEnd), at);
         outbox.position = at + tailBytes;
         if (!outbox.dirty) outbox.touch();
       }
       subscriber.outBytes += frame.payloadBytes;
     }
     subscriber.outMsgs++;
-    if (subscriber.observesDeliveries) this.#host.messageDelivered(subscription, route, frame);
+    if (subscriber.observesDeliveries)
+      this.#host.messageDelivered(subscription, this.#shownRoute(route, frame), frame);
     if (++subscription.delivered === subscription.maxDeliveries)
       this.#host.subscriptionExhausted(subscription);
   }
 
-  #show(frame: MessageFrame): Route {
-    return this.#shown.become(0, frame.bytes, frame.tailStart - frame.shownBytes, frame.tailStart);
+  /** The route with the subject that subscribers see. */
+  #shownRoute(route: Route, frame: MessageFrame): Route {
+    const { shownBytes, bytes, tailStart } = frame;
+    return shownBytes === 0 ? route : this.#shown.become(0, bytes, tailStart - shownBytes, tailStart);
   }
 
   /** @returns false when the bytes are too many to be placed in one piece */
@@ -299,12 +337,33 @@ export class Router {
   }
 }
 
+/** Writes `[H]MSG <shown subject> `, and up to three bytes more. */
+function writeShownHead(
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+  frame: MessageFrame,
+  withHeaders: boolean,
+): void {
+  let at = start;
+  if (withHeaders) bytes[at++] = LETTER_H;
+  view.setInt32(at, MSG_AND_SPACE, true);
+  at += 4;
+  copyWords(view, at, frame.view, frame.tailStart - frame.shownBytes, frame.shownBytes);
+  bytes[at + frame.shownBytes] = SPACE;
+}
+
 /** The size as it stands at the end of the control line. */
 function lastToken(frame: MessageFrame): string {
   const end = frame.payloadStart - 2;
   let start = end;
   while (start > frame.tailStart && frame.bytes[start - 1] !== SPACE) start--;
   return String.fromCharCode(...frame.bytes.subarray(start, end));
+}
+
+/** Whether a group has kept members and others. */
+function hasOrdinary(group: RouteGroup): group is RouteGroup & { ordinary: RouteGroup } {
+  return group.ordinary !== null && group.ordinary.total > 0;
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

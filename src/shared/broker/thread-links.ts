@@ -1,19 +1,23 @@
-import { latin1, latin1Bytes } from '../base/latin1.ts';
 import { RING_CONTROL_RESERVE_BYTES } from '../base/limits.ts';
 import { MessageFrame } from '../base/message-frame.ts';
 import type { SharedPayload } from '../base/outbox.ts';
+import { interestBytes, readInterest } from '../mail/interest-record.ts';
 import {
   type MessageFields,
+  messageFlags,
   messageLength,
+  readMessage,
   recordLengthFor,
   writeMessage,
   writeMessageFields,
 } from '../mail/message-record.ts';
+import { MessageRun, type RunMessage, type RunTarget } from '../mail/message-run.ts';
 import * as record from '../mail/records.ts';
 import type { Doorbell } from '../ring/doorbell.ts';
 import type { RingConsumer, RingProducer } from '../ring/ring.ts';
 import { hasLargeRoom, largeRoomRequested } from './large-records.ts';
 import type { RouteGroup } from './route.ts';
+import { RunWriter } from './run-writer.ts';
 
 /**
  * This thread's ends of the rings to and from every other thread.
@@ -66,6 +70,8 @@ export interface ThreadLinkSink {
     queues: readonly Uint8Array[],
     hops: number,
   ): void;
+  /** The run's frame is at none of its messages yet. */
+  runArrived(thread: number, run: MessageRun): void;
   interestChanged(
     thread: number,
     accountIndex: number,
@@ -98,6 +104,8 @@ export class ThreadLinks {
   readonly #largeRoomWanted: boolean[] = [];
   readonly #frame = new MessageFrame();
   readonly #queues: Uint8Array[] = [];
+  readonly #run = new MessageRun();
+  readonly #runWriters: RunWriter[] = [];
   #draining = -1;
   /** Messages sent to each thread since it was last shown any. */
   readonly #unseen: number[] = [];
@@ -126,6 +134,7 @@ export class ThreadLinks {
       this.#heldFrom.push(0);
       this.#noted.push(0);
       this.#unrung.push(false);
+      this.#runWriters.push(new RunWriter());
     }
   }
 
@@ -134,6 +143,7 @@ export class ThreadLinks {
     this.#links[thread] = link;
     if (this.#backlog[thread]!.length > 0) this.#backlogs--;
     this.#backlog[thread] = [];
+    this.#runWriters[thread]!.end();
     if (link === null) return;
     this.#heldFrom[thread] = link.producer.mark;
     this.#noted[thread] = link.producer.mark;
@@ -186,7 +196,7 @@ export class ThreadLinks {
     const link = this.#links[thread];
     if (link == null) return;
     const { producer } = link;
-    const flags = (plain ? record.FLAG_PLAIN : 0) | (hops << record.HOPS_SHIFT);
+    const flags = messageFlags(frame, plain, hops);
     const length = messageLength(frame, groups);
     if (length > producer.maxRecordBytes) {
       const shared = new SharedArrayBuffer(length);
@@ -243,6 +253,24 @@ export class ThreadLinks {
     if (++this.#unseen[thread]! >= SHOW_EVERY_MSGS) this.#show(thread, link);
   }
 
+  /**
+   * Adds a message to the run to its target, or begins one. The caller writes shown subject and tail by itself, into the memory
+   * of `bytesTo`, before anything else is sent.
+   *
+   * @returns where they begin; -1 when the message has to go another way, through `hasRoomFor` and `sendMessage`
+   */
+  sendInRun(thread: number, target: RunTarget, message: RunMessage): number {
+    const link = this.#links[thread];
+    if (link == null || this.#backlog[thread]!.length > 0) return -1;
+    const { producer } = link;
+    const writer = this.#runWriters[thread]!;
+    const at = writer.add(producer, target, message);
+    if (at >= 0) return at;
+    // Before the next record, for this one's text is still to be written.
+    if (writer.isFor(target) || ++this.#unseen[thread]! >= SHOW_EVERY_MSGS) this.#show(thread, link);
+    return writer.begin(producer, target, message);
+  }
+
   /** Sends a queue message on to another member. It may not be lost nor put off, so it queues when the ring is full. */
   forwardMessage(
     thread: number,
@@ -263,17 +291,7 @@ export class ThreadLinks {
     weight: number,
     filter = '',
   ): void {
-    const queueBytes = queue === null ? 0 : queue.length;
-    const bytes = new Uint8Array(record.INTEREST_BYTES + subject.length + queueBytes + filter.length);
-    const view = new DataView(bytes.buffer);
-    view.setInt32(record.INTEREST_ACCOUNT, accountIndex, true);
-    view.setInt32(record.INTEREST_WEIGHT, weight, true);
-    view.setInt32(record.INTEREST_SUBJECT_LENGTH, subject.length, true);
-    view.setInt32(record.INTEREST_QUEUE_LENGTH, queue === null ? -1 : queueBytes, true);
-    view.setInt32(record.INTEREST_FILTER_LENGTH, filter.length, true);
-    bytes.set(latin1Bytes(filter), record.INTEREST_BYTES + subject.length + queueBytes);
-    bytes.set(latin1Bytes(subject), record.INTEREST_BYTES);
-    if (queue !== null) bytes.set(latin1Bytes(queue), record.INTEREST_BYTES + subject.length);
+    const bytes = interestBytes({ accountIndex, subject, queue, weight, filter });
     for (let other = 0; other < this.threads; other++) {
       if (other === this.self || (thread >= 0 && other !== thread) || this.#links[other] == null) continue;
       this.#sendControl(other, record.RECORD_INTEREST, bytes);
@@ -320,7 +338,7 @@ export class ThreadLinks {
   }
 
   /** Shows every thread what it may see, but rings none: that takes long enough for one to answer before the next can see. */
-  #showAll(marks = this.#bounds): void {
+  #showAll(marks = this.#bounds()): void {
     for (let thread = 0; thread < this.threads; thread++) {
       const link = this.#links[thread];
       if (link != null && this.#showTo(thread, link, marks)) this.#unrung[thread] = true;
@@ -335,19 +353,20 @@ export class ThreadLinks {
 
   /** Shows one thread what it may see. */
   #show(thread: number, link: ThreadLink): void {
-    if (!this.#showTo(thread, link, this.#bounds) && !this.#unrung[thread]) return;
+    if (!this.#showTo(thread, link, this.#bounds()) && !this.#unrung[thread]) return;
     this.#unrung[thread] = false;
     this.#doorbell.ring(thread);
   }
 
   /** How far each ring may be shown; null: as far as it goes. */
-  get #bounds(): readonly number[] | null {
+  #bounds(): readonly number[] | null {
     return this.#holding ? this.#heldFrom : null;
   }
 
   /** @returns whether there was anything to show */
   #showTo(thread: number, { producer }: ThreadLink, marks: readonly number[] | null): boolean {
     this.#unseen[thread] = 0;
+    this.#runWriters[thread]!.end();
     return marks === null ? producer.publish() : producer.publishTo(marks[thread]!);
   }
 
@@ -405,6 +424,7 @@ export class ThreadLinks {
   #takeMarks(marks: number[]): number[] {
     for (let thread = 0; thread < this.threads; thread++) {
       const link = this.#links[thread];
+      this.#runWriters[thread]!.end();
       marks[thread] = link == null ? 0 : link.producer.mark;
     }
     return marks;
@@ -431,10 +451,7 @@ export class ThreadLinks {
 
   /** True when nothing has arrived. */
   isEmpty(): boolean {
-    for (let thread = 0; thread < this.threads; thread++) {
-      const link = this.#links[thread];
-      if (link != null && !link.consumer.isEmpty()) return false;
-    }
+    for (const link of this.#links) if (link != null && !link.consumer.isEmpty()) return false;
     return true;
   }
 
@@ -454,11 +471,11 @@ export class ThreadLinks {
     return handled;
   }
 
-  readonly #handle = (type: number, offset: number): void => {
+  readonly #handle = (type: number, offset: number, length: number): void => {
     const link = this.#links[this.#draining]!;
     const { bytes, view } = link.consumer;
     if (type !== record.RECORD_LARGE) {
-      this.#receive(type, bytes, view, offset, null);
+      this.#receive(type, bytes, view, offset, length, null);
       return;
     }
     const shared = link.takeLarge();
@@ -467,7 +484,7 @@ export class ThreadLinks {
     // Nothing but the outboxes that refer to it keeps this memory: outboxes may, and there is nothing to release.
     const owner: SharedPayload = { references: 0, release: () => undefined };
     const innerType = view.getInt32(offset + record.LARGE_TYPE, true);
-    this.#receive(innerType, new Uint8Array(shared), new DataView(shared), 0, owner);
+    this.#receive(innerType, new Uint8Array(shared), new DataView(shared), 0, shared.byteLength, owner);
   };
 
   #receive(
@@ -475,9 +492,12 @@ export class ThreadLinks {
     bytes: Uint8Array,
     view: DataView,
     offset: number,
+    length: number,
     owner: SharedPayload | null,
   ): void {
     if (type === record.RECORD_MESSAGE) this.#receiveMessage(bytes, view, offset, owner);
+    else if (type === record.RECORD_RUN)
+      this.#sink.runArrived(this.#draining, this.#run.open(bytes, view, offset, length));
     else if (type === record.RECORD_INTEREST) this.#receiveInterest(bytes, view, offset);
     else if (type === record.RECORD_CLIENT) this.#receiveClient(bytes, view, offset);
     else throw new Error(`thread link: unknown record type ${type}`);
@@ -541,20 +561,9 @@ export class ThreadLinks {
   #receiveMessage(bytes: Uint8Array, view: DataView, offset: number, owner: SharedPayload | null): void {
     const frame = this.#frame;
     const flags = view.getInt32(offset + record.MESSAGE_FLAGS, true);
-    frame.bytes = bytes;
-    frame.view = view;
     frame.payloadOwner = owner;
-    frame.subjectHash = view.getInt32(offset + record.MESSAGE_HASH, true);
-    frame.subjectStart = offset + record.MESSAGE_BYTES;
-    frame.subjectEnd = frame.subjectStart + view.getInt32(offset + record.MESSAGE_SUBJECT_LENGTH, true);
-    frame.shownBytes = view.getInt32(offset + record.MESSAGE_SHOWN_LENGTH, true);
-    frame.tailStart = frame.subjectEnd + frame.shownBytes;
-    frame.tailEnd = frame.tailStart + view.getInt32(offset + record.MESSAGE_TAIL_LENGTH, true);
-    frame.replyBytes = view.getInt32(offset + record.MESSAGE_REPLY_LENGTH, true);
-    frame.headerBytes = view.getInt32(offset + record.MESSAGE_HEADER_LENGTH, true);
-    frame.payloadBytes = view.getInt32(offset + record.MESSAGE_PAYLOAD_LENGTH, true);
-    frame.payloadStart = frame.tailEnd - frame.payloadBytes - 2;
-    const queuesBytes = view.getInt32(offset + record.MESSAGE_QUEUES_LENGTH, true);
+    const queuesBytes = readMessage(frame, bytes, view, offset);
+    frame.passesKept = (flags & record.FLAG_PASSES_KEPT) !== 0;
     if (queuesBytes > 0 || this.#queues.length > 0) this.#readQueues(bytes, view, frame.tailEnd, queuesBytes);
     const accountIndex = view.getInt32(offset + record.MESSAGE_ACCOUNT, true);
     const hops = (flags >> record.HOPS_SHIFT) & record.HOPS_MASK;
@@ -583,18 +592,7 @@ export class ThreadLinks {
   }
 
   #receiveInterest(bytes: Uint8Array, view: DataView, offset: number): void {
-    const subjectStart = offset + record.INTEREST_BYTES;
-    const subjectEnd = subjectStart + view.getInt32(offset + record.INTEREST_SUBJECT_LENGTH, true);
-    const queueBytes = view.getInt32(offset + record.INTEREST_QUEUE_LENGTH, true);
-    const queueEnd = subjectEnd + Math.max(queueBytes, 0);
-    const filterEnd = queueEnd + view.getInt32(offset + record.INTEREST_FILTER_LENGTH, true);
-    this.#sink.interestChanged(
-      this.#draining,
-      view.getInt32(offset + record.INTEREST_ACCOUNT, true),
-      latin1(bytes, subjectStart, subjectEnd),
-      queueBytes < 0 ? null : latin1(bytes, subjectEnd, queueEnd),
-      view.getInt32(offset + record.INTEREST_WEIGHT, true),
-      latin1(bytes, queueEnd, filterEnd),
-    );
+    const { accountIndex, subject, queue, weight, filter } = readInterest(bytes, view, offset);
+    this.#sink.interestChanged(this.#draining, accountIndex, subject, queue, weight, filter);
   }
 }

@@ -271,6 +271,8 @@ export class JetStream {
   runReady(mostPortions: number): boolean {
     const { effects } = this;
     for (let portions = 0; this.#ready.size > 0; portions++) {
+      // Between two portions nobody holds a message.
+      this.store.reuseMemory();
       if (portions === mostPortions || effects.congested) return true;
       const [work] = this.#ready;
       this.#ready.delete(work!);

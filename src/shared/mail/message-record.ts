@@ -18,6 +18,12 @@ export function messageLength(frame: MessageFrame, groups: readonly NamedGroup[]
   return length;
 }
 
+/** Flags of a record that promises nothing. */
+export function messageFlags({ passesKept }: MessageFrame, plain: boolean, hops: number): number {
+  const flags = (plain ? record.FLAG_PLAIN : 0) | (passesKept ? record.FLAG_PASSES_KEPT : 0);
+  return flags | (hops << record.HOPS_SHIFT);
+}
+
 /** Writes a message record at `offset`, where `messageLength` bytes are free. */
 export function writeMessage(
   bytes: Uint8Array,
@@ -64,6 +70,23 @@ export function writeMessage(
     at += name.length;
   }
   view.setInt32(offset + record.MESSAGE_QUEUES_LENGTH, at - queuesStart, true);
+}
+
+/** Points `frame` at the message record at `offset`. @returns bytes of the groups it names, which stand behind the tail */
+export function readMessage(frame: MessageFrame, bytes: Uint8Array, view: DataView, offset: number): number {
+  frame.bytes = bytes;
+  frame.view = view;
+  frame.subjectHash = view.getInt32(offset + record.MESSAGE_HASH, true);
+  frame.subjectStart = offset + record.MESSAGE_BYTES;
+  frame.subjectEnd = frame.subjectStart + view.getInt32(offset + record.MESSAGE_SUBJECT_LENGTH, true);
+  frame.shownBytes = view.getInt32(offset + record.MESSAGE_SHOWN_LENGTH, true);
+  frame.tailStart = frame.subjectEnd + frame.shownBytes;
+  frame.tailEnd = frame.tailStart + view.getInt32(offset + record.MESSAGE_TAIL_LENGTH, true);
+  frame.replyBytes = view.getInt32(offset + record.MESSAGE_REPLY_LENGTH, true);
+  frame.headerBytes = view.getInt32(offset + record.MESSAGE_HEADER_LENGTH, true);
+  frame.payloadBytes = view.getInt32(offset + record.MESSAGE_PAYLOAD_LENGTH, true);
+  frame.payloadStart = frame.tailEnd - frame.payloadBytes - 2;
+  return view.getInt32(offset + record.MESSAGE_QUEUES_LENGTH, true);
 }
 
 /** What a message record says in front of its bytes, for whoever writes those by itself. Lengths in bytes. */

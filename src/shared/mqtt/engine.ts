@@ -6,8 +6,10 @@ import { REASON } from '../protocol/mqtt/reason-codes.ts';
 import {
   EngineAccount,
   expiryMs,
+  type KnownRecipients,
   type Recipient,
   type RetainedVisit,
+  type Shares,
   STORE_ACCOUNT,
   type StoreQuota,
 } from './engine-account.ts';
@@ -27,6 +29,7 @@ import {
   MAIL_CLOSE,
   MAIL_CONNECT,
   MAIL_CONNECTED,
+  MAIL_DENY,
   MAIL_KEEP,
   MAIL_PUBLISH,
   MAIL_RETAINED,
@@ -41,12 +44,13 @@ import {
   TextMemo,
 } from './mail.ts';
 import type { FilterOptions } from './session-filter.ts';
+import { SharedPicks, type SharedPicksHost, setDenied } from './shared-picks.ts';
 
 /**
  * MQTT on the persistence thread: which connection has which client id, and everything that has to survive it.
  *
  * ```
- *   shard ── CONNECT, CLOSE, SUBSCRIBE, PUBLISH, ACKNOWLEDGE ──► engine ── append, remove, log ──► store
+ *   shard ── CONNECT, CLOSE, SUBSCRIBE, PUBLISH, ACKNOWLEDGE … ──► engine ── append, remove, log ──► store
  *   shard ◄── CONNECTED, TAKEOVER, ANSWER, DELIVER, RETAINED ─── engine
  * ```
  *
@@ -68,7 +72,7 @@ const RETAINED_PORTION_BYTES = 128 * 1024;
 /** A record of retained messages is sent when it is this long. */
 const RETAINED_RECORD_BYTES = 16 * 1024;
 
-export interface MqttEngineHost {
+export interface MqttEngineHost extends SharedPicksHost {
   readonly store: Store;
   readonly effects: Pick<Effects, 'send' | 'congested' | 'warn'>;
   readonly clock: Clock;
@@ -88,6 +92,8 @@ interface Connecting {
   readonly window: number;
   readonly kept: boolean;
   readonly ackWaitMs: number;
+  /** Filters that the session's user may not have any more. */
+  readonly denied: string;
 }
 
 export class MqttEngine {
@@ -100,6 +106,7 @@ export class MqttEngine {
   #dueMs = Infinity;
   readonly #will = new MailWriter();
   readonly #subjects = new TextMemo();
+  readonly #picks: SharedPicks;
   readonly #outbox: EngineOutbox;
   readonly #delivery: EngineDelivery;
   /** Those who are to have a session, by the connection that has it and was told to close. */
@@ -112,6 +119,7 @@ export class MqttEngine {
 
   constructor(host: MqttEngineHost) {
     this.#host = host;
+    this.#picks = new SharedPicks(host, this.#isFull);
     this.#outbox = new EngineOutbox(host.effects);
     this.#delivery = new EngineDelivery(host, this.#outbox, (session) => this.#time(session));
   }
@@ -164,6 +172,7 @@ export class MqttEngine {
     }
     if (kind === MAIL_CLOSE) this.#close(session, record);
     else if (kind === MAIL_KEEP) this.#keep(session, record);
+    else if (kind === MAIL_DENY) setDenied(session, record.text());
     else if (kind === MAIL_SUBSCRIBE) this.#subscribe(session, record);
     else if (kind === MAIL_UNSUBSCRIBE) this.#unsubscribe(session, record);
     else if (kind === MAIL_ACKNOWLEDGE) this.#acknowledge(session, record.u8(), record.u32(), record.u8());
@@ -188,11 +197,13 @@ export class MqttEngine {
       window: record.u32(),
       kept: record.u8() === 1,
       ackWaitMs: record.u32(),
+      denied: record.text(),
     };
   }
 
   #connect(connecting: Connecting): void {
-    const { cid, thread, account, clientId, cleanStart, expirySeconds, window, kept, ackWaitMs } = connecting;
+    const { cid, thread, account, clientId, cleanStart, expirySeconds, window, kept, ackWaitMs, denied } =
+      connecting;
     let session = account.sessions.get(clientId);
     if (session !== undefined && session.cid >= 0) {
       this.#takeOver(session, connecting);
@@ -210,6 +221,7 @@ export class MqttEngine {
     session.thread = thread;
     session.window = window;
     session.ackWaitMs = ackWaitMs;
+    setDenied(session, denied);
     session.ackDueMs = Infinity;
     session.will = null;
     session.expiresAtMs = Infinity;
@@ -402,8 +414,7 @@ export class MqttEngine {
     const subscriptionIds = options.subscriptionId === 0 ? [] : [options.subscriptionId];
     for (const { message, qos } of kept) {
       const recipient = { session, qos, retainAsPublished: false, subscriptionIds };
-      if (!this.#isFull(recipient))
-        account.enqueue(new MailReader(message).text(), message, [recipient], true);
+      if (!this.#isFull(session)) account.enqueue(new MailReader(message).text(), message, [recipient], true);
     }
     if (kept.length > 0) this.#delivery.pump(session);
     return more;
@@ -416,11 +427,14 @@ export class MqttEngine {
     const qos = record.u8();
     const retain = record.u8() === 1;
     const packetId = record.u32();
+    const groups = record.groups();
     const message = record.rest();
     const subject = record.repeatedText(this.#subjects);
     const publisher = this.#byCid.get(cid) ?? null;
     let isKept = !retain || account.retain(subject, hasPayload(record) ? message : null, qos);
     if (qos > 0 && isKept) isKept = this.#distribute(account, subject, message, qos, publisher);
+    if (qos > 0 && isKept)
+      isKept = this.#share(account, message, account.recipients(subject, qos, publisher), groups);
     if (publisher === null || packetId === 0) return;
     if (qos === 2 && isKept && publisher.kept) {
       publisher.received.add(packetId);
@@ -444,25 +458,56 @@ export class MqttEngine {
     qos: number,
     publisher: EngineSession | null,
   ): boolean {
-    const matching = account.recipients(subject, qos, publisher);
+    const matching = account.recipients(subject, qos, publisher).recipients;
     let recipients = matching;
-    const full = matching.find(this.#isFull);
+    const full = matching.find(({ session }) => this.#isFull(session));
     if (full !== undefined) {
-      recipients = matching.filter((recipient) => !this.#isFull(recipient));
+      recipients = matching.filter(({ session }) => !this.#isFull(session));
       this.#noteDropped(full.session);
     }
     if (recipients.length === 0) return true;
     return this.#enqueue(account, subject, message, recipients);
   }
 
-  /** The shard chose a session as the member of a shared subscription that gets the message. [MQTT-4.8.2-4] */
+  /** Gives the message to one session of each shared subscription that no one else serves. @returns false when the store refuses */
+  #share(
+    account: EngineAccount,
+    message: Uint8Array,
+    { subject, qos, shares }: KnownRecipients,
+    groups: ReadonlyMap<string, boolean>,
+  ): boolean {
+    if (shares === null && groups.size === 0) return true;
+    for (const [share, isServed] of groups)
+      if (!isServed && !this.#shareOne(account, subject, message, qos, share, shares)) return false;
+    // The publisher's shard knew of no member that is connected.
+    for (const share of shares?.keys() ?? [])
+      if (!groups.has(share) && !this.#shareOne(account, subject, message, qos, share, shares)) return false;
+    return true;
+  }
+
+  #shareOne(
+    account: EngineAccount,
+    subject: string,
+    message: Uint8Array,
+    qos: number,
+    share: string,
+    shares: Shares | null,
+  ): boolean {
+    const members = shares?.get(share) ?? [];
+    const recipient = this.#picks.pick(account.index, members, subject, qos, share, message);
+    if (recipient !== null) return this.#enqueue(account, subject, message, [recipient]);
+    if (this.#picks.full !== null) this.#noteDropped(this.#picks.full);
+    return true;
+  }
+
+  /** A message that no MQTT client published, and a shard gave to a session as a member of a shared subscription. */
   #keep(session: EngineSession, record: MailReader): void {
     const qos = record.u8();
     const [retain, subscriptionId] = [record.u8() === 1, record.u32()];
     const message = record.rest();
     const subscriptionIds = subscriptionId === 0 ? [] : [subscriptionId];
     const recipient = { session, qos, retainAsPublished: retain, subscriptionIds };
-    if (this.#isFull(recipient)) this.#noteDropped(session);
+    if (this.#isFull(session)) this.#noteDropped(session);
     else this.#enqueue(session.account, record.repeatedText(this.#subjects), message, [recipient]);
   }
 
@@ -483,7 +528,7 @@ export class MqttEngine {
   }
 
   /** One message too many is lost for a session. */
-  readonly #isFull = ({ session }: Recipient): boolean => session.queue.size >= this.#host.queueMaxMsgs;
+  readonly #isFull = ({ queue }: EngineSession): boolean => queue.size >= this.#host.queueMaxMsgs;
 
   /** A session's queue is full and a message lost for it: said now, or with the next ones in a minute. */
   #noteDropped({ clientId, account }: EngineSession): void {

@@ -126,6 +126,41 @@ export class RingProducer {
     this.#committed = this.#claimed;
   }
 
+  /**
+   * Makes the record that was committed last longer, in place; what it had stays. Its payload must be complete again before
+   * `publish`.
+   *
+   * @param offset of the record's payload, as `tryClaim` returned it
+   * @param length what the payload has then, at most `maxRecordBytes`
+   * @param reserveBytes as with `tryClaim`
+   * @returns false, and nothing has changed, when it isn't the last one any more, was published, or has no room behind it
+   */
+  tryExtend(offset: number, length: number, reserveBytes = 0): boolean {
+    assert(
+      (length | 0) === length && length <= this.maxRecordBytes,
+      'the record length must not exceed maxRecordBytes',
+    );
+    assert(reserveBytes >= 0 && reserveBytes <= this.maxReserveBytes, 'the reserve exceeds half the ring');
+    const words = this.#words;
+    const word = (offset - RECORD_HEADER_BYTES) >> 2;
+    const index = offset - RECORD_HEADER_BYTES - DATA_OFFSET;
+    const before = recordBytes(words[word]);
+    const after = recordBytes(length);
+    const isLast =
+      this.#claimed === this.#committed && ((index + before) & this.#mask) === (this.#committed & this.#mask);
+    const isHidden = ((this.#committed - this.#published) | 0) >= before;
+    if (!isLast || !isHidden || index + after > this.capacityBytes) return false;
+    const room = this.capacityBytes - (after - before) - reserveBytes;
+    if (((this.#claimed - this.#cachedHead) | 0) > room) {
+      this.#cachedHead = Atomics.load(words, HEAD_WORD);
+      if (((this.#claimed - this.#cachedHead) | 0) > room) return false;
+    }
+    words[word] = length;
+    this.#claimed = (this.#claimed + after - before) | 0;
+    this.#committed = this.#claimed;
+    return true;
+  }
+
   /** Drops every claim since the last commit, if any. */
   abort(): void {
     this.#claimed = this.#committed;

@@ -68,7 +68,7 @@ export class EngineEffects implements Effects {
     if (target === undefined) return;
     const holds = ticket !== NO_TICKET;
     if (
-      this.#isDirect &&
+      this.#isDirect() &&
       this.#sender.acknowledge(target, bytes, replyStart, replyEnd, prefix, sequence, holds)
     ) {
       if (holds) this.heldTicket = ticket;
@@ -76,7 +76,7 @@ export class EngineEffects implements Effects {
   }
 
   /** Messages may go into the rings: none waits that has to leave before. */
-  get #isDirect(): boolean {
+  #isDirect(): boolean {
     return this.outgoing.length === 0 && !this.isBlocked;
   }
 
@@ -95,7 +95,7 @@ export class EngineEffects implements Effects {
     const target = destination as EngineDestination;
     const delivery = this.#delivery;
     delivery.set(message, reply, replyBytes, headers, withPayload);
-    if (!this.#isDirect || !this.#sender.deliver(target, delivery))
+    if (!this.#isDirect() || !this.#sender.deliver(target, delivery))
       this.outgoing.pushDelivery(target, delivery);
   }
 

@@ -27,7 +27,7 @@ import {
   type PendingSync,
 } from '../../shared/jetstream/store/disk.ts';
 import { claimLock, releaseLock } from './lock-file.ts';
-import type { SyncThread } from './sync-thread.ts';
+import { type RunningSync, type SyncThread, sharedPages } from './sync-thread.ts';
 
 /**
  * The store's disk on a real file system. Calls block the thread, which is the persistence thread's job: the measured alternative
@@ -35,6 +35,9 @@ import type { SyncThread } from './sync-thread.ts';
  *
  * A store may have more files than a process may have open, so descriptors are a cache: the least recently used is closed
  * and opened again when needed.
+ *
+ * What is written and synced in one go is written past the page cache (O_DIRECT), by a second descriptor. A file system or
+ * device that can't do that says so (EINVAL), and from then on gets ordinary writes.
  */
 
 const MAX_OPEN_FILES = 512;
@@ -59,6 +62,12 @@ function attempted<T>(action: string, path: string, call: () => T): T {
   }
 }
 
+function writeAll(fd: number, source: Uint8Array, offset: number, length: number, position: number): void {
+  for (let done = 0; done < length; ) {
+    done += writeSync(fd, source, offset + done, length - done, position + done);
+  }
+}
+
 export class FileDisk implements Disk {
   readonly #root: string;
   readonly #made = new Set<string>();
@@ -68,6 +77,8 @@ export class FileDisk implements Disk {
   readonly #open = new Set<StoreFile>();
   /** Null: syncs that are begun are done at once. */
   readonly syncThread: SyncThread | null;
+  /** Whether to write past the page cache. */
+  direct = constants.O_DIRECT !== undefined;
   /** How long a sync takes that somebody waits for; the last ones count most. */
   syncMicros = 0;
 
@@ -146,6 +157,10 @@ export class FileDisk implements Disk {
     });
   }
 
+  sharedMemory(bytes: number): ArrayBufferLike {
+    return sharedPages(bytes);
+  }
+
   noteSync(micros: number): void {
     this.syncMicros += (micros - this.syncMicros) / SYNCS_AVERAGED;
   }
@@ -172,6 +187,8 @@ class StoreFile implements DiskFile {
   readonly #disk: FileDisk;
   readonly #location: string;
   #fd = -1;
+  /** For writes past the page cache; -1: there is none. */
+  #directFd = -1;
   #syncing = 0;
   #closing = false;
   /** A sync failed: no later one may say that all is well. */
@@ -196,8 +213,14 @@ class StoreFile implements DiskFile {
   /** Gives the descriptor back until the file is used again. */
   park(): void {
     this.#disk.forget(this);
+    this.#closeDescriptors();
+  }
+
+  #closeDescriptors(): void {
     closeSync(this.#fd);
+    if (this.#directFd >= 0) closeSync(this.#directFd);
     this.#fd = -1;
+    this.#directFd = -1;
   }
 
   size(): number {
@@ -218,12 +241,7 @@ class StoreFile implements DiskFile {
   }
 
   write(source: Uint8Array, offset: number, length: number, position: number): void {
-    attempted('write', this.path, () => {
-      const fd = this.#descriptor();
-      for (let done = 0; done < length; ) {
-        done += writeSync(fd, source, offset + done, length - done, position + done);
-      }
-    });
+    attempted('write', this.path, () => writeAll(this.#descriptor(), source, offset, length, position));
   }
 
   truncate(length: number): void {
@@ -232,7 +250,11 @@ class StoreFile implements DiskFile {
 
   sync(): void {
     if (this.#failure !== null) throw this.#failure;
-    const start = performance.now();
+    this.#sync(performance.now());
+  }
+
+  /** @param start when what the caller waits for began */
+  #sync(start: number): void {
     try {
       attempted('sync', this.path, () => fdatasyncSync(this.#descriptor()));
     } catch (error) {
@@ -269,15 +291,71 @@ class StoreFile implements DiskFile {
       return { poll: () => true, wait: () => undefined };
     }
     if (this.#failure !== null) throw this.#failure;
+    return this.#awaitable(syncThread.sync(this.#descriptor()));
+  }
+
+  writeSynced(source: Uint8Array, length: number, position: number): void {
+    if (this.#failure !== null) throw this.#failure;
+    const start = performance.now();
+    if (!this.#writeDirect(source, length, position)) this.write(source, 0, length, position);
+    this.#sync(start);
+  }
+
+  beginWriteSynced(source: Uint8Array, length: number, position: number): AwaitableSync {
+    const { syncThread } = this.#disk;
+    if (syncThread === null) {
+      this.writeSynced(source, length, position);
+      return { poll: () => true, wait: () => undefined };
+    }
+    if (this.#failure !== null) throw this.#failure;
+    return this.#awaitable(
+      syncThread.writeSynced(this.#descriptor(), this.#directDescriptor(), source, length, position),
+    );
+  }
+
+  /** @returns false when that can't be done here */
+  #writeDirect(source: Uint8Array, length: number, position: number): boolean {
+    const fd = this.#directDescriptor();
+    if (fd < 0) return false;
+    try {
+      writeAll(fd, source, 0, length, position);
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EINVAL') {
+        this.#disk.direct = false;
+        return false;
+      }
+      throw new DiskError(codeOf(error), `write ${this.path}: ${(error as Error).message}`);
+    }
+  }
+
+  /** @returns -1 when there can't be one */
+  #directDescriptor(): number {
+    if (!this.#disk.direct) return -1;
+    // The other one may have been given back, and this one with it.
+    this.#descriptor();
+    if (this.#directFd >= 0) return this.#directFd;
+    try {
+      this.#directFd = openSync(this.#location, constants.O_RDWR | constants.O_DIRECT);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') {
+        throw new DiskError(codeOf(error), `open ${this.path}: ${(error as Error).message}`);
+      }
+      this.#disk.direct = false;
+    }
+    return this.#directFd;
+  }
+
+  #awaitable(pending: RunningSync): AwaitableSync {
     this.#syncing++;
-    const pending = syncThread.begin(this.#descriptor());
     let ended = false;
     const end = (problem: string | null): void => {
       if (!ended) {
         ended = true;
         this.#syncing--;
         this.#disk.noteSync(pending.micros());
-        if (problem !== null) this.#failure = new DiskError('io', `sync ${this.path}: ${problem}`);
+        if (pending.refusedDirect()) this.#disk.direct = false;
+        if (problem !== null) this.#failure = new DiskError('io', `write or sync ${this.path}: ${problem}`);
         if (this.#closing && this.#syncing === 0) this.#release();
       }
       if (this.#failure !== null) throw this.#failure;
@@ -303,8 +381,7 @@ class StoreFile implements DiskFile {
   #release(): void {
     if (this.#fd < 0) return;
     this.#disk.forget(this);
-    closeSync(this.#fd);
-    this.#fd = -1;
+    this.#closeDescriptors();
   }
 
   #descriptor(): number {

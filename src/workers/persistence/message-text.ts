@@ -1,6 +1,7 @@
 import { copiesInWords, copyWords } from '../../shared/base/copy-words.ts';
 import { decimalDigits, writeDecimal } from '../../shared/base/decimal.ts';
-import { sizesBytes, writeLineEnd, writeSizes } from '../../shared/base/message-sizes.ts';
+import { WORD_SLACK_BYTES } from '../../shared/base/limits.ts';
+import { SIZES_MAX_BYTES, writeLineEnd, writeSizes } from '../../shared/base/message-sizes.ts';
 import type { StoredMessage } from '../../shared/jetstream/store/contract.ts';
 
 /** Parts of messages as they stand on the wire, written in place. */
@@ -40,6 +41,12 @@ export class Delivery {
   totalBytes = 0;
   /** `[reply ]sizes\r\nheaders payload\r\n` */
   tailBytes = 0;
+  /** `sizes\r\n` of `#sizedHeaders` and `#sizedTotal`: mostly the next message has the same. */
+  readonly #sizes = new Uint8Array(SIZES_MAX_BYTES + WORD_SLACK_BYTES);
+  readonly #sizesView = new DataView(this.#sizes.buffer);
+  #sizesBytes = 0;
+  #sizedHeaders = -1;
+  #sizedTotal = -1;
 
   set(
     message: StoredMessage,
@@ -55,8 +62,15 @@ export class Delivery {
     this.withPayload = withPayload;
     this.headerBytes = headers === null ? message.headerEnd - message.headerStart : headers.length;
     this.totalBytes = this.headerBytes + (withPayload ? message.payloadEnd - message.payloadStart : 0);
+    if (this.headerBytes !== this.#sizedHeaders || this.totalBytes !== this.#sizedTotal) this.#composeSizes();
     const replyPart = replyBytes > 0 ? replyBytes + 1 : 0;
-    this.tailBytes = replyPart + sizesBytes(this.headerBytes, this.totalBytes) + this.totalBytes + 2;
+    this.tailBytes = replyPart + this.#sizesBytes + this.totalBytes + 2;
+  }
+
+  #composeSizes(): void {
+    this.#sizedHeaders = this.headerBytes;
+    this.#sizedTotal = this.totalBytes;
+    this.#sizesBytes = writeSizes(this.#sizes, 0, this.headerBytes, this.totalBytes);
   }
 
   /** Bytes of the subject that subscribers see. */
@@ -83,7 +97,8 @@ export class Delivery {
       at += replyBytes;
       target[at++] = SPACE;
     }
-    at = writeSizes(target, at, headerBytes, totalBytes);
+    copyWords(targetView, at, this.#sizesView, 0, this.#sizesBytes);
+    at += this.#sizesBytes;
     if (headers === null && this.withPayload) {
       // They are stored one behind the other.
       if (view !== null && copiesInWords(bytes, headerStart, totalBytes))

@@ -21,6 +21,7 @@ import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
 import type { Store, StoreFailure } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
 import type { Clock } from '../../shared/jetstream/time.ts';
+import type { MessageRun } from '../../shared/mail/message-run.ts';
 import { MqttEngine, SESSION_QUEUE_MAX_MSGS } from '../../shared/mqtt/engine.ts';
 import { ENGINE_SUBJECT } from '../../shared/mqtt/mail.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
@@ -35,6 +36,7 @@ import type {
 import { EngineEffects } from './engine-effects.ts';
 import { EngineListener, memberGroup } from './engine-listener.ts';
 import type { EngineSettings } from './engine-settings.ts';
+import { GroupSender } from './group-sender.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { InboundCopy } from './inbound-copy.ts';
 import type { InterestWatches } from './interest-watches.ts';
@@ -89,6 +91,7 @@ export class Persistence implements ThreadLinkSink {
   readonly #doorbell: Doorbell;
   readonly #links: ThreadLinks;
   readonly #router: Router;
+  readonly #groupSender: GroupSender;
   readonly #accounts: MeshAccounts;
   readonly #inbound = new InboundCopy();
   /** Messages from the engine to itself: one may be on its way while another arrives. */
@@ -133,10 +136,11 @@ export class Persistence implements ThreadLinkSink {
       messageDelivered: () => undefined,
     };
     this.#router = new Router(host, this.#links, this.#random);
+    this.#groupSender = new GroupSender(this.#router);
     this.#effects.directAnswers = new SharedAnswers(
       start.directAnswers,
       this.#effects.accounts,
-      () => this.#engine.appendedTicket <= this.#keptTicket,
+      () => this.#engine.appendedTicket <= this.#keptTicket(),
     );
     this.#settings = settings;
     const engineOptions = settings.engineOptions(start.options);
@@ -161,22 +165,25 @@ export class Persistence implements ThreadLinkSink {
     const isLazy = this.#jetStream.syncIntervalMs !== 'always';
     this.#monitor = new PersistenceMonitor(this.#engine, store, isLazy, (text) => this.#effects.warn(text));
     this.#setClock();
-    this.#mqtt =
-      start.options.mqtt === null
-        ? null
-        : new MqttEngine({
-            store,
-            effects: this.#effects,
-            clock: this.#clock,
-            queueMaxMsgs: SESSION_QUEUE_MAX_MSGS,
-            quota: {
-              allows: (account, bytes) =>
-                this.#engine.account(account)?.resourceProblem('file', 1, bytes) == null,
-              setBytes: (account, bytes) => this.#engine.account(account)?.setMqttBytes(bytes),
-            },
-          });
+    this.#mqtt = start.options.mqtt === null ? null : this.#newMqttEngine();
     this.#applyOptions(start.options, start.accountIndexes);
     startHeartbeat(start.heartbeat);
+  }
+
+  #newMqttEngine(): MqttEngine {
+    return new MqttEngine({
+      store: this.#store,
+      effects: this.#effects,
+      clock: this.#clock,
+      queueMaxMsgs: SESSION_QUEUE_MAX_MSGS,
+      random: () => this.#random.unit(),
+      sendToOthers: (account, share, message) =>
+        this.#groupSender.send(this.#accounts.at(account)!, share, message),
+      quota: {
+        allows: (account, bytes) => this.#engine.account(account)?.resourceProblem('file', 1, bytes) == null,
+        setBytes: (account, bytes) => this.#engine.account(account)?.setMqttBytes(bytes),
+      },
+    });
   }
 
   /** Everything that was recovered is announced before main hears of it. */
@@ -287,7 +294,7 @@ export class Persistence implements ThreadLinkSink {
     if (this.#links.roomFreed()) this.#effects.isBlocked = false;
     this.#setClock();
     let busy = false;
-    if (this.#listens) {
+    if (this.#listens()) {
       this.#apiQueue.run(TURN_API_REQUESTS);
       busy = this.#links.drain() > 0;
       this.#watches.tell();
@@ -298,13 +305,13 @@ export class Persistence implements ThreadLinkSink {
     const more = this.#deliver();
     this.#links.publish();
     if (busy || more) this.#tickWithin(BUSY_TICK_MS);
-    if (this.#hasMoreToDo || (more && !this.#effects.isBlocked && !this.#store.committing))
+    if (this.#hasMoreToDo() || (more && !this.#effects.isBlocked && !this.#store.committing))
       this.#scheduleTurn();
     else this.#sleep();
   };
 
   /** Whether messages of other threads are taken in. */
-  get #listens(): boolean {
+  #listens(): boolean {
     return this.#outgoing.length < OUTGOING_MAX_MSGS && this.#outgoing.bytes < OUTGOING_MAX_BYTES;
   }
 
@@ -315,14 +322,14 @@ export class Persistence implements ThreadLinkSink {
   }
 
   /** A portion was done of something larger; while answers find no room nothing is added to them. */
-  get #hasMoreToDo(): boolean {
-    if (this.#effects.isBlocked || !this.#listens) return false;
+  #hasMoreToDo(): boolean {
+    if (this.#effects.isBlocked || !this.#listens()) return false;
     return this.#apiQueue.length > 0 || this.#engine.hasWoken || this.#mqtt?.hasMore === true;
   }
 
   #sleep(): void {
     const hasWork = () =>
-      this.#hasCommitted() || (this.#listens && !this.#links.isEmpty()) || this.#hasRoomAgain();
+      this.#hasCommitted() || (this.#listens() && !this.#links.isEmpty()) || this.#hasRoomAgain();
     if (!this.#doorbell.sleep(this.#turn, hasWork)) this.#scheduleTurn();
   }
 
@@ -356,7 +363,7 @@ export class Persistence implements ThreadLinkSink {
   #deliver(): boolean {
     const engine = this.#engine;
     if (!engine.hasReady) return false;
-    if (this.#effects.isBlocked || (engine.appendedTicket > this.#keptTicket && !this.#failed)) return true;
+    if (this.#effects.isBlocked || (engine.appendedTicket > this.#keptTicket() && !this.#failed)) return true;
     for (let portions = 0; portions < READY_PORTIONS; portions++) {
       const more = engine.runReady(1);
       this.#release();
@@ -374,7 +381,7 @@ export class Persistence implements ThreadLinkSink {
       this.#showKept();
       if (this.#effects.isBlocked) return;
       const before = this.#outgoing.length;
-      if (!this.#outgoing.release(this.#keptTicket, this.#send)) {
+      if (!this.#outgoing.release(this.#keptTicket(), this.#send)) {
         this.#effects.isBlocked = true;
         return;
       }
@@ -384,7 +391,7 @@ export class Persistence implements ThreadLinkSink {
 
   /** Whether somebody waits for what was staged: for an acknowledgement, or for a message to be delivered. */
   #isAwaited(): boolean {
-    const kept = this.#keptTicket;
+    const kept = this.#keptTicket();
     const promised = this.#links.holding ? this.#effects.heldTicket : 0;
     return (
       promised > kept ||
@@ -396,13 +403,13 @@ export class Persistence implements ThreadLinkSink {
   /** What is held back in the rings and has become true may be seen. */
   #showKept(): void {
     if (!this.#links.holding) return;
-    const kept = this.#keptTicket;
+    const kept = this.#keptTicket();
     if (this.#effects.heldTicket <= kept) this.#links.showHeld();
     else if (this.#syncingTicket <= kept) this.#links.showNoted();
   }
 
   /** What is promised up to here may be told. With an interval it is written: it survives the process, not the machine. */
-  get #keptTicket(): number {
+  #keptTicket(): number {
     if (this.#failed) return Infinity;
     return this.#jetStream.syncIntervalMs === 'always' ? this.#store.syncedTicket : this.#store.writtenTicket;
   }
@@ -419,6 +426,11 @@ export class Persistence implements ThreadLinkSink {
       this.#syncingTicket = this.#store.ticket;
       this.#noteCommit(this.#store.beginCommit());
     }
+  }
+
+  /** Commits what nobody waits for; while a commit is under way that can wait for the next tick. */
+  #commitRest(): void {
+    if (!this.#store.committing && this.#store.ticket > this.#store.syncedTicket) this.#commitAwaited();
   }
 
   /** Writes everything staged, and syncs it when it is time to. */
@@ -440,7 +452,7 @@ export class Persistence implements ThreadLinkSink {
     if (failure === null || this.#failed) return;
     // From now on the store refuses changes, so what is said later promises nothing.
     this.#showKept();
-    const dropped = this.#links.withdrawPromises() + this.#outgoing.dropAbove(this.#keptTicket);
+    const dropped = this.#links.withdrawPromises() + this.#outgoing.dropAbove(this.#keptTicket());
     this.#failed = true;
     this.#log('error', `JetStream store failed, streams on disk take no more changes: ${failure.message}`);
     this.#log('error', `JetStream: ${dropped} messages are not acknowledged, they may not be on the disk`);
@@ -496,7 +508,7 @@ export class Persistence implements ThreadLinkSink {
     const { ms } = this.#clock;
     if (this.#engine.nextDueMs() <= ms) this.#engine.tick();
     this.#mqtt?.tick();
-    this.#commit();
+    this.#commitRest();
     const hasMore = this.#store.tick(ms);
     this.#monitor.logReports();
     this.#turn();
@@ -555,6 +567,11 @@ export class Persistence implements ThreadLinkSink {
       if (group !== null) this.#handToMember(group, message);
       else this.#router.deliverFromThread(account, route, frame, false, [queue], hops);
     }
+  }
+
+  /** Only this thread sends runs. */
+  runArrived(thread: number, run: MessageRun): void {
+    while (run.next()) this.messageArrived(thread, run.accountIndex, run.frame, true, [], 0);
   }
 
   #handToEngine(listeners: readonly EngineListener[], message: InboundMessage): void {

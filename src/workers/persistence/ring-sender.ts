@@ -93,23 +93,9 @@ export class RingSender {
   deliver(destination: EngineDestination, delivery: Delivery): boolean {
     const thread = destination.route.onlyThread;
     if (thread < 0) return false;
-    const { subjectBytes } = destination;
-    const fields = this.#fields;
-    fields.accountIndex = destination.account.index;
-    fields.subjectHash = destination.subjectHash;
-    fields.subjectBytes = subjectBytes.length;
-    fields.shownBytes = delivery.shownBytes;
-    fields.replyBytes = delivery.replyBytes;
-    fields.headerBytes = delivery.headerBytes > 0 ? delivery.headerBytes : -1;
-    fields.payloadBytes = delivery.totalBytes;
-    fields.tailBytes = delivery.tailBytes;
-    const length = subjectBytes.length + fields.shownBytes + fields.tailBytes;
-    const to = this.#links.claimMessage(thread, length);
+    const to = this.#links.sendInRun(thread, destination, delivery);
     if (to < 0) return false;
-    const target = this.#links.bytesTo(thread);
-    for (let i = 0; i < subjectBytes.length; i++) target[to + i] = subjectBytes[i]!;
-    delivery.write(target, this.#links.viewTo(thread), to + subjectBytes.length);
-    this.#links.sendClaimed(thread, to, fields, false);
+    delivery.write(this.#links.bytesTo(thread), this.#links.viewTo(thread), to);
     return true;
   }
 

@@ -1,20 +1,54 @@
-import { fdatasyncSync } from 'node:fs';
-import { workerData } from 'node:worker_threads';
+import { fdatasyncSync, writeSync } from 'node:fs';
+import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { DoorbellRinger } from '../../shared/ring/doorbell.ts';
 import {
+  SYNC_BUFFER,
+  SYNC_BUFFERS,
   SYNC_COMMAND,
+  SYNC_DIRECT_FD,
   SYNC_DONE,
   SYNC_FD,
+  SYNC_LENGTH,
   SYNC_MICROS,
+  SYNC_POSITION,
+  SYNC_REFUSED,
   SYNC_RESULT,
+  type SyncBuffer,
   type SyncThreadStart,
 } from './sync-thread.ts';
 
-/** Entry of the thread that syncs for the persistence thread. It blocks between commands, and is ended with its owner. */
+/** Entry of the thread that writes and syncs for the persistence thread. It blocks between commands, and is ended with its owner. */
 const EIO = -5;
-const { words, doorbells, thread } = workerData as SyncThreadStart;
+const { words, doorbells, thread, buffers } = workerData as SyncThreadStart;
 const control = new Int32Array(words);
 const bell = new DoorbellRinger(doorbells);
+const known: Uint8Array[] = Array.from({ length: SYNC_BUFFERS }, () => new Uint8Array(0));
+
+function writeAll(fd: number, source: Uint8Array, length: number, position: number): void {
+  for (let done = 0; done < length; ) done += writeSync(fd, source, done, length - done, position + done);
+}
+
+/** Writes what the command names, past the page cache if that can be done. */
+function write(length: number): void {
+  // What has been told before the command is here.
+  for (let told = receiveMessageOnPort(buffers); told !== undefined; told = receiveMessageOnPort(buffers)) {
+    const { number, memory } = told.message as SyncBuffer;
+    known[number] = new Uint8Array(memory);
+  }
+  const source = known[control[SYNC_BUFFER]!]!;
+  const position = (control[SYNC_POSITION]! >>> 0) + control[SYNC_POSITION + 1]! * 0x1_0000_0000;
+  const directFd = control[SYNC_DIRECT_FD]!;
+  if (directFd >= 0) {
+    try {
+      writeAll(directFd, source, length, position);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
+      control[SYNC_REFUSED] = 1;
+    }
+  }
+  writeAll(control[SYNC_FD]!, source, length, position);
+}
 
 for (let done = 0; ; ) {
   Atomics.wait(control, SYNC_COMMAND, done);
@@ -23,7 +57,9 @@ for (let done = 0; ; ) {
   let result = 0;
   const start = performance.now();
   try {
-    fdatasyncSync(Atomics.load(control, SYNC_FD));
+    const length = control[SYNC_LENGTH]!;
+    if (length > 0) write(length);
+    fdatasyncSync(control[SYNC_FD]!);
   } catch (error) {
     result = (error as NodeJS.ErrnoException).errno ?? EIO;
   }

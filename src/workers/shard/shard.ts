@@ -11,6 +11,7 @@ import type { Route } from '../../shared/broker/route.ts';
 import { Router, type RouterHost } from '../../shared/broker/router.ts';
 import type { Subscription } from '../../shared/broker/subscription.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
+import type { MessageRun } from '../../shared/mail/message-run.ts';
 import { MqttParser } from '../../shared/protocol/mqtt/parser.ts';
 import { CLOSE_REASON, type CloseReason, ERR, flushesOnClose } from '../../shared/protocol/nats/errors.ts';
 import { ClientParser } from '../../shared/protocol/nats/parser.ts';
@@ -200,6 +201,7 @@ export class Shard implements RouterHost, ThreadLinkSink {
       this.counters[COUNTERS.loopLagMs] = Math.max(nowMs - expectedMs, 0);
       this.counters[COUNTERS.heartbeatMs] = nowMs;
       expectedMs = nowMs + HEARTBEAT_MS;
+      this.chunks.trim();
     }, HEARTBEAT_MS).unref();
   }
 
@@ -301,7 +303,10 @@ export class Shard implements RouterHost, ThreadLinkSink {
   #sleep(): void {
     const links = this.#links!;
     if (
-      !this.#doorbell.sleep(this.#woken, () => !links.isEmpty() || (this.#waitsForRoom && this.#noticeRoom()))
+      !this.#doorbell.sleep(
+        this.#woken,
+        () => !links.isEmpty() || (this.#waitsForRoom() && this.#noticeRoom()),
+      )
     )
       setImmediate(this.#woken);
   }
@@ -313,7 +318,7 @@ export class Shard implements RouterHost, ThreadLinkSink {
   }
 
   /** Somebody here wants room in a ring; without that, room that was freed is no reason to stay awake. */
-  get #waitsForRoom(): boolean {
+  #waitsForRoom(): boolean {
     return this.waitsForRings || this.input.hasBlocked;
   }
 
@@ -367,6 +372,11 @@ export class Shard implements RouterHost, ThreadLinkSink {
     if (account === undefined) return;
     const route = account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd);
     this.router.deliverFromThread(account, route, frame, plain, queues, hops);
+  }
+
+  runArrived(_thread: number, run: MessageRun): void {
+    const account = this.accounts.at(run.accountIndex);
+    if (account !== undefined) this.router.deliverRun(account, run);
   }
 
   // Router

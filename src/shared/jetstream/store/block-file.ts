@@ -1,3 +1,4 @@
+import type { BufferPool } from './buffer-pool.ts';
 import { checksumOf, highWord } from './checksum.ts';
 import { cipherCode, decryptInto, encryptInto, NONCE_BYTES, type StreamCipher, TAG_BYTES } from './cipher.ts';
 import { type Disk, DiskError, type DiskFile, type PendingSync } from './disk.ts';
@@ -9,6 +10,7 @@ import {
   extentRawBytes,
   isExtentHeader,
 } from './extent.ts';
+import { TRICKLE_BYTES } from './limits.ts';
 import { WordBuffer } from './record.ts';
 
 /**
@@ -70,6 +72,8 @@ export class BlockFile {
   /** Logical start and file position of each extent. */
   readonly extentStarts: number[] = [];
   readonly extentPositions: number[] = [];
+  /** Bytes of the file when a sync was last begun beside the checkpoints. */
+  #trickled = 0;
   readonly #disk: Disk;
   readonly #uid: number;
   readonly #number: number;
@@ -118,6 +122,7 @@ export class BlockFile {
       this.end += to - from;
     } else this.#appendExtent(file, bytes, from, to, null);
     this.written += to - from;
+    this.#trickle(file);
   }
 
   /**
@@ -163,8 +168,10 @@ export class BlockFile {
    *
    * @returns null when nothing could be read
    */
-  read(offset: number, bytes: number): ReadBytes | null {
-    return this.#attempt(() => (this.extents ? this.#readExtent(offset) : this.#readPlain(offset, bytes)));
+  read(offset: number, bytes: number, pool: BufferPool): ReadBytes | null {
+    return this.#attempt(() =>
+      this.extents ? this.#readExtent(offset) : this.#readPlain(offset, bytes, pool),
+    );
   }
 
   /** @returns null when the disk fails, and why in `readError` */
@@ -199,6 +206,13 @@ export class BlockFile {
       start += extentRawBytes(words, at >>> 2);
     }
     return true;
+  }
+
+  /** Lets the disk begin with what a checkpoint would wait for. Its outcome is the checkpoint's business. */
+  #trickle(file: DiskFile): void {
+    if (this.end - this.#trickled < TRICKLE_BYTES) return;
+    this.#trickled = this.end;
+    file.startSync();
   }
 
   startSync(): PendingSync {
@@ -256,11 +270,13 @@ export class BlockFile {
     this.end += extent.length;
   }
 
-  #readPlain(offset: number, bytes: number): ReadBytes | null {
+  #readPlain(offset: number, bytes: number, pool: BufferPool): ReadBytes | null {
     const wanted = Math.min(bytes, this.written - offset);
     if (wanted <= 0) return null;
-    const buffer = new WordBuffer(wanted);
+    const buffer = pool.take(wanted);
     const length = this.#open().read(buffer.bytes, 0, wanted, BLOCK_HEADER_BYTES + offset);
+    // What the buffer had before must not look like a part of the file.
+    buffer.bytes.fill(0, length);
     return { start: offset, buffer, length };
   }
 

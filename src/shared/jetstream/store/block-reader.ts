@@ -198,7 +198,7 @@ export class BlockReader {
   #fetch(block: MessageBlock, offset: number): Chunk | null {
     const file = block.file;
     assert(file !== null, 'a record of a memory stream is not in memory');
-    let read = file.read(offset, READ_WINDOW_BYTES);
+    let read = file.read(offset, READ_WINDOW_BYTES, this.#cache.pool);
     this.readError = file.readError;
     if (read === null) return null;
     const at = offset - read.start;
@@ -206,7 +206,7 @@ export class BlockReader {
     const length = plausibleRecord(read.buffer.words, at, end);
     if (length === 0) return null;
     if (at + paddedBytes(length) > read.length) {
-      read = file.read(offset, paddedBytes(length));
+      read = file.read(offset, paddedBytes(length), this.#cache.pool);
       this.readError = file.readError;
       if (read === null) return null;
     }
@@ -235,13 +235,13 @@ export class BlockReader {
 
   /** Reads the bytes from an offset on, whatever they are: those of the whole record, if one begins there. */
   #window(block: MessageBlock, file: BlockFile, offset: number): Chunk | null {
-    let read = file.read(offset, READ_WINDOW_BYTES);
+    let read = file.read(offset, READ_WINDOW_BYTES, this.#cache.pool);
     if (read === null || read.length <= offset - read.start) return null;
     const at = offset - read.start;
     const end = file.extents ? read.length : block.length - read.start;
     const length = plausibleRecord(read.buffer.words, at, end);
     if (at + paddedBytes(length) > read.length) {
-      read = file.read(offset, paddedBytes(length));
+      read = file.read(offset, paddedBytes(length), this.#cache.pool);
       if (read === null) return null;
     }
     const chunk = new Chunk(block, read.start, read.buffer, read.length, true);

@@ -131,6 +131,8 @@ export class MessageBlock {
   indexUsed = false;
   /** Ascending by start. The last one of an open block is being filled. */
   chunks: Chunk[] = [];
+  /** Index of the chunk that was looked for last: mostly the next record is in the same one. */
+  #recentChunk = 0;
   /** Hashes of subjects that may be in a closed block; null: any. */
   presence: Presence | null = null;
   /** Null in memory streams. */
@@ -202,6 +204,11 @@ export class MessageBlock {
   /** The chunk that holds the record at a logical offset as far as it is in memory, or null. */
   chunkAt(offset: number): Chunk | null {
     const chunks = this.chunks;
+    const recent = chunks[this.#recentChunk];
+    if (recent !== undefined && offset >= recent.start && offset < recent.start + recent.length) {
+      const following = chunks[this.#recentChunk + 1];
+      if (following === undefined || following.start > offset) return recent;
+    }
     let low = 0;
     let high = chunks.length - 1;
     while (low <= high) {
@@ -211,6 +218,7 @@ export class MessageBlock {
     }
     if (high < 0) return null;
     const chunk = chunks[high]!;
+    this.#recentChunk = high;
     return offset < chunk.start + chunk.length ? chunk : null;
   }
 

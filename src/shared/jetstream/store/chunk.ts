@@ -1,9 +1,11 @@
 import type { MessageBlock } from './block.ts';
-import { WordBuffer } from './record.ts';
+import { BufferPool } from './buffer-pool.ts';
+import type { WordBuffer } from './record.ts';
 
 /**
  * Bytes of a block in memory. A chunk that isn't in the file yet, or never will be (memory streams), is pinned; others
- * belong to the cache and go when it is over its bound. Bytes once written to a chunk never change, so readers may keep views.
+ * belong to the cache and go when it is over its bound. Bytes once written to a chunk don't change before `Store.reuseMemory`, so
+ * readers may keep views until then.
  */
 export class Chunk {
   readonly block: MessageBlock;
@@ -26,10 +28,10 @@ export class Chunk {
   }
 
   /** Makes room for `bytes` more, up to doubling `maxBytes`; views of the old buffer stay good. */
-  grow(bytes: number, maxBytes: number): void {
+  grow(bytes: number, maxBytes: number, pool: BufferPool): void {
     const needed = this.length + bytes;
     if (needed <= this.buffer.bytes.length) return;
-    const larger = new WordBuffer(Math.max(needed, Math.min(this.buffer.bytes.length * 2, maxBytes)));
+    const larger = pool.take(Math.max(needed, Math.min(this.buffer.bytes.length * 2, maxBytes)));
     larger.bytes.set(this.buffer.bytes.subarray(0, this.length));
     this.buffer = larger;
   }
@@ -37,6 +39,7 @@ export class Chunk {
 
 /** Keeps cached chunks, and resident indexes of closed blocks, within bounds. The clock algorithm: a second chance for what was used. */
 export class BlockCache {
+  readonly pool = new BufferPool();
   readonly #maxChunkBytes: number;
   readonly #maxIndexBytes: number;
   readonly #chunks: Chunk[] = [];
@@ -71,6 +74,7 @@ export class BlockCache {
       this.#chunks.pop();
       this.chunkBytes -= candidate.buffer.bytes.length;
       candidate.block.dropChunk(candidate);
+      this.pool.give(candidate.buffer);
     }
   }
 
@@ -103,15 +107,17 @@ export class BlockCache {
     if (!block.chunks.some((chunk) => !chunk.pinned)) return;
     for (let i = this.#chunks.length - 1; i >= 0; i--) {
       if (this.#chunks[i]!.block !== block) continue;
-      this.chunkBytes -= this.#chunks[i]!.buffer.bytes.length;
+      const { buffer } = this.#chunks[i]!;
+      this.chunkBytes -= buffer.bytes.length;
       this.#chunks.splice(i, 1);
+      this.pool.give(buffer);
     }
   }
 }
 
 /** The start of a chunk that is being filled. */
-export function openChunk(block: MessageBlock, sizeBytes: number): Chunk {
-  const chunk = new Chunk(block, block.length, new WordBuffer(sizeBytes), 0, false);
+export function openChunk(block: MessageBlock, sizeBytes: number, pool: BufferPool): Chunk {
+  const chunk = new Chunk(block, block.length, pool.take(sizeBytes), 0, false);
   block.chunks.push(chunk);
   return chunk;
 }

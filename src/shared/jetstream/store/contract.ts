@@ -116,8 +116,8 @@ export class MessageDraft {
 }
 
 /**
- * A message on its way out: offsets into `bytes`. Reuse one instance. The bytes are never written to while somebody can
- * see them, so the view stays good after later calls on the store; keeping it keeps up to a cache chunk alive.
+ * A message on its way out: offsets into `bytes`. Reuse one instance. The bytes stay as they are, also after other calls on
+ * the store, up to the next `Store.reuseMemory` or `tick`: what is needed for longer is copied.
  */
 export class StoredMessage {
   bytes: Uint8Array = NO_BYTES;
@@ -412,6 +412,8 @@ export interface Store {
    * @returns whether there is more to do right away
    */
   tick(nowMs: number): boolean;
+  /** Says that nobody looks any more at messages that were loaded before: their memory may be used for others. */
+  reuseMemory(): void;
   /** Damage found since the last call. */
   takeReports(): DamageReport[];
   /** Bytes of files and of buffers in memory, for `/jsz` and limits. */

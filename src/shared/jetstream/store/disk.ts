@@ -45,10 +45,17 @@ export interface DiskFile {
   truncate(length: number): void;
   /** Waits until data and size are on the disk. */
   sync(): void;
-  /** In the background, for files that nobody waits for. */
+  /** In the background, for files that nobody waits for. Should it fail, every later sync of the file fails too. */
   startSync(): PendingSync;
   /** Beside the caller's work, as soon as can be: acknowledgements wait for it. */
   beginSync(): AwaitableSync;
+  /**
+   * `write` of the first `length` bytes, and `sync`. Past the page cache where the file system lets us: it costs a copy
+   * and the search for what is dirty. Best with whole sectors, from memory that `Disk.sharedMemory` gave.
+   */
+  writeSynced(source: Uint8Array, length: number, position: number): void;
+  /** The same beside the caller's work. Until it is done the source must not change, and the range may hold anything. */
+  beginWriteSynced(source: Uint8Array, length: number, position: number): AwaitableSync;
   close(): void;
 }
 
@@ -75,4 +82,6 @@ export interface Disk {
   /** Makes names in the directory durable. */
   syncDirectory(path: string): void;
   freeBytes(): number;
+  /** Memory, zeroed, that whoever writes beside the caller's work sees as well. */
+  sharedMemory(bytes: number): ArrayBufferLike;
 }

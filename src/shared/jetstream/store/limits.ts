@@ -36,12 +36,19 @@ export const TAIL_START_BYTES = 4 * 1024;
 export const READ_WINDOW_BYTES = 128 * 1024;
 /** Default bound of block bytes kept for readers, all streams together. */
 export const CACHE_BYTES = 32 * 1024 * 1024;
+/** Bound of buffers kept for reuse, beside the cache. */
+export const SPARE_BUFFERS_BYTES = 8 * 1024 * 1024;
 /** Default bound of indexes of sealed blocks kept in memory, all streams together. */
 export const INDEX_CACHE_BYTES = 32 * 1024 * 1024;
 /** Largest number of skipped sequences a block may span beyond eight for each of its messages. */
 export const BLOCK_SPARE_SPAN = 65_536;
 /** Stored bytes of one extent of a sealed, compressed or encrypted block. */
 export const EXTENT_BYTES = 64 * 1024;
+/**
+ * Bytes written behind into one block file after which they are synced, without anybody waiting: else a checkpoint's sync of
+ * all of them at once makes those of the log wait (25 ms each, measured at 200 MB/s, against 0.6).
+ */
+export const TRICKLE_BYTES = 2 * 1024 * 1024;
 /** Block syncs under way at once during a checkpoint. */
 export const SYNCS_IN_FLIGHT = 4;
 /** Free log segments that are kept for reuse. */

@@ -1,5 +1,6 @@
 import { Checksum, highWord, lowWord } from './checksum.ts';
 import { type CipherName, cipherCode, cipherOfCode, deriveKey } from './cipher.ts';
+import type { DiskFile } from './disk.ts';
 import { SECTOR_BYTES } from './limits.ts';
 
 /**
@@ -47,6 +48,32 @@ const LOG_SALT = 0x57414c31;
 const SEGMENT_SALT = 0x53454731;
 
 const checksum = new Checksum();
+
+export interface LogOptions {
+  segmentBytes: number;
+  /** Soft bound: beyond it commits finish a checkpoint first; appends are refused at twice as much. */
+  maxBytes: number;
+  cipher: CipherName | null;
+  /** Master key; unused without a cipher. */
+  master: Uint8Array;
+}
+
+/** Where a start may go on in the last segment. */
+export interface ResumePoint {
+  /** On a sector; nothing that counts lies at or behind it. */
+  position: number;
+  /** Higher than that of every frame in the segment. */
+  run: number;
+  /** Of the segment. */
+  cipher: CipherName | null;
+  salt: Uint8Array;
+}
+
+/** A segment in use: `[start, start + segmentBytes)` of the log. */
+export interface LogSegment {
+  file: DiskFile;
+  start: number;
+}
 
 export interface SegmentHeader {
   start: number;

@@ -2,7 +2,6 @@ import { Checksum } from './checksum.ts';
 import { decryptInto, TAG_BYTES } from './cipher.ts';
 import { type Disk, DiskError, type DiskFile } from './disk.ts';
 import { SECTOR_BYTES } from './limits.ts';
-import type { LogSegment, ResumePoint } from './log.ts';
 import {
   alignSector,
   decodeSegmentHeader,
@@ -10,7 +9,9 @@ import {
   type FrameHeader,
   frameKey,
   frameNonce,
+  type LogSegment,
   MAX_RUN,
+  type ResumePoint,
   readFrameHeader,
   recordSaltHi,
   recordSaltLo,

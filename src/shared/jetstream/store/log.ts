@@ -1,6 +1,6 @@
 import { assert } from '../../base/assert.ts';
 import type { Checksum } from './checksum.ts';
-import { type CipherName, encryptInto, TAG_BYTES } from './cipher.ts';
+import { encryptInto, TAG_BYTES } from './cipher.ts';
 import type { StoreFailure } from './contract.ts';
 import { type AwaitableSync, type Disk, DiskError, type DiskFile, type PendingSync } from './disk.ts';
 import {
@@ -16,6 +16,9 @@ import {
   FRAME_HEADER_BYTES,
   frameKey,
   frameNonce,
+  type LogOptions,
+  type LogSegment,
+  type ResumePoint,
   recordSaltHi,
   recordSaltLo,
   SALT_BYTES,
@@ -31,12 +34,12 @@ import { paddedBytes, storeChecksum, WordBuffer } from './record.ts';
  * Problem. A sync costs 0.1 to 4 ms however little it covers, so everything that waits must share one: all streams, all
  * kinds of change. And a sync of a growing file also syncs the file system's journal, so the log's files never grow.
  *
- * Records are staged into a frame in memory; `commit` writes the frame in place into a zero-filled segment and syncs. While
- * that happens nothing else runs on this thread, and what arrives meanwhile is the next frame. Segments that a checkpoint
- * made unnecessary are written over again.
+ * Records are staged into a frame in memory; `commit` writes the frame in place into a zero-filled segment and syncs, while
+ * nothing else runs on this thread; `beginSync` has it done beside this thread, which fills the next frame meanwhile.
+ * Both go past the page cache. Segments that a checkpoint made unnecessary are written over again.
  *
  * Invariants
- *  - synced ≤ written ≤ ticket; each only grows. After a failed write or sync the log is stopped for good.
+ *  - synced ≤ written ≤ ticket; each only grows. `written` may be on its way to the disk beside this thread. After a failed write or sync the log is stopped for good.
  *  - `reserve` does everything that may fail; `stage` and `finish` after it cannot.
  *  - A frame starts on a sector and never shares one, so a torn frame harms nothing older.
  *  - A file's whole length is on the disk before a header is written into it: a segment that is shorter is damaged, not torn.
@@ -54,35 +57,9 @@ const FULL_BUFFER_BYTES = FRAME_BYTES + 64 * 1024;
 /** Bytes of a new segment zero-filled in one portion. */
 const FILL_PORTION_BYTES = 4 * 1024 * 1024;
 
-export interface LogOptions {
-  segmentBytes: number;
-  /** Soft bound: beyond it commits finish a checkpoint first; appends are refused at twice as much. */
-  maxBytes: number;
-  cipher: CipherName | null;
-  /** Master key; unused without a cipher. */
-  master: Uint8Array;
-}
-
-/** Where a start may go on in the last segment. */
-export interface ResumePoint {
-  /** On a sector; nothing that counts lies at or behind it. */
-  position: number;
-  /** Higher than that of every frame in the segment. */
-  run: number;
-  /** Of the segment. */
-  cipher: CipherName | null;
-  salt: Uint8Array;
-}
-
-/** A segment in use: `[start, start + segmentBytes)` of the log. */
-export interface LogSegment {
-  file: DiskFile;
-  start: number;
-}
-
 export class WriteAheadLog {
   /** The frame being filled; a staged record lies at the offset `stage` returned. */
-  buffer = new WordBuffer(FIRST_BUFFER_BYTES);
+  buffer: WordBuffer;
   /** Position behind the last staged record. */
   ticket: number;
   written: number;
@@ -100,11 +77,15 @@ export class WriteAheadLog {
   readonly #segments: LogSegment[];
   readonly #spares: DiskFile[];
   readonly #unsynced = new Set<DiskFile>();
+  /** The buffer of the frame that is being written beside this thread's work, or was. */
+  #other: WordBuffer;
   #nextName: number;
   /** Position of the frame being filled. */
   #frame: number;
   #used = FRAME_HEADER_BYTES;
   #marked = true;
+  /** Nothing was committed since the last tick. */
+  #quiet = false;
   /** What the last sync covered. Unlike `synced` it leaves marks out: it is evidence for recovery. */
   #evidence: number;
   #segmentEnd: number;
@@ -136,6 +117,8 @@ export class WriteAheadLog {
       'the segment size must be a multiple of the sector size',
     );
     this.#disk = disk;
+    this.buffer = this.#allocate(FIRST_BUFFER_BYTES);
+    this.#other = this.buffer;
     this.#options = options;
     this.#random = random;
     this.#segments = segments;
@@ -157,6 +140,11 @@ export class WriteAheadLog {
   /** Bytes of segments in use. */
   get usedBytes(): number {
     return this.#segments.length * this.#options.segmentBytes;
+  }
+
+  /** Bytes of memory for frames. */
+  get bufferBytes(): number {
+    return this.buffer.bytes.length + (this.#other === this.buffer ? 0 : this.#other.bytes.length);
   }
 
   /** Bytes of all segments. */
@@ -204,10 +192,13 @@ export class WriteAheadLog {
   reserve(length: number, essential: boolean): StoreFailure | null {
     if (this.stopped !== null) return this.stopped;
     const padded = paddedBytes(length);
-    const left = this.#segmentEnd - this.#frame - this.#used - TAG_BYTES - padded;
+    const isFull = this.#used + padded > FRAME_BYTES && this.#used > FRAME_HEADER_BYTES;
+    // A full frame is written, and the record begins the next one, behind its padding.
+    const from = isFull ? alignSector(this.#frameEnd) + FRAME_HEADER_BYTES : this.#frame + this.#used;
+    const left = this.#segmentEnd - from - TAG_BYTES - padded;
     const reserve = Math.min(LOG_RESERVE_BYTES, this.#options.segmentBytes >>> 2);
     const spares = this.#spares.length;
-    const isShort = essential ? left < 0 && spares === 0 : left < reserve && spares <= this.#keptSpares;
+    const isShort = essential ? left < 0 && spares === 0 : left < reserve && spares <= this.#keptSpares();
     if (isShort || (this.lean && !essential && spares === 0)) {
       const failure = this.#addSpare();
       if (failure !== null) return failure;
@@ -216,9 +207,7 @@ export class WriteAheadLog {
       if (left < 0) {
         if (this.#used > FRAME_HEADER_BYTES) this.#writeFrame();
         this.#roll();
-      } else if (this.#used + padded > FRAME_BYTES && this.#used > FRAME_HEADER_BYTES) {
-        this.#writeFrame();
-      }
+      } else if (isFull) this.#writeFrame();
     } catch (error) {
       return this.#stop(error);
     }
@@ -228,8 +217,13 @@ export class WriteAheadLog {
     return null;
   }
 
+  /** Where the frame being filled would end, were it written now. */
+  get #frameEnd(): number {
+    return this.#frame + this.#used + (this.#key === null ? 0 : TAG_BYTES);
+  }
+
   /** Spare segments that only essential records may use, and the next start. */
-  get #keptSpares(): number {
+  #keptSpares(): number {
     const from = Math.min(KEEP_SPARE_FROM_BYTES, this.#options.segmentBytes >>> 2);
     return this.#frame >= from ? 1 : 0;
   }
@@ -253,14 +247,21 @@ export class WriteAheadLog {
   commit(sync: boolean): StoreFailure | null {
     if (this.stopped !== null) return this.stopped;
     try {
-      if (this.#used > FRAME_HEADER_BYTES) this.#writeFrame();
-      if (!sync) return null;
+      const isStaged = this.#used > FRAME_HEADER_BYTES;
+      if (!sync) {
+        if (isStaged) this.#writeFrame();
+        return null;
+      }
       // An error is told to one sync of a file only: if it were this one's, the other would cover what is lost.
       this.#running?.sync.wait();
       this.#settle();
-      if (this.synced === this.written) return null;
-      for (const file of this.#unsynced) file.sync();
-      this.#unsynced.clear();
+      if (isStaged) {
+        const { file, position, length } = this.#seal();
+        this.#syncOthers(file);
+        file.writeSynced(this.buffer.bytes, length, position);
+        this.#pass(length);
+      } else if (this.synced === this.written) return null;
+      else this.#syncOthers(null);
       this.#noteSynced(this.written);
     } catch (error) {
       return this.#stop(error);
@@ -278,18 +279,38 @@ export class WriteAheadLog {
     if (this.stopped !== null) return this.stopped;
     if (this.#running !== null) return null;
     try {
-      if (this.#used > FRAME_HEADER_BYTES) this.#writeFrame();
-      if (this.synced === this.written) return null;
-      const files = [...this.#unsynced];
-      const last = files.pop()!;
-      // There are others only where a segment has just been filled.
-      for (const file of files) file.sync();
-      this.#unsynced.clear();
-      this.#running = { sync: last.beginSync(), file: last, end: this.written };
+      if (this.#used > FRAME_HEADER_BYTES) this.#beginFrame();
+      else if (this.synced < this.written) {
+        const { file } = this.#lastSegment;
+        this.#syncOthers(file);
+        this.#running = { sync: file.beginSync(), file, end: this.written };
+      }
     } catch (error) {
       return this.#stop(error);
     }
     return null;
+  }
+
+  /** Seals the frame and lets it be written and synced; the next one is filled in the other buffer. */
+  #beginFrame(): void {
+    const { file, position, length } = this.#seal();
+    this.#syncOthers(file);
+    const { buffer } = this;
+    this.#running = {
+      sync: file.beginWriteSynced(buffer.bytes, length, position),
+      file,
+      end: this.#frame + length,
+    };
+    this.#pass(length);
+    const isOwn = this.#other !== buffer && this.#other.bytes.length === buffer.bytes.length;
+    this.buffer = isOwn ? this.#other : this.#allocate(buffer.bytes.length);
+    this.#other = buffer;
+  }
+
+  /** Syncs what was written into other files: there are some only where a segment has just been filled. */
+  #syncOthers(excepted: DiskFile | null): void {
+    for (const file of this.#unsynced) if (file !== excepted) file.sync();
+    this.#unsynced.clear();
   }
 
   /** Takes note of a sync that has ended. @returns null, or why the log stopped */
@@ -320,6 +341,7 @@ export class WriteAheadLog {
     if (end > this.synced) this.synced = end;
     this.#evidence = end;
     this.#marked = false;
+    this.#quiet = false;
   }
 
   /** Writes the mark of an idle log, and prepares a spare segment in portions. @returns whether there is more to do */
@@ -328,12 +350,14 @@ export class WriteAheadLog {
     try {
       if (
         !this.#marked &&
+        this.#quiet &&
         this.synced === this.ticketEnd() &&
         this.#segmentEnd - this.#frame >= SECTOR_BYTES
       ) {
         this.#writeFrame();
         this.#marked = true;
       }
+      this.#quiet = true;
     } catch (error) {
       this.#stop(error);
       return false;
@@ -371,9 +395,13 @@ export class WriteAheadLog {
   }
 
   #growBuffer(bytes: number): void {
-    const larger = new WordBuffer(Math.max(bytes, Math.min(FULL_BUFFER_BYTES, this.buffer.bytes.length * 4)));
+    const larger = this.#allocate(Math.max(bytes, Math.min(FULL_BUFFER_BYTES, this.buffer.bytes.length * 4)));
     larger.bytes.set(this.buffer.bytes.subarray(0, this.#used));
     this.buffer = larger;
+  }
+
+  #allocate(bytes: number): WordBuffer {
+    return new WordBuffer(bytes, this.#disk.sharedMemory(bytes));
   }
 
   #stop(error: unknown): StoreFailure {
@@ -382,8 +410,22 @@ export class WriteAheadLog {
     return this.stopped;
   }
 
+  get #lastSegment(): LogSegment {
+    return this.#segments[this.#segments.length - 1]!;
+  }
+
   /** Also writes an empty frame, which is a mark. */
   #writeFrame(): void {
+    const isEmpty = this.#used === FRAME_HEADER_BYTES;
+    const { file, position, length } = this.#seal();
+    this.#unsynced.add(file);
+    file.write(this.buffer.bytes, 0, length, position);
+    this.#pass(length);
+    if (isEmpty) this.synced = this.written;
+  }
+
+  /** Completes the frame in the buffer. @returns what is to be written, and where */
+  #seal(): { file: DiskFile; position: number; length: number } {
     const { bytes, words } = this.buffer;
     let end = this.#used;
     const cipher = this.#key === null || end === FRAME_HEADER_BYTES ? null : this.#options.cipher;
@@ -409,16 +451,18 @@ export class WriteAheadLog {
       this.#run,
       this.#saltWord,
     );
-    const padded = alignSector(end);
-    bytes.fill(0, end, padded);
-    const segment = this.#segments[this.#segments.length - 1]!;
-    const empty = end === FRAME_HEADER_BYTES;
-    this.#unsynced.add(segment.file);
-    segment.file.write(bytes, 0, padded, this.#frame - segment.start);
-    this.#frame += padded;
+    const length = alignSector(end);
+    bytes.fill(0, end, length);
+    assert(this.#frame + length <= this.#segmentEnd, 'a frame ends in its segment');
+    const { file, start } = this.#lastSegment;
+    return { file, position: this.#frame - start, length };
+  }
+
+  /** Goes on behind a sealed frame. */
+  #pass(length: number): void {
+    this.#frame += length;
     this.#used = FRAME_HEADER_BYTES;
     this.written = this.#frame;
-    if (empty) this.synced = this.written;
   }
 
   #roll(): void {
@@ -504,7 +548,7 @@ export class WriteAheadLog {
   #prepare(): boolean {
     if (this.#preparing === null) {
       const isHalfFull = this.#segmentEnd - this.#frame <= this.#options.segmentBytes / 2;
-      const wanted = this.#keptSpares + (isHalfFull && !this.crowded ? 1 : 0);
+      const wanted = this.#keptSpares() + (isHalfFull && !this.crowded ? 1 : 0);
       if (this.#spares.length >= wanted || !this.#hasRoom()) return false;
     }
     try {

@@ -152,6 +152,11 @@ export class StreamMessages {
 
   /** First live sequence at or after `sequence`, or 0. */
   nextLive(sequence: number): number {
+    const memo = this.#memo;
+    if (memo !== null && sequence >= memo.firstSeq && sequence <= memo.lastSeq) {
+      const found = memo.nextLive(sequence);
+      if (found !== 0) return found;
+    }
     for (let i = this.position(sequence); i < this.blocks.length; i++) {
       const found = this.blocks[i]!.nextLive(sequence);
       if (found !== 0) return found;
@@ -389,12 +394,13 @@ export class StreamMessages {
 
   /** Room for a record at the end of the last chunk's `length`. */
   #claim(block: MessageBlock, padded: number): Chunk {
+    const { pool } = this.#context.cache;
     let chunk = block.chunks[block.chunks.length - 1];
     if (chunk === undefined || chunk.foreign || !chunk.pinned || chunk.length + padded > TAIL_BYTES) {
       // A chunk that came to be full is followed by one of full size, so that busy streams don't grow each one anew.
       const busy = chunk !== undefined && !chunk.foreign && chunk.length > TAIL_BYTES / 2;
-      chunk = openChunk(block, Math.max(padded, busy ? TAIL_BYTES : TAIL_START_BYTES));
-    } else chunk.grow(padded, TAIL_BYTES);
+      chunk = openChunk(block, Math.max(padded, busy ? TAIL_BYTES : TAIL_START_BYTES), pool);
+    } else chunk.grow(padded, TAIL_BYTES, pool);
     chunk.length += padded;
     return chunk;
   }

@@ -22,7 +22,8 @@ import {
   LOG_MAX_BYTES,
   SEGMENT_BYTES,
 } from './limits.ts';
-import { type ResumePoint, WriteAheadLog } from './log.ts';
+import { WriteAheadLog } from './log.ts';
+import type { ResumePoint } from './log-layout.ts';
 import { LogReader, openSegments, sortHeadless } from './log-recovery.ts';
 import { decodeBlocks, decodeManifest, MANIFEST_MAGIC } from './manifest.ts';
 import { Replay } from './replay.ts';

@@ -67,8 +67,8 @@ export class WordBuffer {
   readonly words: Int32Array;
   readonly view: DataView;
 
-  constructor(sizeBytes: number) {
-    const buffer = new ArrayBuffer((sizeBytes + 7) & ~7);
+  /** @param buffer the memory; without it some is allocated, of at least `sizeBytes` */
+  constructor(sizeBytes: number, buffer: ArrayBufferLike = new ArrayBuffer((sizeBytes + 7) & ~7)) {
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
     this.words = new Int32Array(buffer);

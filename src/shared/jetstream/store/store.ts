@@ -184,6 +184,7 @@ export class JetStreamStore implements Store {
     if (this.#closed) return false;
     assert(!this.#parts.group.open, 'no group may be open');
     const { log } = this.#parts;
+    this.reuseMemory();
     let more = log.tick();
     this.#flushQueued();
     if (this.#checkpointer.active) more = this.#checkpointer.step() || more;
@@ -195,6 +196,10 @@ export class JetStreamStore implements Store {
     return this.#rewriteStep() || more;
   }
 
+  reuseMemory(): void {
+    this.#parts.cache.pool.reuse();
+  }
+
   takeReports(): DamageReport[] {
     return this.#reports.splice(0);
   }
@@ -202,7 +207,7 @@ export class JetStreamStore implements Store {
   usage(): { fileBytes: number; memoryBytes: number; logBytes: number } {
     const { cache, log } = this.#parts;
     let fileBytes = log.fileBytes;
-    let memoryBytes = cache.chunkBytes + cache.indexBytes + log.buffer.bytes.length;
+    let memoryBytes = cache.chunkBytes + cache.pool.bytes + cache.indexBytes + log.bufferBytes;
     for (const stream of this.#byUid.values()) {
       memoryBytes += stream.messageSet.unwritten + stream.messageSet.table.memoryBytes;
       for (const block of stream.messageSet.blocks) fileBytes += block.file?.end ?? 0;

@@ -3,6 +3,7 @@ import type { MessageFrame } from '../../../../src/shared/base/message-frame.ts'
 import { Prng } from '../../../../src/shared/base/prng.ts';
 import type { Account, InterestAnnouncer } from '../../../../src/shared/broker/account.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../../../src/shared/broker/thread-links.ts';
+import type { MessageRun } from '../../../../src/shared/mail/message-run.ts';
 import { createDoorbells, Doorbell } from '../../../../src/shared/ring/doorbell.ts';
 import { createRing, RingConsumer, RingProducer } from '../../../../src/shared/ring/ring.ts';
 import { Rig, testAccount } from './delivery-rig.ts';
@@ -89,6 +90,10 @@ export class RecordingSink implements ThreadLinkSink {
     this.arrived.push(`interest ${thread} ${accountIndex} ${subject} ${queue} ${weight}`);
   }
 
+  runArrived(thread: number, run: MessageRun): void {
+    while (run.next()) this.messageArrived(thread, run.accountIndex, run.frame, true, [], 0);
+  }
+
   clientArrived(thread: number, subjectHash: number, client: string): void {
     this.arrived.push(`client ${thread} ${subjectHash} ${client}`);
   }
@@ -108,8 +113,14 @@ export class MeshNode implements InterestAnnouncer, ThreadLinkSink {
     this.rig = new Rig(new Prng(seed + self).below(1e9), this.links, this.account);
   }
 
-  announceInterest(accountIndex: number, subject: string, queue: string | null, weight: number): void {
-    this.links.sendInterest(-1, accountIndex, subject, queue, weight);
+  announceInterest(
+    accountIndex: number,
+    subject: string,
+    queue: string | null,
+    weight: number,
+    filter: string,
+  ): void {
+    this.links.sendInterest(-1, accountIndex, subject, queue, weight, filter);
   }
 
   interestChanged(
@@ -118,8 +129,9 @@ export class MeshNode implements InterestAnnouncer, ThreadLinkSink {
     subject: string,
     queue: string | null,
     weight: number,
+    filter: string,
   ): void {
-    this.account.setThreadInterest(thread, subject, queue, weight);
+    this.account.setThreadInterest(thread, subject, queue, weight, filter);
   }
 
   messageArrived(
@@ -132,6 +144,10 @@ export class MeshNode implements InterestAnnouncer, ThreadLinkSink {
   ): void {
     const route = this.account.route(frame.subjectHash, frame.bytes, frame.subjectStart, frame.subjectEnd);
     this.rig.router.deliverFromThread(this.account, route, frame, plain, queues, hops);
+  }
+
+  runArrived(_thread: number, run: MessageRun): void {
+    this.rig.router.deliverRun(this.account, run);
   }
 }
 

@@ -399,6 +399,8 @@ export class FakeStore implements Store {
     return null;
   }
 
+  reuseMemory(): void {}
+
   beginGroup(): void {}
 
   endGroup(): void {}

@@ -11,6 +11,7 @@
 import { copyWords } from '../../../base/copy-words.ts';
 import { writeDecimal, writeDigits } from '../../../base/decimal.ts';
 import { WORD_SLACK_BYTES } from '../../../base/limits.ts';
+import { RunningDecimal } from '../../../base/running-decimal.ts';
 
 const DOT = 46;
 /** Of the nanoseconds within a millisecond. */
@@ -34,6 +35,10 @@ export class AckReply {
   length = 0;
   /** What stands at the beginning of `bytes`: mostly the next message is of the same consumer. */
   #prefix: Uint8Array | null = null;
+  readonly #deliveries = new RunningDecimal();
+  readonly #streamSeq = new RunningDecimal();
+  readonly #consumerSeq = new RunningDecimal();
+  readonly #pending = new RunningDecimal();
   /** Digits of the last milliseconds: messages stored one after the other have the same. */
   #ms = 0;
   #msDigits = 0;
@@ -59,16 +64,16 @@ export class AckReply {
       this.view = new DataView(this.bytes.buffer);
       this.#prefix = null;
     }
-    const { bytes } = this;
+    const { bytes, view } = this;
     if (prefix !== this.#prefix) {
       this.#prefix = prefix;
       for (let i = 0; i < prefix.length; i++) bytes[i] = prefix[i]!;
     }
-    let at = writeDecimal(bytes, prefix.length, deliveries);
+    let at = this.#deliveries.write(view, prefix.length, deliveries);
     bytes[at] = DOT;
-    at = writeDecimal(bytes, at + 1, streamSeq);
+    at = this.#streamSeq.write(view, at + 1, streamSeq);
     bytes[at] = DOT;
-    at = writeDecimal(bytes, at + 1, consumerSeq);
+    at = this.#consumerSeq.write(view, at + 1, consumerSeq);
     bytes[at++] = DOT;
     // Nanoseconds since 1970 are more than a number holds.
     if (timestampMs > 0) {
@@ -76,11 +81,11 @@ export class AckReply {
         this.#ms = timestampMs;
         this.#msDigits = writeDecimal(this.#msText, 0, timestampMs);
       }
-      copyWords(this.view, at, this.#msView, 0, this.#msDigits);
+      copyWords(view, at, this.#msView, 0, this.#msDigits);
       at = writeDigits(bytes, at + this.#msDigits, nanos, NANOS_DIGITS);
     } else at = writeDecimal(bytes, at, nanos);
     bytes[at] = DOT;
-    this.length = writeDecimal(bytes, at + 1, pending);
+    this.length = this.#pending.write(view, at + 1, pending);
   }
 }
 

@@ -160,24 +160,24 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
   /** Counts them. */
   countPending(): number {
     const { store } = this.stream;
-    const from = this.#newFrom;
+    const from = this.#newFrom();
     const listed = this.#list?.count(store, this.state.streamSeq) ?? 0;
     return listed + (from > store.lastSeq ? 0 : store.numPending(this.filter, from, false));
   }
 
   /** First sequence that is looked at by the filter alone, behind the list of last messages. */
-  get #newFrom(): number {
+  #newFrom(): number {
     return Math.max(this.state.streamSeq, this.state.listUpToSeq + 1);
   }
 
   /** Whether messages are still to be stored until the first that it wants. */
   get isBeyondEnd(): boolean {
-    return this.#newFrom > this.stream.store.lastSeq + 1;
+    return this.#newFrom() > this.stream.store.lastSeq + 1;
   }
 
   /** Whether a message that matches is one of those it has not delivered yet. */
   wants(sequence: number): boolean {
-    if (sequence >= this.#newFrom) return true;
+    if (sequence >= this.#newFrom()) return true;
     return sequence >= this.state.streamSeq && this.#list?.has(sequence) === true;
   }
 
@@ -189,7 +189,7 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
       if (store.unreadableSeq > 0) return false;
       this.#list = null;
     }
-    const from = Math.max(this.#newFrom, this.#searchSeq);
+    const from = Math.max(this.#newFrom(), this.#searchSeq);
     // There is no 0; `unreadableSeq` then tells nothing of an earlier look.
     if (from > store.lastSeq) return store.load(0, into);
     if (store.next(this.filter, from, into)) {
@@ -219,7 +219,7 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
     if (state.mode === 'none') log?.position(this.key, sequence, ms);
     else {
       log?.deliver(this.key, sequence, ms);
-      if (this.settings.redelivers) this.pendingDue(ms + this.#firstWaitMs);
+      if (this.settings.redelivers) this.pendingDue(ms + this.#firstWaitMs());
     }
   }
 
@@ -316,7 +316,7 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
 
   // --- time --------------------------------------------------------------------------------------------------------
 
-  get #firstWaitMs(): number {
+  #firstWaitMs(): number {
     return this.settings.backoffMs?.[0] ?? this.settings.ackWaitMs;
   }
 

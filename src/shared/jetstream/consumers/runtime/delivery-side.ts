@@ -12,7 +12,7 @@ export interface DeliverySide {
   /** Whether anybody may want messages now; asked before a message is looked for. */
   readonly isOpen: boolean;
   /**
-   * Who takes the next message; null: nobody, and it stays the next.
+   * Who takes the next message, asked while it is open; null: nobody, and it stays the next.
    *
    * @param bytes of its subject, reply, headers and payload
    */

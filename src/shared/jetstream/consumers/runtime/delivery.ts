@@ -27,9 +27,12 @@ const NEW = -1;
  */
 export function runDelivery(consumer: Consumer, most: number): boolean {
   const { side, engine } = consumer;
+  const { effects } = engine;
+  // Nothing that happens here ends the consumer or lets time pass.
+  if (consumer.closed || consumer.isPaused) return false;
   for (let count = 0; count < most; count++) {
-    if (consumer.closed || consumer.isPaused || !side.isOpen) return false;
-    if (engine.effects.congested) return true;
+    if (!side.isOpen) return false;
+    if (effects.congested) return true;
     const found = findNext(consumer);
     if (found === NOTHING) side.endOfMessages();
     // What holds it back wakes it when it doesn't any more.

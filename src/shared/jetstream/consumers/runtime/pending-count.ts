@@ -22,12 +22,12 @@ export class PendingCount {
     this.#consumer = consumer;
   }
 
-  get #group(): FilterGroup {
+  #group(): FilterGroup {
     return this.#consumer.group;
   }
 
   get value(): number {
-    this.#askedAt = this.#group.removedCount;
+    this.#askedAt = this.#group().removedCount;
     if (this.#isStale) this.#countAnew();
     else this.#catchUp();
     return Math.max(0, this.#count);
@@ -48,20 +48,20 @@ export class PendingCount {
   /** The group forgets which messages were removed. @param most removals after which a count nobody asked for is given up */
   pageTurns(most: number): void {
     if (this.#isStale) return;
-    if (this.#group.removedCount - this.#askedAt > most) this.#isStale = true;
+    if (this.#group().removedCount - this.#askedAt > most) this.#isStale = true;
     else this.#catchUp();
   }
 
   #countAnew(): void {
     const consumer = this.#consumer;
-    this.#storedSeen = this.#group.storedCount;
-    this.#removedSeen = this.#group.removedCount;
+    this.#storedSeen = this.#group().storedCount;
+    this.#removedSeen = this.#group().removedCount;
     this.#count = consumer.countPending();
     this.#isStale = consumer.isBeyondEnd;
   }
 
   #catchUp(): void {
-    const group = this.#group;
+    const group = this.#group();
     this.#count += group.storedCount - this.#storedSeen;
     this.#storedSeen = group.storedCount;
     for (; this.#removedSeen < group.removedCount; this.#removedSeen++) {

@@ -21,7 +21,7 @@ export class Pinning {
     this.#consumer = consumer;
   }
 
-  get #group(): string {
+  #group(): string {
     return this.#consumer.config.priorityGroups[0] ?? '';
   }
 
@@ -50,7 +50,7 @@ export class Pinning {
     request.pinId = this.id;
     this.sinceNs = joinTime(engine.clock.ms, engine.clock.nanos);
     this.#restart();
-    advisePinned(this.#consumer, this.#group, this.id);
+    advisePinned(this.#consumer, this.#group(), this.id);
   }
 
   #restart(): void {
@@ -65,7 +65,7 @@ export class Pinning {
     if (this.dueMs > nowMs) return false;
     const held = this.id !== '';
     this.release();
-    if (held) adviseUnpinned(this.#consumer, this.#group, 'timeout');
+    if (held) adviseUnpinned(this.#consumer, this.#group(), 'timeout');
     return true;
   }
 

@@ -47,7 +47,7 @@ export class PullSide implements DeliverySide {
     return false;
   }
 
-  get #nowMs(): number {
+  #nowMs(): number {
     return this.#consumer.engine.clock.ms;
   }
 
@@ -79,23 +79,23 @@ export class PullSide implements DeliverySide {
       this.#send(reply, refusal);
       return;
     }
-    if (this.#isFull && this.#nowMs - this.#cleanedMs > CLEAN_EVERY_MS) {
-      this.#cleanedMs = this.#nowMs;
+    if (this.#isFull() && this.#nowMs() - this.#cleanedMs > CLEAN_EVERY_MS) {
+      this.#cleanedMs = this.#nowMs();
       this.#dropUnwanted();
     }
-    if (this.#isFull) {
+    if (this.#isFull()) {
       if (request.heartbeatMs === 0) this.#send(reply, EXCEEDED_MAX_WAITING);
       return;
     }
     if (consumer.config.priorityPolicy !== 'prioritized') request.priority = 0;
     const destination = consumer.engine.effects.destination(consumer.account, reply);
-    const waiting = new WaitingRequest(request, destination, reply, this.#nowMs);
+    const waiting = new WaitingRequest(request, destination, reply, this.#nowMs());
     this.#queue.add(waiting);
     this.#arm(waiting.dueMs);
     consumer.wake();
   }
 
-  get #isFull(): boolean {
+  #isFull(): boolean {
     const { maxWaiting } = this.#consumer.config;
     return this.#queue.size >= (maxWaiting > 0 ? maxWaiting : DEFAULT_MAX_WAITING);
   }
@@ -115,7 +115,7 @@ export class PullSide implements DeliverySide {
   take(bytes: number): WaitingRequest | null {
     for (let at = this.#queue.first; at !== null; ) {
       const next = at.after;
-      if (at.expiresMs <= this.#nowMs) this.#end(at, '408 Request Timeout');
+      if (at.expiresMs <= this.#nowMs()) this.#end(at, '408 Request Timeout');
       else if (!at.destination.hasInterest) this.#queue.remove(at);
       else if (this.#mayHave(at)) {
         if (!at.limitsBytes || bytes <= at.bytesLeft) return at;
@@ -143,7 +143,7 @@ export class PullSide implements DeliverySide {
   served(request: WaitingRequest, bytes: number): void {
     request.delivered++;
     request.left--;
-    if (request.heartbeatMs > 0) request.beatMs = this.#nowMs + request.heartbeatMs;
+    if (request.heartbeatMs > 0) request.beatMs = this.#nowMs() + request.heartbeatMs;
     if (request.limitsBytes) {
       request.bytesLeft -= bytes;
       if (request.bytesLeft <= 0) {
@@ -173,7 +173,7 @@ export class PullSide implements DeliverySide {
   }
 
   tick(): void {
-    const nowMs = this.#nowMs;
+    const nowMs = this.#nowMs();
     if (this.pinning?.expire(nowMs) === true) this.#consumer.wake();
     if (this.#dueMs > nowMs) return;
     this.#dueMs = Infinity;
@@ -214,7 +214,7 @@ export class PullSide implements DeliverySide {
   #dropUnwanted(): void {
     for (let at = this.#queue.first; at !== null; ) {
       const next = at.after;
-      if (at.expiresMs <= this.#nowMs) this.#end(at, '408 Request Timeout');
+      if (at.expiresMs <= this.#nowMs()) this.#end(at, '408 Request Timeout');
       else if (!at.destination.hasInterest) this.#queue.remove(at);
       at = next;
     }

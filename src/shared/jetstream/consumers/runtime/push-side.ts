@@ -45,7 +45,7 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
     this.#group = wireText(consumer.config.deliverGroup);
     this.destination = effects.destination(consumer.account, this.subject);
     effects.watchInterest(this);
-    this.#bucket = this.#burst;
+    this.#bucket = this.#burst();
     this.#bucketMs = clock.ms;
     this.#heartbeatMs = durationMs(consumer.config.idleHeartbeatNs);
     this.#listened = this.hasInterest;
@@ -56,7 +56,7 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
     return this.#consumer.account;
   }
 
-  get #nowMs(): number {
+  #nowMs(): number {
     return this.#consumer.engine.clock.ms;
   }
 
@@ -69,12 +69,12 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
     return this.destination.isBound(this.#group);
   }
 
-  get #flowControl(): boolean {
+  #flowControl(): boolean {
     return this.#consumer.config.flowControl;
   }
 
   get isOpen(): boolean {
-    if (this.#flowControl && this.#outstanding > this.#window) return false;
+    if (this.#flowControl() && this.#outstanding > this.#window) return false;
     return this.hasInterest;
   }
 
@@ -91,15 +91,15 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
 
   #startHeartbeat(): void {
     if (this.#heartbeatMs === 0) return;
-    this.#beatMs = this.#nowMs + this.#heartbeatMs;
+    this.#beatMs = this.#nowMs() + this.#heartbeatMs;
     this.#consumer.arm(this.#beatMs);
   }
 
   take(bytes: number): Taker | null {
-    return this.isOpen && this.#mayPass(bytes) ? this : null;
+    return this.#mayPass(bytes) ? this : null;
   }
 
-  get #burst(): number {
+  #burst(): number {
     const { stream, engine } = this.#consumer;
     const { maxMsgSizeBytes } = stream.config;
     return maxMsgSizeBytes > 0 ? maxMsgSizeBytes : engine.options.maxPayloadBytes;
@@ -110,8 +110,8 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
     const { rateLimitBps } = this.#consumer.config;
     if (rateLimitBps <= 0) return true;
     const bytesPerMs = rateLimitBps / 8000;
-    const burst = this.#burst;
-    const nowMs = this.#nowMs;
+    const burst = this.#burst();
+    const nowMs = this.#nowMs();
     this.#bucket = Math.min(burst, this.#bucket + (nowMs - this.#bucketMs) * bytesPerMs);
     this.#bucketMs = nowMs;
     const needed = Math.min(bytes, burst);
@@ -125,16 +125,16 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
   }
 
   served(_taker: Taker, bytes: number): void {
-    if (this.#heartbeatMs > 0) this.#beatMs = this.#nowMs + this.#heartbeatMs;
-    if (!this.#flowControl) return;
+    if (this.#heartbeatMs > 0) this.#beatMs = this.#nowMs() + this.#heartbeatMs;
+    if (!this.#flowControl()) return;
     this.#outstanding += bytes;
     if (this.#request === '') {
-      if (this.#outstanding > this.#window / 2 || this.#isAckWindowFull) this.#requestFlow();
+      if (this.#outstanding > this.#window / 2 || this.#isAckWindowFull()) this.#requestFlow();
     } else if (this.#outstanding - this.#requestedBytes >= this.#window) this.#requestedBytes += bytes;
   }
 
   /** With acknowledgement by flow control, only its answer makes room again. */
-  get #isAckWindowFull(): boolean {
+  #isAckWindowFull(): boolean {
     const { config, state } = this.#consumer;
     if (config.ackPolicy !== 'flow_control' || config.maxAckPending <= 0) return false;
     return state.pending.size >= config.maxAckPending;
@@ -173,7 +173,7 @@ export class PushSide implements DeliverySide, InterestWatch, Taker {
   }
 
   tick(): void {
-    const nowMs = this.#nowMs;
+    const nowMs = this.#nowMs();
     if (this.#resumeMs <= nowMs) {
       this.#resumeMs = Infinity;
       this.#consumer.wake();
