@@ -18,10 +18,18 @@ const OPERATIONS = new Set(['INFO', 'MSG', 'HMSG', '+OK', '-ERR', 'PING', 'PONG'
 
 export class FrameReader {
   private pending: Buffer = Buffer.alloc(0);
+  /** What came behind, as long as it doesn't complete the message that `pending` begins. */
+  private behind: Buffer[] = [];
+  /** Bytes that are missing of it. */
+  private missing = 0;
 
   /** Adds received bytes and answers the frames they complete. */
   push(chunk: Buffer): Frame[] {
-    this.pending = this.pending.length === 0 ? chunk : Buffer.concat([this.pending, chunk]);
+    this.behind.push(chunk);
+    this.missing -= chunk.length;
+    // A large message comes in thousands of chunks: they are put together once.
+    if (this.missing > 0) return [];
+    this.join();
     const frames: Frame[] = [];
     let offset = 0;
     for (;;) {
@@ -36,7 +44,10 @@ export class FrameReader {
       }
       const size = Number(/\d+$/.exec(line)?.[0] ?? Number.NaN);
       const next = end + 2 + size + 2;
-      if (!(next <= this.pending.length)) break;
+      if (!(next <= this.pending.length)) {
+        this.missing = next - this.pending.length;
+        break;
+      }
       frames.push({ op, line, payload: this.pending.toString('latin1', end + 2, end + 2 + size) });
       offset = next;
     }
@@ -46,7 +57,13 @@ export class FrameReader {
 
   /** Bytes of an incomplete last frame, as latin1. */
   get rest(): string {
+    this.join();
     return this.pending.toString('latin1');
+  }
+
+  private join(): void {
+    if (this.behind.length > 0) this.pending = Buffer.concat([this.pending, ...this.behind]);
+    this.behind = [];
   }
 }
 

@@ -77,7 +77,7 @@ test('any user properties come out as they went in, in order', () => {
       expect(usersOf(meaning)).toEqual(users);
       expect(meaning.qos).toBe(1);
     }),
-    { numRuns: 1000 },
+    { seed: 20_161, numRuns: 1000 },
   );
 });
 
