@@ -181,6 +181,7 @@ export class Simulation {
     this.#nowMs += random.below(1000);
     const kind = random.below(100);
     const store = this.#store!;
+    store.reuseMemory();
     if (kind < 4) this.#createOrDrop(store);
     else if (kind < 16) commitSomehow(random, store);
     else if (kind < 18) store.commit(false);
