@@ -8,7 +8,8 @@ export default defineConfig({
     // Two cores: more parallel files only make daemons starve each other.
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Longer than any guard in the tests (support/waiting.ts), whose failures tell more.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

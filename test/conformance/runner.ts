@@ -27,9 +27,6 @@ interface Connection {
   reportedClosed: boolean;
 }
 
-/** Longer than any timeout a scenario's configuration sets: a guard, not an expectation. */
-const CLOSE_GUARD_MS = 8_000;
-
 export class ScenarioRunner {
   private readonly connections = new Map<string, Connection>();
   private readonly daemon: Daemon;
@@ -80,7 +77,7 @@ export class ScenarioRunner {
         return;
       }
       case 'closed':
-        return this.connection(step.connection).client.untilClosed(CLOSE_GUARD_MS);
+        return this.connection(step.connection).client.untilClosed();
       case 'hang-up': {
         const connection = this.connection(step.connection);
         await connection.client.end();

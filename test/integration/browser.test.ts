@@ -3,6 +3,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BrowserPage, CHROMIUM } from '../support/browser.ts';
 import { Daemon } from '../support/daemon.ts';
+import { GUARD_MS } from '../support/waiting.ts';
 import { startWebsocket, TRANSPORTS, websocketPort } from '../support/websocket-daemon.ts';
 
 /** What the page's script defines, as far as the test uses it. */
@@ -60,14 +61,16 @@ describe.skipIf(CHROMIUM === null)('Chromium (skipped where it is not installed)
       });
       service.subscribe('to.service', { callback: (_error, message) => void message.respond(message.data) });
       await service.flush();
-      expect((await service.request('to.page', 'hello')).string()).toBe('page heard hello');
+      expect((await service.request('to.page', 'hello', { timeout: GUARD_MS })).string()).toBe(
+        'page heard hello',
+      );
 
       const sizes = await browser.page.evaluate(async () => {
         const { connection } = globalThis as unknown as PageGlobals;
         const echoed: number[] = [];
         for (const size of [0, 100, 5000, 1_000_000]) {
           const payload = new Uint8Array(size).map((_value, index) => index % 251);
-          const { data } = await connection.request('to.service', payload, { timeout: 5000 });
+          const { data } = await connection.request('to.service', payload, { timeout: 30_000 });
           if (data.every((value, index) => value === index % 251)) echoed.push(data.length);
         }
         return echoed;
@@ -84,7 +87,9 @@ describe.skipIf(CHROMIUM === null)('Chromium (skipped where it is not installed)
       await browser.page.evaluate(() => (globalThis as unknown as PageGlobals).connection.flush());
       await serviceIsBack;
       await service.flush();
-      expect((await service.request('to.page', 'again')).string()).toBe('page heard again');
+      expect((await service.request('to.page', 'again', { timeout: GUARD_MS })).string()).toBe(
+        'page heard again',
+      );
       await service.close();
       await browser.page.evaluate(() => (globalThis as unknown as PageGlobals).connection.close());
     } finally {

@@ -3,6 +3,7 @@ import { connect, createInbox, headers, type Msg, type NatsConnection, nuid } fr
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Daemon } from '../support/daemon.ts';
 import { shardCounts } from '../support/server-command.ts';
+import { GUARD_MS } from '../support/waiting.ts';
 
 const text = new TextDecoder();
 
@@ -98,7 +99,7 @@ describe.each(shardCounts())('official client, %i shard(s)', (shards) => {
     const subject = nuid.next();
     responder.subscribe(subject, { callback: (_error, message) => void message.respond(message.data) });
     await responder.flush();
-    const options = { timeout: 5000, noMux, ...(noMux ? { reply: createInbox() } : {}) };
+    const options = { timeout: GUARD_MS, noMux, ...(noMux ? { reply: createInbox() } : {}) };
     for (let index = 0; index < 20; index += 1) {
       const answer = await requester.request(subject, `question ${index}`, {
         ...options,
@@ -110,7 +111,7 @@ describe.each(shardCounts())('official client, %i shard(s)', (shards) => {
 
   test('a request without responders fails at once', async () => {
     const requester = await client();
-    await expect(requester.request(nuid.next(), '', { timeout: 20_000 })).rejects.toThrow(/no responders/);
+    await expect(requester.request(nuid.next(), '', { timeout: GUARD_MS })).rejects.toThrow(/no responders/);
   });
 
   test('parallel requests over several responders', async () => {
@@ -126,7 +127,7 @@ describe.each(shardCounts())('official client, %i shard(s)', (shards) => {
     const requester = await client();
     const answers = await Promise.all(
       Array.from({ length: 300 }, (_, index) =>
-        requester.request(subject, String(index), { timeout: 10_000 }),
+        requester.request(subject, String(index), { timeout: GUARD_MS }),
       ),
     );
     expect(answers.map((answer) => answer.string())).toEqual(answers.map((_, index) => `re ${index}`));
@@ -143,7 +144,7 @@ describe.each(shardCounts())('official client, %i shard(s)', (shards) => {
     const answers = await requester.requestMany(subject, '', {
       strategy: 'count',
       maxMessages: 5,
-      maxWait: 5000,
+      maxWait: GUARD_MS,
     });
     const members: string[] = [];
     for await (const answer of answers) members.push(answer.string());

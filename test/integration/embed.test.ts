@@ -5,6 +5,7 @@ import { connect } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test } from 'vitest';
 import { importEmbed } from '../support/embedded.ts';
 import { RawClient } from '../support/raw-client.ts';
+import { GUARD_MS } from '../support/waiting.ts';
 
 const { startServer, ConfigurationError } = await importEmbed();
 type Server = Awaited<ReturnType<typeof startServer>>;
@@ -30,7 +31,7 @@ describe('a server in the program', () => {
     expect(server.url).toBe(`nats://127.0.0.1:${server.port}`);
     const client = await connect({ servers: server.url });
     client.subscribe('question', { callback: (_error, message) => void message.respond('answer') });
-    expect((await client.request('question')).string()).toBe('answer');
+    expect((await client.request('question', '', { timeout: GUARD_MS })).string()).toBe('answer');
     expect(client.info?.port).toBe(server.port);
     await client.close();
   });
@@ -117,7 +118,7 @@ describe('a server in the program', () => {
     const { stdout, stderr } = await promisify(execFile)(
       process.execPath,
       ['--input-type=module', '-e', program],
-      { timeout: 15_000, killSignal: 'SIGKILL' },
+      { timeout: GUARD_MS, killSignal: 'SIGKILL' },
     );
     expect(stdout).toBe('done StartError\n');
     expect(stderr).toMatch(written);

@@ -6,6 +6,7 @@ import { Svcm } from '@nats-io/services';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { JetStreamServer, until } from '../support/jetstream-server.ts';
+import { GUARD_MS } from '../support/waiting.ts';
 
 const LARGE_BYTES = 100 * 1024 * 1024;
 
@@ -233,10 +234,12 @@ describe('large objects and services', () => {
       await nc.flush();
     }
     const answers = await Promise.all(
-      Array.from({ length: 50 }, async (_, i) => (await asking!.request('v1.echo', String(i))).string()),
+      Array.from({ length: 50 }, async (_, i) =>
+        (await asking!.request('v1.echo', String(i), { timeout: GUARD_MS })).string(),
+      ),
     );
     expect(answers).toEqual(Array.from({ length: 50 }, (_, i) => String(i)));
-    const client = services(asking!).client({ strategy: 'count', maxMessages: 2, maxWait: 5000 });
+    const client = services(asking!).client({ strategy: 'count', maxMessages: 2, maxWait: GUARD_MS });
     expect(await collect(await client.ping('echo'))).toHaveLength(2);
     expect((await collect(await client.info('echo'))).map(({ name }) => name)).toEqual(['echo', 'echo']);
     const stats = await collect(await client.stats('echo'));

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Daemon } from '../support/daemon.ts';
+import { GUARD_MS } from '../support/waiting.ts';
 
 const CONFIG = 'jetstream { store_dir: store }';
 const MESSAGES = 40;
@@ -39,7 +40,7 @@ function content(root: string): Map<string, string> {
 }
 
 async function request(subject: string, body: string): Promise<string> {
-  const reply = await nc!.request(subject, body, { timeout: 10_000 });
+  const reply = await nc!.request(subject, body, { timeout: GUARD_MS });
   return reply.headers?.description || reply.string();
 }
 

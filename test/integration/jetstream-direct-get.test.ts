@@ -2,6 +2,9 @@ import { Kvm } from '@nats-io/kv';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Prng } from '../../src/shared/base/prng.ts';
 import { type Client, JetStreamServer } from '../support/jetstream-server.ts';
+import { GUARD_MS } from '../support/waiting.ts';
+
+const options = { timeout: GUARD_MS };
 
 /**
  * Gets of last values while everything that changes them happens. Shards answer what has been answered before, so every
@@ -81,7 +84,7 @@ describe.each([1, 3])('with %i shards', (shards) => {
     await writer.jsm.streams.add({ name: 'ONOFF', subjects: ['onoff.>'], allow_direct: true });
     await writer.js.publish('onoff.a', 'x');
     const [reader] = readers;
-    const ask = () => reader!.nc.request('$JS.API.DIRECT.GET.ONOFF.onoff.a', undefined, { timeout: 5000 });
+    const ask = () => reader!.nc.request('$JS.API.DIRECT.GET.ONOFF.onoff.a', undefined, options);
     for (let i = 0; i < 3; i++) expect((await ask()).string()).toBe('x');
     await writer.jsm.streams.update('ONOFF', { allow_direct: false });
     await expect(ask()).rejects.toThrow(/no responders/);
@@ -94,10 +97,11 @@ describe.each([1, 3])('with %i shards', (shards) => {
     await writer.js.publish('seen.a', 'x');
     const [reader, other] = readers;
     const subject = '$JS.API.DIRECT.GET.SEEN.seen.a';
-    for (let i = 0; i < 3; i++) await reader!.nc.request(subject);
+    for (let i = 0; i < 3; i++) await reader!.nc.request(subject, undefined, options);
     const listened = other!.nc.subscribe('$JS.API.DIRECT.GET.SEEN.>', { max: 3 });
     await other!.nc.flush();
-    for (let i = 0; i < 3; i++) expect((await reader!.nc.request(subject)).string()).toBe('x');
+    for (let i = 0; i < 3; i++)
+      expect((await reader!.nc.request(subject, undefined, options)).string()).toBe('x');
     const seen: string[] = [];
     for await (const message of listened) seen.push(message.subject);
     expect(seen).toEqual([subject, subject, subject]);

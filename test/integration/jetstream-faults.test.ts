@@ -7,6 +7,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { Daemon } from '../support/daemon.ts';
 import { Faults, mountSmall } from '../support/faults.ts';
 import { ask, errorCode, JetStreamServer, type Json } from '../support/jetstream-server.ts';
+import { GUARD_MS } from '../support/waiting.ts';
 
 const faults = Faults.make();
 
@@ -36,11 +37,11 @@ async function create(nc: NatsConnection, more: Json = {}): Promise<void> {
 async function put(nc: NatsConnection, payload: string | Uint8Array, id = ''): Promise<Json> {
   const lines = headers();
   if (id !== '') lines.set('Nats-Msg-Id', id);
-  return (await nc.request('s.x', payload, { timeout: 10_000, headers: lines })).json<Json>();
+  return (await nc.request('s.x', payload, { timeout: GUARD_MS, headers: lines })).json<Json>();
 }
 
 async function get(nc: NatsConnection, seq: number): Promise<string> {
-  const reply = await nc.request('$JS.API.DIRECT.GET.S', JSON.stringify({ seq }), { timeout: 10_000 });
+  const reply = await nc.request('$JS.API.DIRECT.GET.S', JSON.stringify({ seq }), { timeout: GUARD_MS });
   return reply.headers?.description || reply.string();
 }
 
@@ -111,10 +112,10 @@ describe.skipIf(faults === null)('system calls that fail (needs a C compiler on 
       deliver_policy: 'by_start_sequence',
     };
     await ask(nc, 'CONSUMER.CREATE.S.c', { stream_name: 'S', config });
-    const options = { timeout: 10_000, noMux: true, reply: createInbox() };
+    const options = { timeout: GUARD_MS, noMux: true, reply: createInbox() };
     const delivered = nc.request(
       '$JS.API.CONSUMER.MSG.NEXT.S.c',
-      '{"batch":1,"expires":9000000000}',
+      '{"batch":1,"expires":25000000000}',
       options,
     );
     expect(await ask(nc, 'CONSUMER.INFO.S.c')).toMatchObject({ num_waiting: 1, num_pending: 23 });

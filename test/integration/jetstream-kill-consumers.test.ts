@@ -7,10 +7,10 @@
 import { AckPolicy, type ConsumerMessages, type JsMsg, RetentionPolicy } from '@nats-io/jetstream';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type Client, JetStreamServer, until } from '../support/jetstream-server.ts';
-import { Signal } from '../support/waiting.ts';
+import { GUARD_MS, Signal } from '../support/waiting.ts';
 
 const ROUNDS = Number(process.env.NATSD_KILL_ROUNDS ?? 3);
-const ROUND_MS = 20_000;
+const ROUND_MS = 2 * GUARD_MS;
 const PUBLISHERS = 16;
 const ACK_WAIT_NS = 500_000_000;
 /** Acknowledgements of a round before the server is killed. */
@@ -44,6 +44,12 @@ class Ledger {
   }
 }
 
+interface Consuming {
+  readonly messages: ConsumerMessages;
+  /** When all that it took is acknowledged, or can't be any more. */
+  readonly ended: Promise<void>;
+}
+
 class Load {
   readonly published = new Map<string, Set<number>>([
     ['LIMITS', new Set()],
@@ -63,26 +69,35 @@ class Load {
     }
   }
 
-  /** Takes messages and acknowledges them until the connection ends. */
-  async consume(messages: ConsumerMessages, name: (typeof CONSUMERS)[number]['name']): Promise<void> {
+  /**
+   * Takes messages and acknowledges them until the connection ends. A callback has each message before the answer to an
+   * acknowledgement that came behind it; in an iterator it might wait until it seems to be one that came later.
+   */
+  async consume(consumer: (typeof CONSUMERS)[number], { js }: Client): Promise<Consuming> {
+    const { stream, name } = consumer;
     const ledger = this.ledgers.get(name)!;
     const acknowledging: Promise<void>[] = [];
-    try {
-      for await (const message of messages) {
-        ledger.take(message);
-        // Some are left alone: they have to come again.
-        if (message.info.deliveryCount === 1 && message.seq % 7 === 0) continue;
-        acknowledging.push(this.#settle(message, ledger));
-      }
-    } catch {
-      // As above.
-    }
-    await Promise.all(acknowledging);
+    const callback = (message: JsMsg): void => {
+      ledger.take(message);
+      // Some are left alone: they have to come again.
+      if (message.info.deliveryCount === 1 && message.seq % 7 === 0) return;
+      acknowledging.push(this.#settle(message, ledger));
+    };
+    const messages =
+      'deliver_subject' in consumer
+        ? await (await js.consumers.getPushConsumer(stream, name)).consume({ callback })
+        : await (await js.consumers.get(stream, name)).consume({ callback, max_messages: 100 });
+    const ended = messages.closed().then(async () => void (await Promise.all(acknowledging)));
+    return { messages, ended };
+  }
+
+  consumeAll(c: Client): Promise<Consuming[]> {
+    return Promise.all(CONSUMERS.map((consumer) => this.consume(consumer, c)));
   }
 
   async #settle(message: JsMsg, ledger: Ledger): Promise<void> {
     try {
-      if (!(await message.ackAck({ timeout: 5000 }))) return;
+      if (!(await message.ackAck({ timeout: GUARD_MS }))) return;
     } catch {
       return;
     }
@@ -105,19 +120,6 @@ async function create({ jsm }: Client): Promise<void> {
   }
 }
 
-async function openAll({ js }: Client): Promise<[ConsumerMessages, (typeof CONSUMERS)[number]['name']][]> {
-  return Promise.all(
-    CONSUMERS.map(async (consumer) => {
-      const { stream, name } = consumer;
-      const messages =
-        'deliver_subject' in consumer
-          ? await (await js.consumers.getPushConsumer(stream, name)).consume()
-          : await (await js.consumers.get(stream, name)).consume({ max_messages: 100 });
-      return [messages, name] as [ConsumerMessages, typeof name];
-    }),
-  );
-}
-
 /** Publishes and consumes, and kills the server in the middle of it. */
 async function loadAndKill(load: Load, round: number): Promise<void> {
   const c = await server!.client();
@@ -125,8 +127,7 @@ async function loadAndKill(load: Load, round: number): Promise<void> {
   const busy = [...load.published.keys()].flatMap((stream) =>
     Array.from({ length: PUBLISHERS }, () => load.publish(c, stream)),
   );
-  const opened = await openAll(c);
-  busy.push(...opened.map(([messages, name]) => load.consume(messages, name)));
+  busy.push(...(await load.consumeAll(c)).map(({ ended }) => ended));
   await load.changed.until(
     () => load.acks >= enough,
     () => `${load.acks} of ${enough} acknowledgements:\n${server!.daemon.log}`,
@@ -140,16 +141,15 @@ async function loadAndKill(load: Load, round: number): Promise<void> {
 
 /** Takes what is left, until every consumer has acknowledged everything there is. */
 async function drain(load: Load, c: Client): Promise<void> {
-  const opened = await openAll(c);
-  const busy = opened.map(([messages, name]) => load.consume(messages, name));
+  const opened = await load.consumeAll(c);
   for (const { stream, name } of CONSUMERS) {
     await until(
       () => c.jsm.consumers.info(stream, name),
       (info) => info.num_pending === 0 && info.num_ack_pending === 0,
     );
   }
-  for (const [messages] of opened) await messages.close();
-  await Promise.all(busy);
+  for (const { messages } of opened) await messages.close();
+  await Promise.all(opened.map(({ ended }) => ended));
 }
 
 describe('kill -9 while consumers are at work', () => {

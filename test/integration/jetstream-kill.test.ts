@@ -6,10 +6,10 @@
 import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ask, errorCode, JetStreamServer, type Json } from '../support/jetstream-server.ts';
-import { Signal } from '../support/waiting.ts';
+import { GUARD_MS, Signal } from '../support/waiting.ts';
 
 const ROUNDS = Number(process.env.NATSD_KILL_ROUNDS ?? 3);
-const ROUND_MS = 20_000;
+const ROUND_MS = 2 * GUARD_MS;
 /** Publishers of each kind, each with one message or batch under way. */
 const PUBLISHERS = 24;
 const BATCH = 5;
@@ -70,7 +70,7 @@ async function publishOnce(
   done: Acknowledged,
 ): Promise<void> {
   const subject = `${stream}.x`;
-  const options = { timeout: 10_000 };
+  const options = { timeout: GUARD_MS };
   const payload = `${unique} ${'-'.repeat(unique.length * 20)}`;
   if (stream === 'BATCHES') {
     let reply: Msg | null = null;
@@ -135,7 +135,7 @@ async function expectThere(
   const found = await Promise.all(
     entries.map(async ([seq]) => {
       const reply = await nc.request(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify({ seq }), {
-        timeout: 10_000,
+        timeout: GUARD_MS,
       });
       // A status instead of the message says what is wrong.
       return [seq, reply.headers?.description || reply.string()];
@@ -152,7 +152,7 @@ async function expectWholeBatches(nc: NatsConnection): Promise<void> {
   expect(state.messages).toBe(last);
   for (let seq = 1; seq <= last; seq++) {
     const reply = await nc.request('$JS.API.DIRECT.GET.BATCHES', JSON.stringify({ seq }), {
-      timeout: 10_000,
+      timeout: GUARD_MS,
     });
     const id = reply.headers!.get('Nats-Batch-Id');
     batches.set(id, (batches.get(id) ?? 0) + 1);
@@ -183,7 +183,7 @@ describe('kill -9 under load, several kinds of stream', () => {
       }
       const lines = headers();
       lines.set('Nats-Msg-Id', done.last!.id);
-      const again = await nc.request('IDS.x', 'again', { headers: lines, timeout: 10_000 });
+      const again = await nc.request('IDS.x', 'again', { headers: lines, timeout: GUARD_MS });
       expect(again.json()).toEqual({ stream: 'IDS', seq: done.last!.seq, duplicate: true });
       const gone = await ask(nc, 'STREAM.INFO.MEMORY');
       expect(errorCode(gone)).toBe(10059);

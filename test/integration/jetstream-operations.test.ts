@@ -8,6 +8,7 @@ import { Daemon } from '../support/daemon.ts';
 import { Embedded } from '../support/embedded.ts';
 import { ask, type Json } from '../support/jetstream-server.ts';
 import { runServer } from '../support/run-server.ts';
+import { GUARD_MS } from '../support/waiting.ts';
 
 const SECRET = 'a payload nobody may read';
 
@@ -56,12 +57,12 @@ async function create(nc: NatsConnection, more: Json = {}): Promise<void> {
 }
 
 async function put(nc: NatsConnection, payload: string): Promise<void> {
-  const ack = (await nc.request('s.a', payload, { timeout: 10_000 })).json<Json>();
+  const ack = (await nc.request('s.a', payload, { timeout: GUARD_MS })).json<Json>();
   expect(ack.error).toBeUndefined();
 }
 
 async function get(nc: NatsConnection, seq: number): Promise<string> {
-  return (await nc.request('$JS.API.DIRECT.GET.S', JSON.stringify({ seq }), { timeout: 10_000 })).string();
+  return (await nc.request('$JS.API.DIRECT.GET.S', JSON.stringify({ seq }), { timeout: GUARD_MS })).string();
 }
 
 async function page(path: string): Promise<{ status: number; body: Json }> {

@@ -4,7 +4,9 @@ import { jetstream } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ask, errorCode, JetStreamServer, type Json, nextMessage } from '../support/jetstream-server.ts';
+import { GUARD_MS } from '../support/waiting.ts';
 
+const options = { timeout: GUARD_MS };
 const USERS = '{ user: a, password: a }, { user: b, password: b }';
 
 function accounts(jetStream: string, more = ''): string {
@@ -111,12 +113,12 @@ describe.each([1, 3])('requests with %i shards', (shards) => {
   test('nobody answers a direct get of a stream that is not there', async () => {
     await start(shards);
     const nc = await server!.connect();
-    await expect(nc.request('$JS.API.DIRECT.GET.S', '{"seq":1}')).rejects.toThrow('no responders');
+    await expect(nc.request('$JS.API.DIRECT.GET.S', '{"seq":1}', options)).rejects.toThrow('no responders');
     await create(nc, 'S', { allow_direct: true });
-    const answer = await nc.request('$JS.API.DIRECT.GET.S', '{"seq":1}');
+    const answer = await nc.request('$JS.API.DIRECT.GET.S', '{"seq":1}', options);
     expect(answer.headers?.code).toBe(404);
     await ask(nc, 'STREAM.DELETE.S');
-    await expect(nc.request('$JS.API.DIRECT.GET.S', '{"seq":1}')).rejects.toThrow('no responders');
+    await expect(nc.request('$JS.API.DIRECT.GET.S', '{"seq":1}', options)).rejects.toThrow('no responders');
   });
 
   test('a domain is a prefix of its own', async () => {
@@ -127,7 +129,7 @@ describe.each([1, 3])('requests with %i shards', (shards) => {
     expect(await js.publish('s', 'x')).toMatchObject({ stream: 'S', domain: 'hub', seq: 1 });
     expect((await jsm.direct.getMessage('S', { last_by_subj: 's' }))?.string()).toBe('x');
     expect((await jsm.getAccountInfo()).domain).toBe('hub');
-    await expect(nc.request('$JS.other.API.INFO', '')).rejects.toThrow('no responders');
+    await expect(nc.request('$JS.other.API.INFO', '', options)).rejects.toThrow('no responders');
     expect(await ask(nc, 'STREAM.INFO.S')).toMatchObject({ domain: 'hub', state: { messages: 1 } });
   });
 });
@@ -146,7 +148,7 @@ describe('reload and flags', () => {
     await reload(accounts('disabled'));
     expect(errorCode(await ask(nc, 'STREAM.INFO.S'))).toBe(10039);
     for (const subject of ['S', '$JS.API.CONSUMER.MSG.NEXT.S.C', '$JS.API.DIRECT.GET.S'])
-      await expect(nc.request(subject, '{"seq":1}')).rejects.toThrow('no responders');
+      await expect(nc.request(subject, '{"seq":1}', options)).rejects.toThrow('no responders');
     await reload(accounts('enabled'));
     expect(await ask(nc, 'STREAM.NAMES')).toMatchObject({ streams: ['S'] });
     expect(await ask(nc, 'CONSUMER.INFO.S.C')).toMatchObject({
@@ -156,7 +158,7 @@ describe('reload and flags', () => {
     });
     expect(await next()).toBe(2);
     expect(await jetstream(nc).publish('S', 'x')).toMatchObject({ seq: 3 });
-    await expect(nc.request('M', 'x')).rejects.toThrow('no responders');
+    await expect(nc.request('M', 'x', options)).rejects.toThrow('no responders');
   });
 
   test('an account that goes and comes back finds its streams', async () => {

@@ -11,7 +11,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { Daemon, type DaemonOptions } from '../support/daemon.ts';
 import { Embedded } from '../support/embedded.ts';
 import { ask, errorCode, type Json } from '../support/jetstream-server.ts';
-import { Signal } from '../support/waiting.ts';
+import { GUARD_MS, Signal } from '../support/waiting.ts';
 
 /** Publishes without an answer at any time, while the server may be killed. */
 const IN_FLIGHT = 128;
@@ -41,11 +41,11 @@ async function client(options: { user?: string; pass?: string } = {}): Promise<N
 }
 
 async function put(nc: NatsConnection, subject: string, payload: string): Promise<Json> {
-  return (await nc.request(subject, payload, { timeout: 10_000 })).json<Json>();
+  return (await nc.request(subject, payload, { timeout: GUARD_MS })).json<Json>();
 }
 
 function get(nc: NatsConnection, sequence: number): Promise<Msg> {
-  return nc.request('$JS.API.DIRECT.GET.S', JSON.stringify({ seq: sequence }), { timeout: 10_000 });
+  return nc.request('$JS.API.DIRECT.GET.S', JSON.stringify({ seq: sequence }), { timeout: GUARD_MS });
 }
 
 async function create(nc: NatsConnection, more: Json = {}): Promise<Json> {
@@ -70,7 +70,7 @@ describe.each([1, 3])('streams with %i shards', (shards) => {
     expect(await ask(nc, 'STREAM.MSG.GET.S', { seq: 1 })).toMatchObject({
       message: { subject: 's.a', seq: 1, data: Buffer.from('first').toString('base64') },
     });
-    const direct = await other.request('$JS.API.DIRECT.GET.S.s.b');
+    const direct = await other.request('$JS.API.DIRECT.GET.S.s.b', '', { timeout: GUARD_MS });
     expect([direct.string(), direct.headers?.get('Nats-Sequence')]).toEqual(['second', '2']);
     expect(await ask(other, 'STREAM.NAMES')).toMatchObject({ total: 1, streams: ['S'] });
     expect(await ask(other, 'STREAM.LIST')).toMatchObject({ total: 1, streams: [{ config: { name: 'S' } }] });

@@ -100,6 +100,22 @@ describe.each([
     );
   });
 
+  test('of many topics below one level each message comes under its own', async () => {
+    const [publisher, near, far] = [await peer(), await peer(), await peer()];
+    const client = await nats();
+    const name = topic();
+    for (const subscriber of [near, far]) await subscriber.client.subscribeAsync(`${name}/#`);
+    const texts = Array.from({ length: 20 }, (_, i) => String(i));
+    for (const text of texts) await publisher.client.publishAsync(`${name}/${text}`, text, { qos: 1 });
+    for (const text of texts) client.publish(`${name}.nats.${text}`, `nats/${text}`);
+    const expected = [...texts, ...texts.map((text) => `nats/${text}`)];
+    for (const subscriber of [near, far]) {
+      const messages = await subscriber.received(expected.length);
+      expect(messages.map(({ payload }) => payload)).toEqual(expected);
+      expect(messages.map((message) => message.topic)).toEqual(expected.map((text) => `${name}/${text}`));
+    }
+  });
+
   test('retained messages: sent to new subscriptions, replaced, removed by an empty one', async () => {
     const publisher = await peer();
     const name = topic();
@@ -326,9 +342,9 @@ describe.each([
       for (let i = 0; i < 200; i++) await publisher.client.publishAsync(`${name}/x`, String(i), { qos: 1 });
       await everything.received(200);
       // Behind all others: when the marker is there, so is what came before it.
-      for (const member of members) await member.client.subscribeAsync(`${name}-end`);
-      await publisher.client.publishAsync(`${name}-end`, 'end');
-      for (const member of members) await member.client.publishAsync(`${name}-self`, 'x', { qos: 1 });
+      for (const member of members) await member.client.subscribeAsync(`${name}-end`, { qos: 1 });
+      await publisher.client.publishAsync(`${name}-end`, 'end', { qos: 1 });
+      for (const member of members) await member.receivedText('end');
       const counts = members.map(
         ({ messages }) => messages.filter((message) => message.topic === `${name}/x`).length,
       );

@@ -46,8 +46,9 @@ async function code(port: number, protocolVersion: 4 | 5, credentials: IClientOp
   }
 }
 
+// A hash is compared by a thread that has to be started first.
 const USERS = `
-authorization { users [
+authorization { timeout: 30, users [
   { user: anna, password: secret },
   { user: hash, password: "${bcrypt.hashSync('hidden', 4)}" },
   { user: nats_only, password: x, allowed_connection_types: [STANDARD] },
@@ -195,6 +196,7 @@ test('reload: a user that is gone is told, permissions that shrank end subscript
       .replace('allow: ["own.>", "own"]', 'allow: ["own"]'),
   );
   daemon!.kill('SIGHUP');
+  await daemon!.untilLogged(/Reloaded server configuration/);
   await anna.untilClosed();
   expect(anna.disconnectReason).toBe(0x87);
   const bert = await peer(port, { username: 'bert', password: 'b' });

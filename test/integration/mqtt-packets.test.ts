@@ -8,7 +8,7 @@ const CONFIG = `
 server_name: mqtt_packets
 max_payload: 4096
 jetstream { store_dir: "./store" }
-mqtt { host: 127.0.0.1, port: -1, authorization { timeout: "400ms" } }
+mqtt { host: 127.0.0.1, port: -1 }
 `;
 
 let daemon: Daemon;
@@ -122,8 +122,14 @@ describe('CONNECT', () => {
   });
 
   test('a client that says nothing is closed', async () => {
-    const client = await raw();
-    expect(await client.untilClosed()).toEqual([]);
+    const config = CONFIG.replace('port: -1', 'port: -1, authorization { timeout: "100ms" }');
+    const impatient = await Daemon.start({ config, shards: 1 });
+    try {
+      const client = await RawMqtt.open(await mqttPort(impatient));
+      expect(await client.untilClosed()).toEqual([]);
+    } finally {
+      await impatient.stop();
+    }
   });
 
   test('what is sent before CONNACK is dealt with after it', async () => {

@@ -23,7 +23,7 @@ describe('ack_wait', () => {
   let daemon: Daemon;
   let port: number;
   beforeAll(async () => {
-    daemon = await Daemon.start({ shards: 2, config: config('ack_wait: "300ms"') });
+    daemon = await Daemon.start({ shards: 2, config: config('ack_wait: "1s"') });
     port = await mqttPort(daemon);
   });
   afterAll(() => daemon.stop());

@@ -177,8 +177,8 @@ describe.each(
     expect(third.sessionPresent).toBe(true);
     await second.untilClosed();
     await publisher.client.publishAsync('news', 'two', { qos: 1 });
-    await third.received(1);
-    expect(third.messages.at(-1)).toMatchObject({ payload: 'two' });
+    // The first one comes again if the session changed hands before its PUBACK was seen.
+    expect(await third.receivedText('two')).toMatchObject({ topic: 'news', qos: 1 });
   });
 
   test('the will is published when the WebSocket ends without DISCONNECT', async () => {

@@ -340,6 +340,7 @@ describe.each(shardCounts())('reload, %i shard(s)', (shards) => {
       const silent = await connect();
       await silent.untilClosed();
       expect(errors(silent)).toEqual(["-ERR 'Authentication Timeout'"]);
+      await reload('authorization { token: "T", timeout: 30 }\n');
       expect(await (await client({ auth_token: 'T' })).sync()).toBe(true);
     });
   });
@@ -413,11 +414,12 @@ describe.each(shardCounts())('reload, %i shard(s)', (shards) => {
       const log = await reload(tls(server, ', timeout: 0.3, handshake_first: true'));
       expect(log).toContain('Reloaded: tls timeout = 0.3');
       expect(log).toContain('Reloaded: Client TLS handshake first: true');
-      const first = await connect({ transport: 'tls-first', ca });
-      expect(await first.handshake()).toBe(true);
       const silent = await connect();
       await silent.untilClosed();
       expect(silent.frames).toEqual([]);
+      await reload(tls(server, ', timeout: 30, handshake_first: true'));
+      const first = await connect({ transport: 'tls-first', ca });
+      expect(await first.handshake()).toBe(true);
     });
 
     test('a key that does not fit is refused, the old pair stays', async () => {

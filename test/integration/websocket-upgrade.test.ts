@@ -132,7 +132,7 @@ describe('what the built-in transport alone does as nats-server', () => {
   let daemon: Daemon;
   let port: number;
   beforeAll(async () => {
-    daemon = await startWebsocket('ws', 'same_origin: true, compression: true, handshake_timeout: "300ms"');
+    daemon = await startWebsocket('ws', 'same_origin: true, compression: true');
     port = websocketPort(daemon);
   });
   afterAll(async () => {
@@ -201,13 +201,19 @@ describe('what the built-in transport alone does as nats-server', () => {
   });
 
   test('a slow handshake ends without a word, a fast one may be idle afterwards', async () => {
-    const ready = await WebsocketClient.connect({ port });
-    const slow = await WebsocketClient.open({ port });
-    slow.socket.write('GET / HTTP/1.1\r\n');
-    await slow.untilClosed();
-    expect(slow.head + slow.body).toBe('');
-    expect(await ready.handshake()).toBe(true);
-    ready.destroy();
+    const impatient = await startWebsocket('ws', 'handshake_timeout: "1s"');
+    const options = { port: websocketPort(impatient) };
+    try {
+      const ready = await WebsocketClient.connect(options);
+      const slow = await WebsocketClient.open(options);
+      slow.socket.write('GET / HTTP/1.1\r\n');
+      await slow.untilClosed();
+      expect(slow.head + slow.body).toBe('');
+      expect(await ready.handshake()).toBe(true);
+      ready.destroy();
+    } finally {
+      await impatient.stop();
+    }
   });
 
   test('who never becomes a client is not counted', async () => {

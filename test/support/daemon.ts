@@ -148,7 +148,6 @@ export class Daemon {
     await this.changed.until(
       () => this.exit !== null,
       () => `process ${this.pid} to end:\n${this.output}`,
-      20_000,
     );
     return this.exit as ExitStatus;
   }
@@ -190,7 +189,6 @@ export class Daemon {
       await this.changed.until(
         () => listening || this.exit !== null,
         () => `the ports file of process ${this.pid}:\n${this.output}`,
-        20_000,
       );
     } finally {
       watcher.close();

@@ -2,11 +2,11 @@
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import { Daemon, type ExitStatus } from './daemon.ts';
+import { GUARD_MS } from './waiting.ts';
 
 export type Json = Record<string, unknown>;
 
-const TIMEOUT_MS = 10_000;
-const LOOKS = 20_000;
+const TIMEOUT_MS = GUARD_MS;
 
 /** A subscription can be iterated once. */
 const iterators = new WeakMap<AsyncIterable<Msg>, AsyncIterator<Msg>>();
@@ -116,9 +116,10 @@ export async function nextMessage(messages: AsyncIterable<Msg>): Promise<Msg> {
 
 /** Looks again and again until something is as it should be; every look is a request, none waits. */
 export async function until<T>(look: () => Promise<T>, isDone: (seen: T) => boolean): Promise<T> {
+  const endMs = performance.now() + GUARD_MS;
   let seen = await look();
   for (let looks = 1; !isDone(seen); looks++) {
-    if (looks === LOOKS) throw new Error(`looked ${LOOKS} times, last: ${JSON.stringify(seen)}`);
+    if (performance.now() > endMs) throw new Error(`looked ${looks} times, last: ${JSON.stringify(seen)}`);
     seen = await look();
   }
   return seen;

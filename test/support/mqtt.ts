@@ -72,6 +72,16 @@ export class MqttPeer {
     return this.messages;
   }
 
+  /** Waits for a message with a payload, whatever comes in front of it. */
+  async receivedText(payload: string): Promise<ReceivedMessage> {
+    const found = () => this.messages.find((message) => message.payload === payload);
+    await this.changed.until(
+      () => found() !== undefined,
+      () => `${payload}, got ${JSON.stringify(this.messages.map((message) => message.payload))}`,
+    );
+    return found()!;
+  }
+
   async untilClosed(): Promise<void> {
     await this.changed.until(
       () => this.closed,

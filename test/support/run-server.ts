@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { serverUnderTest } from './server-command.ts';
+import { GUARD_MS } from './waiting.ts';
 
 export interface RunResult {
   code: number | null;
@@ -29,7 +30,7 @@ export async function runServer(
   // A server that starts after all must not outlive the test that expected it to refuse.
   const kill = (): void => void child.kill('SIGKILL');
   process.once('exit', kill);
-  const guard = setTimeout(kill, 15_000);
+  const guard = setTimeout(kill, GUARD_MS);
   const [code] = (await once(child, 'close')) as [number | null];
   clearTimeout(guard);
   process.off('exit', kill);

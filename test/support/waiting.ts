@@ -4,7 +4,8 @@
  * The deadline is a guard that turns a hang into a readable failure; no assertion depends on its length.
  */
 
-const GUARD_MS = 10_000;
+/** A machine may be slow and busy, and its disk too. */
+export const GUARD_MS = 30_000;
 
 interface Waiter {
   predicate: () => boolean;

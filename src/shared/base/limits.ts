@@ -10,8 +10,10 @@ export const CARRY_MAX_BYTES = 16 * 1024;
 export const OUTPUT_CHUNK_BYTES = 96 * 1024;
 /** Room in front of an output chunk for the header of a frame; a multiple of a word, so that copies stay aligned. */
 export const CHUNK_FRONT_BYTES = 16;
-/** Free output chunks a shard keeps. */
-export const OUTPUT_POOL_CHUNKS = 64;
+/** Free output chunks a shard keeps: as many as it uses, or a message to a hundred subscribers allocates on every read. */
+export const OUTPUT_POOL_MAX_CHUNKS = 512;
+/** Those that it keeps when they aren't used. */
+export const OUTPUT_POOL_IDLE_CHUNKS = 64;
 /**
  * Copied tails above this many bytes go through `TypedArray.set`; below, a word loop is faster. Measured: the crossover is near
  * 200 B in a thread's own memory, and near 300 B out of a ring, for the engine copies shared memory with greater care.

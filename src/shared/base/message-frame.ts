@@ -26,4 +26,6 @@ export class MessageFrame {
   payloadBytes = 0;
   /** Set while `bytes` may be kept by reference; else null and everything must be copied. */
   payloadOwner: SharedPayload | null = null;
+  /** The MQTT engine gives the message to members of queue groups whose session it keeps: nobody else may pick those. */
+  passesKept = false;
 }

@@ -1,7 +1,8 @@
 import {
   CHUNK_FRONT_BYTES,
   OUTPUT_CHUNK_BYTES,
-  OUTPUT_POOL_CHUNKS,
+  OUTPUT_POOL_IDLE_CHUNKS,
+  OUTPUT_POOL_MAX_CHUNKS,
   WORD_COPY_MAX_BYTES,
   WORD_SLACK_BYTES,
 } from './limits.ts';
@@ -37,14 +38,25 @@ export class OutputChunk {
 /** Free chunks of one thread. */
 export class ChunkPool {
   readonly #free: OutputChunk[] = [];
+  /** The fewest there were since the last `trim`. */
+  #unused = 0;
 
   /** @returns a chunk whose content is undefined */
   take(): OutputChunk {
-    return this.#free.pop() ?? new OutputChunk(OUTPUT_CHUNK_BYTES);
+    const chunk = this.#free.pop() ?? new OutputChunk(OUTPUT_CHUNK_BYTES);
+    if (this.#free.length < this.#unused) this.#unused = this.#free.length;
+    return chunk;
   }
 
   give(chunk: OutputChunk): void {
-    if (this.#free.length < OUTPUT_POOL_CHUNKS) this.#free.push(chunk);
+    if (this.#free.length < OUTPUT_POOL_MAX_CHUNKS) this.#free.push(chunk);
+  }
+
+  /** Lets go what wasn't needed since the last call, but for a few: to be called now and then. */
+  trim(): void {
+    const spare = Math.max(this.#free.length - OUTPUT_POOL_IDLE_CHUNKS, 0);
+    this.#free.length -= Math.min(this.#unused, spare);
+    this.#unused = this.#free.length;
   }
 }
 

@@ -5,7 +5,7 @@ import { hasWildcard } from '../subject/subject.ts';
 import { Sublist, type SublistMatch } from '../subject/sublist.ts';
 import { Route, RouteCache, type RouteGroup } from './route.ts';
 import { type FamilySource, RouteFamilies } from './route-family.ts';
-import { type Interest, type Subscription, ThreadInterest } from './subscription.ts';
+import { type Interest, KEPT_MEMBER, type Subscription, ThreadInterest } from './subscription.ts';
 
 /** Told of each change of this thread's interest, so that the other threads learn of it. */
 export interface InterestAnnouncer {
@@ -81,7 +81,7 @@ export class Account implements FamilySource {
     if (!this.sublist.insert(subscription)) return false;
     this.localSubscriptions++;
     this.#subjectChanged(subscription.subject);
-    this.#count(subscription, 1);
+    this.#count(subscription.subject, subscription.queue, traitsOf(subscription), 1);
     return true;
   }
 
@@ -92,7 +92,7 @@ export class Account implements FamilySource {
     if (!this.sublist.remove(subscription)) return false;
     this.localSubscriptions--;
     this.#subjectChanged(subscription.subject);
-    this.#count(subscription, -1);
+    this.#count(subscription.subject, subscription.queue, traitsOf(subscription), -1);
     return true;
   }
 
@@ -100,9 +100,24 @@ export class Account implements FamilySource {
   refilter(subscription: Subscription): void {
     const filter = subscription.subscriber.deliveryFilter ?? '';
     if (subscription.queue === null || subscription.removed || filter === subscription.filter) return;
-    this.#count(subscription, -1);
+    this.#reannounce(subscription, filter, subscription.isKept);
+  }
+
+  /** The MQTT engine keeps the session of a queue group's member from now on, or doesn't any more. */
+  setKept(subscription: Subscription, isKept: boolean): void {
+    if (subscription.removed || isKept === subscription.isKept) return;
+    this.#reannounce(subscription, subscription.filter, isKept);
+    this.#subjectChanged(subscription.subject);
+  }
+
+  /** The new before the old one goes: at no time there is no member. */
+  #reannounce(subscription: Subscription, filter: string, isKept: boolean): void {
+    const { subject, queue } = subscription;
+    const before = traitsOf(subscription);
     subscription.filter = filter;
-    this.#count(subscription, 1);
+    subscription.isKept = isKept;
+    this.#count(subject, queue, traitsOf(subscription), 1);
+    this.#count(subject, queue, before, -1);
   }
 
   /** Another thread's interest is now `weight` members; 0 ends it. */
@@ -246,9 +261,8 @@ export class Account implements FamilySource {
     }
   }
 
-  #count(subscription: Subscription, change: number): void {
+  #count(subject: string, queue: string | null, filter: string, change: number): void {
     if (this.#announcer === null) return;
-    const { subject, queue, filter } = subscription;
     const key = interestKey(subject, queue, filter);
     const weight = (this.#weights.get(key) ?? 0) + change;
     if (weight > 0) this.#weights.set(key, weight);
@@ -266,7 +280,22 @@ function deniesSome(interest: Interest, pattern: string): boolean {
   return (interest as Subscription).subscriber.deniesSome?.(pattern) === true;
 }
 
+/** What others have to know of a member to pick it. */
+function traitsOf({ isKept, filter }: Subscription): string {
+  return isKept ? `${KEPT_MEMBER}${filter}` : filter;
+}
+
 function addGroup(route: Route, subject: string, name: string, members: Interest[]): void {
+  const group = groupOf(subject, name, members);
+  if (group.total === 0) return;
+  route.groups.push(group);
+  const ordinary = members.filter(({ isKept }) => !isKept);
+  if (ordinary.length === members.length) return;
+  group.ordinary = groupOf(subject, name, ordinary);
+  group.kept = group.total - group.ordinary.total;
+}
+
+function groupOf(subject: string, name: string, members: readonly Interest[]): RouteGroup {
   const group: RouteGroup = {
     name,
     nameBytes: latin1Bytes(name),
@@ -274,6 +303,8 @@ function addGroup(route: Route, subject: string, name: string, members: Interest
     threads: [],
     weights: [],
     total: 0,
+    kept: 0,
+    ordinary: null,
   };
   for (const member of members) {
     if (member.thread < 0) {
@@ -294,5 +325,5 @@ function addGroup(route: Route, subject: string, name: string, members: Interest
     }
     group.total += weight;
   }
-  if (group.total > 0) route.groups.push(group);
+  return group;
 }

@@ -28,6 +28,10 @@ export interface RouteGroup {
   readonly weights: number[];
   /** Members in all. */
   total: number;
+  /** Of them, those whose session the MQTT engine keeps. */
+  kept: number;
+  /** The group without those; null when there are none. */
+  ordinary: RouteGroup | null;
 }
 
 /**
@@ -103,7 +107,7 @@ export class Route {
   hasThreads = false;
   /** Of a family: other subjects with the same prefix lead to the same destinations. */
   isMember = false;
-  /** The subject's MQTT topic, once somebody has needed it. */
+  /** The subject's MQTT topic, once somebody has needed it; of a member until it becomes another. */
   mqttTopic: Uint8Array | null = null;
   #permits: Uint8Array | null = null;
 
@@ -168,6 +172,7 @@ export class Route {
     this.headBytes = length + HEAD_EXTRA_BYTES;
     this.hash = hash;
     this.#subject = null;
+    this.mqttTopic = null;
     return this;
   }
 

@@ -57,6 +57,11 @@ export class Router {
   /** Queue groups picked for each thread by the message under way. */
   readonly #picked: RouteGroup[][] = [];
   readonly #pickedThreads: number[] = [];
+  // Of the last message that passes kept members over (`MessageFrame.passesKept`)
+  /** Groups of which the MQTT engine is to pick a member. */
+  readonly keptGroups: string[] = [];
+  /** Groups of which another member has it. */
+  readonly servedGroups: string[] = [];
   /** The head of a message that is shown under another subject than the one it is routed by. */
   readonly #shown = Route.member(new Route('', 0, 0));
 
@@ -74,14 +79,21 @@ export class Router {
    */
   publish(account: Account, route: Route, publisher: Subscriber | null, frame: MessageFrame): number {
     this.#strippedBytes = 0;
+    if (frame.passesKept) {
+      this.keptGroups.length = 0;
+      this.servedGroups.length = 0;
+    }
     if (route.hasThreads && !this.#hasRoom(route, frame)) return BLOCKED;
     this.#publisher = publisher;
     this.#number++;
     let delivered = this.#deliverPlain(route, publisher, frame);
     if (route.onlyPlain) return delivered;
     const { groups } = route;
-    for (let i = 0; i < groups.length; i++)
-      delivered += this.#deliverGroup(groups[i]!, route, publisher, frame);
+    for (let i = 0; i < groups.length; i++) {
+      const served = this.#deliverGroup(groups[i]!, route, publisher, frame);
+      delivered += served;
+      if (served > 0 && frame.passesKept) this.servedGroups.push(groups[i]!.name);
+    }
     if (route.hasThreads) delivered += this.#sendToThreads(account, route, frame);
     return delivered;
   }
@@ -100,8 +112,10 @@ export class Router {
     this.#number++;
     if (plain) this.#deliverPlain(route, null, frame);
     for (const queue of queues) {
-      const group = route.groups.find((candidate) => sameBytes(candidate.nameBytes, queue));
-      if (group === undefined) continue;
+      const whole = route.groups.find((candidate) => sameBytes(candidate.nameBytes, queue));
+      if (whole === undefined) continue;
+      // Should there be none but kept members by now, one of them gets it like any other message.
+      const group = frame.passesKept && hasOrdinary(whole) ? whole.ordinary : whole;
       if (this.#deliverToLocalMember(group, route, null, frame, this.#random.below(group.locals.length || 1)))
         continue;
       // The members left while the message was on its way: those of another thread get it. They may be leaving too, and
@@ -141,16 +155,24 @@ export class Router {
   }
 
   /** @returns 1 when a local member took it or a thread was picked for it */
-  #deliverGroup(group: RouteGroup, route: Route, publisher: Subscriber | null, frame: MessageFrame): number {
+  #deliverGroup(whole: RouteGroup, route: Route, publisher: Subscriber | null, frame: MessageFrame): number {
+    const passesKept = frame.passesKept && whole.kept > 0;
+    if (passesKept && this.#random.below(whole.total) < whole.kept) return this.#leaveToEngine(whole);
+    const group = passesKept ? whole.ordinary! : whole;
     const pick = group.total === 1 ? 0 : this.#random.below(group.total);
     if (pick < group.locals.length) {
       if (this.#deliverToLocalMember(group, route, publisher, frame, pick)) return 1;
-      if (group.threads.length === 0) return 0;
+      if (group.threads.length === 0) return passesKept ? this.#leaveToEngine(whole) : 0;
     }
     const thread = this.#pickThread(group);
     if (this.#picked[thread]!.length === 0) this.#pickedThreads.push(thread);
     this.#picked[thread]!.push(group);
     return 1;
+  }
+
+  #leaveToEngine({ name }: RouteGroup): number {
+    this.keptGroups.push(name);
+    return 0;
   }
 
   /** Walks the members from a random one on; the first that can take the message gets it. */
@@ -337,6 +359,11 @@ function lastToken(frame: MessageFrame): string {
   let start = end;
   while (start > frame.tailStart && frame.bytes[start - 1] !== SPACE) start--;
   return String.fromCharCode(...frame.bytes.subarray(start, end));
+}
+
+/** Whether a group has kept members and others. */
+function hasOrdinary(group: RouteGroup): group is RouteGroup & { ordinary: RouteGroup } {
+  return group.ordinary !== null && group.ordinary.total > 0;
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

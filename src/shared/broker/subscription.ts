@@ -49,6 +49,8 @@ export class Subscription {
   readonly sid: string;
   /** The subscriber's `deliveryFilter` as announced to other threads (queue subscriptions only). */
   filter: string;
+  /** A member of a queue group whose session the MQTT engine keeps. */
+  isKept = false;
   /** Deliveries after which it ends; 0 is never. */
   maxDeliveries = 0;
   delivered = 0;
@@ -65,6 +67,9 @@ export class Subscription {
   }
 }
 
+/** In front of a filter: the MQTT engine keeps the sessions of these members. */
+export const KEPT_MEMBER = '+';
+
 /** Interest of another thread: it delivers to its own connections. */
 export class ThreadInterest {
   readonly thread: number;
@@ -72,13 +77,18 @@ export class ThreadInterest {
   readonly queue: string | null;
   /** Members of the queue group over there; for plain interest 1. */
   weight: number;
+  /** The MQTT engine keeps the sessions of its members. */
+  readonly isKept: boolean;
   readonly #filter: PermissionSet | null;
 
-  constructor(thread: number, subject: string, queue: string | null, weight: number, filter = '') {
+  /** @param traits as announced: `KEPT_MEMBER` or nothing, then the filter */
+  constructor(thread: number, subject: string, queue: string | null, weight: number, traits = '') {
     this.thread = thread;
     this.subject = subject;
     this.queue = queue;
     this.weight = weight;
+    this.isKept = traits.startsWith(KEPT_MEMBER);
+    const filter = this.isKept ? traits.slice(KEPT_MEMBER.length) : traits;
     this.#filter = filter === '' ? null : filterOf(filter);
   }
 
@@ -93,7 +103,8 @@ export class ThreadInterest {
   }
 }
 
-function filterOf(filter: string): PermissionSet {
+/** Compiles a subscriber's `deliveryFilter`. */
+export function filterOf(filter: string): PermissionSet {
   const deny = JSON.parse(filter) as string[];
   return new PermissionSet({ publish: null, subscribe: { allow: null, deny }, responses: null }, 0);
 }

@@ -4,6 +4,7 @@ import type { SharedPayload } from '../base/outbox.ts';
 import { interestBytes, readInterest } from '../mail/interest-record.ts';
 import {
   type MessageFields,
+  messageFlags,
   messageLength,
   readMessage,
   recordLengthFor,
@@ -195,7 +196,7 @@ export class ThreadLinks {
     const link = this.#links[thread];
     if (link == null) return;
     const { producer } = link;
-    const flags = (plain ? record.FLAG_PLAIN : 0) | (hops << record.HOPS_SHIFT);
+    const flags = messageFlags(frame, plain, hops);
     const length = messageLength(frame, groups);
     if (length > producer.maxRecordBytes) {
       const shared = new SharedArrayBuffer(length);
@@ -450,10 +451,7 @@ export class ThreadLinks {
 
   /** True when nothing has arrived. */
   isEmpty(): boolean {
-    for (let thread = 0; thread < this.threads; thread++) {
-      const link = this.#links[thread];
-      if (link != null && !link.consumer.isEmpty()) return false;
-    }
+    for (const link of this.#links) if (link != null && !link.consumer.isEmpty()) return false;
     return true;
   }
 
@@ -565,6 +563,7 @@ export class ThreadLinks {
     const flags = view.getInt32(offset + record.MESSAGE_FLAGS, true);
     frame.payloadOwner = owner;
     const queuesBytes = readMessage(frame, bytes, view, offset);
+    frame.passesKept = (flags & record.FLAG_PASSES_KEPT) !== 0;
     if (queuesBytes > 0 || this.#queues.length > 0) this.#readQueues(bytes, view, frame.tailEnd, queuesBytes);
     const accountIndex = view.getInt32(offset + record.MESSAGE_ACCOUNT, true);
     const hops = (flags >> record.HOPS_SHIFT) & record.HOPS_MASK;

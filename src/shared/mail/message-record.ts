@@ -18,6 +18,12 @@ export function messageLength(frame: MessageFrame, groups: readonly NamedGroup[]
   return length;
 }
 
+/** Flags of a record that promises nothing. */
+export function messageFlags({ passesKept }: MessageFrame, plain: boolean, hops: number): number {
+  const flags = (plain ? record.FLAG_PLAIN : 0) | (passesKept ? record.FLAG_PASSES_KEPT : 0);
+  return flags | (hops << record.HOPS_SHIFT);
+}
+
 /** Writes a message record at `offset`, where `messageLength` bytes are free. */
 export function writeMessage(
   bytes: Uint8Array,

@@ -11,8 +11,9 @@
  *   │ subject … │ shown … │ tail: [reply ]size\r\npayload\r\n … │ queues: { length, name … } …     │ slack      │
  *   └────────────────────────────────────────────────────────────────────────────────────────────────┘
  *   shown: the subject that subscribers see where it isn't the one they are found by (deliveries of consumers).
- *   flags: bit 0 deliver to plain subscriptions, bit 1 promises something that isn't durable yet, bits 8–15 how many
- *   threads passed the message on. A record with bit 1 isn't shown to the receiver before it is durable.
+ *   flags: bit 0 deliver to plain subscriptions, bit 1 promises something that isn't durable yet, bit 2 members whose session
+ *   the MQTT engine keeps are passed over, bits 8–15 how many threads passed the message on. A record with bit 1 isn't
+ *   shown to the receiver before it is durable.
  *
  * INTEREST (type 2): the sender's interest in (subject, queue) is now `weight` members; 0 is none.
  *
@@ -20,7 +21,8 @@
  *   ┌────────┬────────┬────────────┬──────────┬───────────┬────────────────────────────────┐
  *   │account │ weight │ subjectLen │ queueLen │ filterLen │ subject … │ queue … │ filter … │      queueLen -1: plain
  *   └────────┴────────┴────────────┴──────────┴───────────┴────────────────────────────────┘
- *   filter: JSON list of what is not delivered to these members of a queue group, so that nobody picks them for it.
+ *   filter: JSON list of what is not delivered to these members of a queue group, so that nobody picks them for it; in front
+ *   of it a `+` where the MQTT engine keeps the members' sessions.
  *
  * CLIENT (type 4), who publishes the MESSAGE that follows: only in front of requests to the JetStream API.
  *
@@ -73,6 +75,7 @@ export const QUEUE_NAME_LENGTH_BYTES = 4;
 
 export const FLAG_PLAIN = 1;
 export const FLAG_PROMISE = 2;
+export const FLAG_PASSES_KEPT = 4;
 export const HOPS_SHIFT = 8;
 export const HOPS_MASK = 0xff;
 

@@ -57,12 +57,17 @@ export interface Recipient {
   readonly subscriptionIds: number[];
 }
 
-interface KnownRecipients {
+/** Who is to get a message: kept for the next one on the same subject. */
+export interface KnownRecipients {
   readonly subject: string;
   readonly qos: number;
   readonly publisher: EngineSession | null;
   readonly recipients: readonly Recipient[];
+  /** Members of shared subscriptions, by name; null: there are none. */
+  readonly shares: Shares | null;
 }
+
+export type Shares = ReadonlyMap<string, readonly EngineFilter[]>;
 
 /** Retained messages on their way to a new subscription. */
 export interface RetainedVisit {
@@ -167,11 +172,9 @@ export class EngineAccount {
     this.removeFilter(session, options.filter);
     const subjects =
       options.parentSubject === null ? [options.subject] : [options.subject, options.parentSubject];
-    // Of QoS 0 nothing is kept, and who gets a message of a shared subscription a shard decides: it says so (MAIL_KEEP).
+    // Of QoS 0 nothing is kept.
     const entries =
-      options.qos === 0 || options.share !== null
-        ? []
-        : subjects.map((subject) => new EngineFilter(session, subject, options));
+      options.qos === 0 ? [] : subjects.map((subject) => new EngineFilter(session, subject, options));
     for (const entry of entries) this.filters.insert(entry);
     session.filters.set(options.filter, { options, entries });
   }
@@ -186,20 +189,23 @@ export class EngineAccount {
 
   // Messages
 
-  /** Sessions that are to get a message, each once: the highest QoS and all identifiers of what matches. */
-  recipients(subject: string, qos: number, publisher: EngineSession | null): readonly Recipient[] {
+  /**
+   * Sessions that are to get a message, each once: the highest QoS and all identifiers of what matches. And the members of
+   * shared subscriptions, one of each of which is to get it.
+   */
+  recipients(subject: string, qos: number, publisher: EngineSession | null): KnownRecipients {
     const known = this.#known;
     if (known !== null && known.subject === subject && known.qos === qos && known.publisher === publisher)
-      return known.recipients;
-    const recipients = this.#match(subject, qos, publisher);
-    this.#known = { subject, qos, publisher, recipients };
-    return recipients;
+      return known;
+    this.#known = this.#match(subject, qos, publisher);
+    return this.#known;
   }
 
-  #match(subject: string, qos: number, publisher: EngineSession | null): Recipient[] {
+  #match(subject: string, qos: number, publisher: EngineSession | null): KnownRecipients {
     const found = new Map<EngineSession, Recipient>();
     const isDollar = subject.startsWith('$');
-    for (const { session, options } of this.filters.match(subject).plain) {
+    const { plain, queues } = this.filters.match(subject);
+    for (const { session, options } of plain) {
       if (!session.kept || (isDollar && options.skipsDollar) || (options.noLocal && session === publisher))
         continue;
       let recipient = found.get(session);
@@ -212,7 +218,7 @@ export class EngineAccount {
       if (options.subscriptionId > 0 && !recipient.subscriptionIds.includes(options.subscriptionId))
         recipient.subscriptionIds.push(options.subscriptionId);
     }
-    return [...found.values()];
+    return { subject, qos, publisher, recipients: [...found.values()], shares: queues };
   }
 
   /**

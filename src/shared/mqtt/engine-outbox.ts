@@ -28,7 +28,7 @@ export class EngineOutbox {
    *
    * @param ticket what the store has to have kept before
    */
-  begin({ cid, thread }: EngineSession, kind: number, ticket: number): MailBatch {
+  begin({ cid, thread }: Pick<EngineSession, 'cid' | 'thread'>, kind: number, ticket: number): MailBatch {
     if (cid < 0) return this.#void.clear().begin(kind, cid);
     let batch = this.#batches.get(thread);
     if (batch === undefined) {

@@ -1,3 +1,4 @@
+import type { PermissionSet } from '../auth/permissions.ts';
 import type { EngineAccount } from './engine-account.ts';
 import type { MailMessage } from './mail.ts';
 import { MailReader, MailWriter } from './mail.ts';
@@ -51,13 +52,15 @@ export function packetIdOf({ ordinal }: QueueEntry): number {
 
 /** A subscription in the account's sublist. */
 export class EngineFilter {
-  readonly queue = null;
+  /** Name of the shared subscription, or null. */
+  readonly queue: string | null;
   readonly session: EngineSession;
   readonly subject: string;
   readonly options: FilterOptions;
 
   constructor(session: EngineSession, subject: string, options: FilterOptions) {
     this.session = session;
+    this.queue = options.share;
     this.subject = subject;
     this.options = options;
   }
@@ -91,6 +94,8 @@ export class EngineSession {
   expirySeconds = 0;
   /** Its messages are queued here; else its shard does what there is to do, and nothing outlives the connection. */
   kept = false;
+  /** What its user may not receive, while it is or was connected in this run; null: nothing. */
+  denied: PermissionSet | null = null;
   /** When a session without connection ends. */
   expiresAtMs = Infinity;
   will: DelayedWill | null = null;

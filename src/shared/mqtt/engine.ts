@@ -6,8 +6,10 @@ import { REASON } from '../protocol/mqtt/reason-codes.ts';
 import {
   EngineAccount,
   expiryMs,
+  type KnownRecipients,
   type Recipient,
   type RetainedVisit,
+  type Shares,
   STORE_ACCOUNT,
   type StoreQuota,
 } from './engine-account.ts';
@@ -27,6 +29,7 @@ import {
   MAIL_CLOSE,
   MAIL_CONNECT,
   MAIL_CONNECTED,
+  MAIL_DENY,
   MAIL_KEEP,
   MAIL_PUBLISH,
   MAIL_RETAINED,
@@ -41,12 +44,13 @@ import {
   TextMemo,
 } from './mail.ts';
 import type { FilterOptions } from './session-filter.ts';
+import { SharedPicks, type SharedPicksHost, setDenied } from './shared-picks.ts';
 
 /**
  * MQTT on the persistence thread: which connection has which client id, and everything that has to survive it.
  *
  * ```
- *   shard ── CONNECT, CLOSE, SUBSCRIBE, PUBLISH, ACKNOWLEDGE ──► engine ── append, remove, log ──► store
+ *   shard ── CONNECT, CLOSE, SUBSCRIBE, PUBLISH, ACKNOWLEDGE … ──► engine ── append, remove, log ──► store
  *   shard ◄── CONNECTED, TAKEOVER, ANSWER, DELIVER, RETAINED ─── engine
  * ```
  *
@@ -68,13 +72,28 @@ const RETAINED_PORTION_BYTES = 128 * 1024;
 /** A record of retained messages is sent when it is this long. */
 const RETAINED_RECORD_BYTES = 16 * 1024;
 
-export interface MqttEngineHost {
+export interface MqttEngineHost extends SharedPicksHost {
   readonly store: Store;
   readonly effects: Pick<Effects, 'send' | 'congested' | 'warn'>;
   readonly clock: Clock;
   readonly quota: StoreQuota;
   /** Messages that may wait for one session. */
   readonly queueMaxMsgs: number;
+}
+
+/** A CONNECT, as its shard mailed it. */
+interface Connecting {
+  readonly cid: number;
+  readonly thread: number;
+  readonly account: EngineAccount;
+  readonly clientId: string;
+  readonly cleanStart: boolean;
+  readonly expirySeconds: number;
+  readonly window: number;
+  readonly kept: boolean;
+  readonly ackWaitMs: number;
+  /** Filters that the session's user may not have any more. */
+  readonly denied: string;
 }
 
 export class MqttEngine {
@@ -87,10 +106,11 @@ export class MqttEngine {
   #dueMs = Infinity;
   readonly #will = new MailWriter();
   readonly #subjects = new TextMemo();
+  readonly #picks: SharedPicks;
   readonly #outbox: EngineOutbox;
   readonly #delivery: EngineDelivery;
-  /** Sessions by connections that lost them, until those are closed. */
-  readonly #left = new Map<number, EngineSession>();
+  /** Those who are to have a session, by the connection that has it and was told to close. */
+  readonly #successors = new Map<number, Connecting>();
   /** Messages that found a full queue, and when the log was told. */
   #dropped = 0;
   #droppedToldMs = -Infinity;
@@ -99,6 +119,7 @@ export class MqttEngine {
 
   constructor(host: MqttEngineHost) {
     this.#host = host;
+    this.#picks = new SharedPicks(host, this.#isFull);
     this.#outbox = new EngineOutbox(host.effects);
     this.#delivery = new EngineDelivery(host, this.#outbox, (session) => this.#time(session));
   }
@@ -137,7 +158,7 @@ export class MqttEngine {
     const kind = record.u8();
     const cid = record.f64();
     if (kind === MAIL_CONNECT) {
-      this.#connect(cid, record);
+      this.#connect(this.#readConnect(cid, record));
       return;
     }
     if (kind === MAIL_PUBLISH) {
@@ -146,45 +167,48 @@ export class MqttEngine {
     }
     const session = this.#byCid.get(cid);
     if (session === undefined) {
-      this.#receiveLate(kind, cid, record);
+      if (kind === MAIL_CLOSE) this.#dropSuccessors((one) => one.cid === cid);
       return;
     }
     if (kind === MAIL_CLOSE) this.#close(session, record);
     else if (kind === MAIL_KEEP) this.#keep(session, record);
+    else if (kind === MAIL_DENY) setDenied(session, record.text());
     else if (kind === MAIL_SUBSCRIBE) this.#subscribe(session, record);
     else if (kind === MAIL_UNSUBSCRIBE) this.#unsubscribe(session, record);
     else if (kind === MAIL_ACKNOWLEDGE) this.#acknowledge(session, record.u8(), record.u32(), record.u8());
   }
 
-  /** From a connection whose session is another's by now: what its shard gave it meanwhile is the session's. */
-  #receiveLate(kind: number, cid: number, record: MailReader): void {
-    const session = this.#left.get(cid);
-    if (session === undefined) return;
-    if (kind === MAIL_CLOSE) this.#left.delete(cid);
-    const isThere = session.account.sessions.get(session.clientId) === session;
-    if (kind === MAIL_KEEP && isThere) this.#keep(session, record);
-  }
-
   /** A thread died, and its connections with it. */
   threadLost(thread: number): void {
+    this.#dropSuccessors((one) => one.thread === thread);
     for (const session of [...this.#byCid.values()]) if (session.thread === thread) this.#detach(session);
-    // Of the thread's connections nothing more is heard; others' are few, and only what is late for them is lost.
-    this.#left.clear();
   }
 
   // Connections
 
-  #connect(cid: number, record: MailReader): void {
-    const thread = record.u32();
-    const account = this.#account(record.u32());
-    const clientId = record.text();
-    const cleanStart = record.u8() === 1;
-    const expirySeconds = record.u32();
-    const window = record.u32();
-    const kept = record.u8() === 1;
-    const ackWaitMs = record.u32();
+  #readConnect(cid: number, record: MailReader): Connecting {
+    return {
+      cid,
+      thread: record.u32(),
+      account: this.#account(record.u32()),
+      clientId: record.text(),
+      cleanStart: record.u8() === 1,
+      expirySeconds: record.u32(),
+      window: record.u32(),
+      kept: record.u8() === 1,
+      ackWaitMs: record.u32(),
+      denied: record.text(),
+    };
+  }
+
+  #connect(connecting: Connecting): void {
+    const { cid, thread, account, clientId, cleanStart, expirySeconds, window, kept, ackWaitMs, denied } =
+      connecting;
     let session = account.sessions.get(clientId);
-    if (session !== undefined && session.cid >= 0) this.#takeOver(session, cleanStart);
+    if (session !== undefined && session.cid >= 0) {
+      this.#takeOver(session, connecting);
+      return;
+    }
     // What ended with its connection can't be resumed.
     const ends = session !== undefined && (cleanStart || session.expirySeconds === 0);
     if (session !== undefined && ends) this.#end(session);
@@ -197,6 +221,7 @@ export class MqttEngine {
     session.thread = thread;
     session.window = window;
     session.ackWaitMs = ackWaitMs;
+    setDenied(session, denied);
     session.ackDueMs = Infinity;
     session.will = null;
     session.expiresAtMs = Infinity;
@@ -213,13 +238,21 @@ export class MqttEngine {
     this.#delivery.resume(session);
   }
 
-  /** Another connection has the client id now; the one before is told. */
-  #takeOver(session: EngineSession, cleanStart: boolean): void {
-    const sessionEnds = cleanStart || session.expirySeconds === 0;
-    this.#begin(session, MAIL_TAKEOVER, NO_TICKET).u8(sessionEnds ? 1 : 0);
-    this.#byCid.delete(session.cid);
-    if (session.kept) this.#left.set(session.cid, session);
-    session.cid = -1;
+  /**
+   * Another connection is to have the session. The one before is told, and the session stays its own until it is closed: what
+   * its client sent before (an acknowledgement, a PUBLISH of QoS 2) is on its way in another ring, and may be behind the CONNECT.
+   */
+  #takeOver(session: EngineSession, successor: Connecting): void {
+    const loser = this.#successors.get(session.cid) ?? session;
+    const sessionEnds = successor.cleanStart || session.expirySeconds === 0;
+    this.#outbox.begin(loser, MAIL_TAKEOVER, NO_TICKET).u8(sessionEnds ? 1 : 0);
+    this.#successors.set(session.cid, successor);
+    // What comes for the session from now on waits for the successor.
+    session.window = 0;
+  }
+
+  #dropSuccessors(isGone: (successor: Connecting) => boolean): void {
+    for (const [cid, successor] of this.#successors) if (isGone(successor)) this.#successors.delete(cid);
   }
 
   #close(session: EngineSession, record: MailReader): void {
@@ -234,19 +267,24 @@ export class MqttEngine {
     this.#detach(session);
   }
 
+  /** The session has no connection any more, or the next one. */
   #detach(session: EngineSession): void {
-    this.#byCid.delete(session.cid);
+    const { cid } = session;
+    this.#byCid.delete(cid);
     session.cid = -1;
     session.thread = -1;
     session.ackDueMs = Infinity;
-    if (session.expirySeconds === 0) {
-      this.#end(session);
-      return;
+    if (session.expirySeconds === 0) this.#end(session);
+    else {
+      const { ms } = this.#host.clock;
+      session.expiresAtMs = expiryMs(ms, session.expirySeconds);
+      session.account.saveSession(session, ms);
+      this.#time(session);
     }
-    const { ms } = this.#host.clock;
-    session.expiresAtMs = expiryMs(ms, session.expirySeconds);
-    session.account.saveSession(session, ms);
-    this.#time(session);
+    const successor = this.#successors.get(cid);
+    if (successor === undefined) return;
+    this.#successors.delete(cid);
+    this.#connect(successor);
   }
 
   /** The session is over: its will is due, whatever its delay. [MQTT-3.1.3-9] */
@@ -376,8 +414,7 @@ export class MqttEngine {
     const subscriptionIds = options.subscriptionId === 0 ? [] : [options.subscriptionId];
     for (const { message, qos } of kept) {
       const recipient = { session, qos, retainAsPublished: false, subscriptionIds };
-      if (!this.#isFull(recipient))
-        account.enqueue(new MailReader(message).text(), message, [recipient], true);
+      if (!this.#isFull(session)) account.enqueue(new MailReader(message).text(), message, [recipient], true);
     }
     if (kept.length > 0) this.#delivery.pump(session);
     return more;
@@ -390,11 +427,14 @@ export class MqttEngine {
     const qos = record.u8();
     const retain = record.u8() === 1;
     const packetId = record.u32();
+    const groups = record.groups();
     const message = record.rest();
     const subject = record.repeatedText(this.#subjects);
     const publisher = this.#byCid.get(cid) ?? null;
     let isKept = !retain || account.retain(subject, hasPayload(record) ? message : null, qos);
     if (qos > 0 && isKept) isKept = this.#distribute(account, subject, message, qos, publisher);
+    if (qos > 0 && isKept)
+      isKept = this.#share(account, message, account.recipients(subject, qos, publisher), groups);
     if (publisher === null || packetId === 0) return;
     if (qos === 2 && isKept && publisher.kept) {
       publisher.received.add(packetId);
@@ -418,25 +458,56 @@ export class MqttEngine {
     qos: number,
     publisher: EngineSession | null,
   ): boolean {
-    const matching = account.recipients(subject, qos, publisher);
+    const matching = account.recipients(subject, qos, publisher).recipients;
     let recipients = matching;
-    const full = matching.find(this.#isFull);
+    const full = matching.find(({ session }) => this.#isFull(session));
     if (full !== undefined) {
-      recipients = matching.filter((recipient) => !this.#isFull(recipient));
+      recipients = matching.filter(({ session }) => !this.#isFull(session));
       this.#noteDropped(full.session);
     }
     if (recipients.length === 0) return true;
     return this.#enqueue(account, subject, message, recipients);
   }
 
-  /** The shard chose a session as the member of a shared subscription that gets the message. [MQTT-4.8.2-4] */
+  /** Gives the message to one session of each shared subscription that no one else serves. @returns false when the store refuses */
+  #share(
+    account: EngineAccount,
+    message: Uint8Array,
+    { subject, qos, shares }: KnownRecipients,
+    groups: ReadonlyMap<string, boolean>,
+  ): boolean {
+    if (shares === null && groups.size === 0) return true;
+    for (const [share, isServed] of groups)
+      if (!isServed && !this.#shareOne(account, subject, message, qos, share, shares)) return false;
+    // The publisher's shard knew of no member that is connected.
+    for (const share of shares?.keys() ?? [])
+      if (!groups.has(share) && !this.#shareOne(account, subject, message, qos, share, shares)) return false;
+    return true;
+  }
+
+  #shareOne(
+    account: EngineAccount,
+    subject: string,
+    message: Uint8Array,
+    qos: number,
+    share: string,
+    shares: Shares | null,
+  ): boolean {
+    const members = shares?.get(share) ?? [];
+    const recipient = this.#picks.pick(account.index, members, subject, qos, share, message);
+    if (recipient !== null) return this.#enqueue(account, subject, message, [recipient]);
+    if (this.#picks.full !== null) this.#noteDropped(this.#picks.full);
+    return true;
+  }
+
+  /** A message that no MQTT client published, and a shard gave to a session as a member of a shared subscription. */
   #keep(session: EngineSession, record: MailReader): void {
     const qos = record.u8();
     const [retain, subscriptionId] = [record.u8() === 1, record.u32()];
     const message = record.rest();
     const subscriptionIds = subscriptionId === 0 ? [] : [subscriptionId];
     const recipient = { session, qos, retainAsPublished: retain, subscriptionIds };
-    if (this.#isFull(recipient)) this.#noteDropped(session);
+    if (this.#isFull(session)) this.#noteDropped(session);
     else this.#enqueue(session.account, record.repeatedText(this.#subjects), message, [recipient]);
   }
 
@@ -457,7 +528,7 @@ export class MqttEngine {
   }
 
   /** One message too many is lost for a session. */
-  readonly #isFull = ({ session }: Recipient): boolean => session.queue.size >= this.#host.queueMaxMsgs;
+  readonly #isFull = ({ queue }: EngineSession): boolean => queue.size >= this.#host.queueMaxMsgs;
 
   /** A session's queue is full and a message lost for it: said now, or with the next ones in a minute. */
   #noteDropped({ clientId, account }: EngineSession): void {

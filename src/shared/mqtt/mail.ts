@@ -32,6 +32,7 @@ export const MAIL_UNSUBSCRIBE = 4;
 export const MAIL_PUBLISH = 5;
 export const MAIL_ACKNOWLEDGE = 6;
 export const MAIL_KEEP = 7;
+export const MAIL_DENY = 8;
 // engine → shard
 export const MAIL_CONNECTED = 33;
 export const MAIL_TAKEOVER = 34;
@@ -207,6 +208,7 @@ export class MailBatch extends MailWriter {
 }
 
 const LENGTH_BYTES = 4;
+const NO_GROUPS: ReadonlyMap<string, boolean> = new Map();
 
 /** Reads records; what wrote them is this server, so their form is right. */
 export class MailReader {
@@ -278,6 +280,18 @@ export class MailReader {
     const length = this.u32();
     this.#at += length;
     return memo.text(this.#bytes, this.#at - length, this.#at);
+  }
+
+  /** Queue groups of a publish: whether a member has it, or the engine is to pick one. */
+  groups(): ReadonlyMap<string, boolean> {
+    const count = this.u32();
+    if (count === 0) return NO_GROUPS;
+    const groups = new Map<string, boolean>();
+    for (let left = count; left > 0; left--) {
+      const isServed = this.u8() === 1;
+      groups.set(this.text(), isServed);
+    }
+    return groups;
   }
 
   message(): MailMessage {

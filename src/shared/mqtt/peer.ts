@@ -90,7 +90,7 @@ export class MqttPeer {
   outgoingAliases: Map<string, number> | null = null;
   topics: Map<string, TopicSubscription> | null = null;
   /** By packet identifier of a SUBSCRIBE: the subscriptions that the engine takes over with it. */
-  raised: Map<number, TopicSubscription[]> | null = null;
+  taken: Map<number, TopicSubscription[]> | null = null;
   /** Deliveries of a session that ends with the connection. */
   inflight: Map<number, InflightPublish> | null = null;
   /** What isn't acknowledged for so long is sent again; 0: never, as the engine sees to it or the version forbids it. */
@@ -112,8 +112,6 @@ export class MqttPeer {
   lastSubject: Uint8Array = new Uint8Array(0);
   lastSubjectHash = 0;
   lastRoute: Route | null = null;
-  /** The PUBLISH that was put off is with the engine already. */
-  mailedBlocked = false;
   /** Nothing more is to be said to the client: it left, or was told why it has to. */
   farewellSaid = false;
 

@@ -36,6 +36,7 @@ import type {
 import { EngineEffects } from './engine-effects.ts';
 import { EngineListener, memberGroup } from './engine-listener.ts';
 import type { EngineSettings } from './engine-settings.ts';
+import { GroupSender } from './group-sender.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { InboundCopy } from './inbound-copy.ts';
 import type { InterestWatches } from './interest-watches.ts';
@@ -90,6 +91,7 @@ export class Persistence implements ThreadLinkSink {
   readonly #doorbell: Doorbell;
   readonly #links: ThreadLinks;
   readonly #router: Router;
+  readonly #groupSender: GroupSender;
   readonly #accounts: MeshAccounts;
   readonly #inbound = new InboundCopy();
   /** Messages from the engine to itself: one may be on its way while another arrives. */
@@ -134,6 +136,7 @@ export class Persistence implements ThreadLinkSink {
       messageDelivered: () => undefined,
     };
     this.#router = new Router(host, this.#links, this.#random);
+    this.#groupSender = new GroupSender(this.#router);
     this.#effects.directAnswers = new SharedAnswers(
       start.directAnswers,
       this.#effects.accounts,
@@ -162,22 +165,25 @@ export class Persistence implements ThreadLinkSink {
     const isLazy = this.#jetStream.syncIntervalMs !== 'always';
     this.#monitor = new PersistenceMonitor(this.#engine, store, isLazy, (text) => this.#effects.warn(text));
     this.#setClock();
-    this.#mqtt =
-      start.options.mqtt === null
-        ? null
-        : new MqttEngine({
-            store,
-            effects: this.#effects,
-            clock: this.#clock,
-            queueMaxMsgs: SESSION_QUEUE_MAX_MSGS,
-            quota: {
-              allows: (account, bytes) =>
-                this.#engine.account(account)?.resourceProblem('file', 1, bytes) == null,
-              setBytes: (account, bytes) => this.#engine.account(account)?.setMqttBytes(bytes),
-            },
-          });
+    this.#mqtt = start.options.mqtt === null ? null : this.#newMqttEngine();
     this.#applyOptions(start.options, start.accountIndexes);
     startHeartbeat(start.heartbeat);
+  }
+
+  #newMqttEngine(): MqttEngine {
+    return new MqttEngine({
+      store: this.#store,
+      effects: this.#effects,
+      clock: this.#clock,
+      queueMaxMsgs: SESSION_QUEUE_MAX_MSGS,
+      random: () => this.#random.unit(),
+      sendToOthers: (account, share, message) =>
+        this.#groupSender.send(this.#accounts.at(account)!, share, message),
+      quota: {
+        allows: (account, bytes) => this.#engine.account(account)?.resourceProblem('file', 1, bytes) == null,
+        setBytes: (account, bytes) => this.#engine.account(account)?.setMqttBytes(bytes),
+      },
+    });
   }
 
   /** Everything that was recovered is announced before main hears of it. */

@@ -201,6 +201,7 @@ export class Shard implements RouterHost, ThreadLinkSink {
       this.counters[COUNTERS.loopLagMs] = Math.max(nowMs - expectedMs, 0);
       this.counters[COUNTERS.heartbeatMs] = nowMs;
       expectedMs = nowMs + HEARTBEAT_MS;
+      this.chunks.trim();
     }, HEARTBEAT_MS).unref();
   }
 

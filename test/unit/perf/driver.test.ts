@@ -92,7 +92,7 @@ describe.skipIf(!available)('natsbench', () => {
     ['a damaged payload', (message, number) => [number === 500 ? damaged(message) : message], {}],
   ])('tells %s', async (_name, deliver, options) => {
     // The time a missing message is waited for.
-    await expect(throughput(deliver, { timeout: 3, ...options })).rejects.toThrow('wrong deliveries');
+    await expect(throughput(deliver, { timeout: 6, ...options })).rejects.toThrow('wrong deliveries');
   });
 
   test('tells messages out of order', async () => {
@@ -104,7 +104,7 @@ describe.skipIf(!available)('natsbench', () => {
       }
       return number === 501 && held ? [message, held] : [message];
     };
-    await expect(throughput(swap, { timeout: 3 })).rejects.toThrow('out of order');
+    await expect(throughput(swap, { timeout: 6 })).rejects.toThrow('out of order');
   });
 
   test('tells a message of another subject', async () => {

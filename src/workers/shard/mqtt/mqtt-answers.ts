@@ -54,7 +54,7 @@ export class MqttAnswers {
       case MAIL_SUBSCRIBED: {
         const packetId = record.u32();
         this.#session.send(connection, suback(levelOf(peer), packetId, [...record.bytes()]));
-        this.#session.subscriptions.taken(peer, packetId);
+        this.#session.subscriptions.taken(connection, packetId);
         return;
       }
       case MAIL_UNSUBSCRIBED: {

@@ -2,7 +2,7 @@ import { hashLatin1, latin1, latin1Bytes } from '../../../shared/base/latin1.ts'
 import { PARSE_BLOCKED, PARSE_MORE, PARSE_PAUSED } from '../../../shared/base/parse-outcome.ts';
 import type { Route } from '../../../shared/broker/route.ts';
 import { BLOCKED } from '../../../shared/broker/router.ts';
-import { MAIL_PUBLISH } from '../../../shared/mqtt/mail.ts';
+import { MAIL_PUBLISH, type MailWriter } from '../../../shared/mqtt/mail.ts';
 import {
   type NatsParts,
   natsParts,
@@ -27,7 +27,8 @@ import type { MqttSession } from './mqtt-session.ts';
  *
  * The message goes to everybody who listens now, as any NATS message does. With QoS 1 and 2, and with RETAIN, it also
  * goes to the engine, which keeps it for sessions that are away and answers when it is on the disk: only then the client
- * gets its PUBACK or PUBREC.
+ * gets its PUBACK or PUBREC. Where a session that is kept is to get it as the member of a shared subscription, the engine is told
+ * so with the message and picks the session: the step that takes in the message stores the copy, and the answer tells of both.
  */
 
 /** Subjects that clients of no protocol may publish to. */
@@ -84,7 +85,7 @@ export class MqttPublisher {
   /** A QoS 2 PUBLISH that was taken before: it is only acknowledged again, and not before the first one was. */
   #isRepeated(connection: ClientConnection, peer: MqttPeer, packetId: number): boolean {
     const answered = peer.received?.get(packetId);
-    if (answered === undefined || peer.mailedBlocked) return false;
+    if (answered === undefined) return false;
     if (answered) this.#session.sendAcknowledgement(connection, PUBREC, packetId, REASON.success);
     return true;
   }
@@ -99,15 +100,6 @@ export class MqttPublisher {
     const { account } = connection;
     const route = this.#route(connection, peer);
     if (!this.#isAllowed(connection, route, parts.reply)) return this.#denied(connection, qos, packetId);
-    if ((qos > 0 || retain) && !peer.mailedBlocked) {
-      const payload = bytes.subarray(payloadStart, payloadEnd);
-      this.#mailPublish(connection, route.subject, parts, payload, qos, retain, packetId);
-      if (qos > 0) peer.unanswered++;
-      if (qos === 2) {
-        peer.received ??= new Map();
-        peer.received.set(packetId, false);
-      }
-    }
     const subject = account.mappings === null ? peer.lastSubject : latin1Bytes(route.subject);
     const hash = account.mappings === null ? peer.lastSubjectHash : hashLatin1(route.subject);
     const frame = this.#frames.build(
@@ -119,11 +111,21 @@ export class MqttPublisher {
       payloadStart,
       payloadEnd,
     );
-    if (this.#shard.router.publish(account, route, connection, frame) === BLOCKED) {
-      peer.mailedBlocked = qos > 0 || retain;
-      return PARSE_BLOCKED;
+    const isMailed = qos > 0 || retain;
+    // A route that isn't kept is good until the next one is looked for.
+    const routedSubject = isMailed ? route.subject : '';
+    frame.passesKept = qos > 0;
+    const { router } = this.#shard;
+    if (router.publish(account, route, connection, frame) === BLOCKED) return PARSE_BLOCKED;
+    if (isMailed) {
+      const payload = bytes.subarray(payloadStart, payloadEnd);
+      this.#mailPublish(connection, routedSubject, parts, payload, qos, retain, packetId);
+      if (qos > 0) peer.unanswered++;
+      if (qos === 2) {
+        peer.received ??= new Map();
+        peer.received.set(packetId, false);
+      }
     }
-    peer.mailedBlocked = false;
     connection.inMsgs++;
     connection.inBytes += frame.payloadBytes;
     // A 3.1.1 client knows no Receive Maximum: it isn't read until the disk has caught up.
@@ -176,8 +178,21 @@ export class MqttPublisher {
       .u8(qos)
       .u8(retain ? 1 : 0)
       .u32(packetId);
+    this.#addGroups(record, qos);
     record.text(subject).text(parts.reply).bytes(parts.headers).bytes(payload);
     this.#mail.end();
+  }
+
+  /** Says who is to get the message in each queue group: of QoS 0 that is done. */
+  #addGroups(record: MailWriter, qos: number): void {
+    const { keptGroups, servedGroups } = this.#shard.router;
+    if (qos === 0 || keptGroups.length + servedGroups.length === 0) {
+      record.u32(0);
+      return;
+    }
+    record.u32(keptGroups.length + servedGroups.length);
+    for (const name of keptGroups) record.u8(0).text(name);
+    for (const name of servedGroups) record.u8(1).text(name);
   }
 
   /** Finds the subject of the PUBLISH and leaves it in the peer. @returns a reason code, 0 when all is well */
@@ -216,13 +231,15 @@ export class MqttPublisher {
     const { qos, retain } = connection.mqtt!.will!;
     const route = account.routeOf(message.subject);
     if (!this.#isAllowed(connection, route, message.reply)) return;
-    if (qos > 0 || retain)
-      this.#mailPublish(connection, message.subject, message, message.payload, qos, retain, 0);
     const subject = latin1Bytes(message.subject);
     const hash = hashLatin1(message.subject);
     const { reply, headers, payload } = message;
     const frame = this.#frames.build(subject, hash, reply, headers, payload, 0, payload.length);
-    this.#shard.router.publish(account, route, connection, frame);
+    frame.passesKept = qos > 0;
+    const { router } = this.#shard;
+    router.publish(account, route, connection, frame);
+    if (qos === 0 && !retain) return;
+    this.#mailPublish(connection, message.subject, message, payload, qos, retain, 0);
   }
 
   /** The will as a message, or null when its topic has no subject. */

@@ -4,6 +4,7 @@ import {
   MAIL_ACKNOWLEDGE,
   MAIL_CLOSE,
   MAIL_CONNECT,
+  MAIL_DENY,
   MAIL_KEEP,
   type MailMessage,
   MailWriter,
@@ -180,7 +181,8 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
       .u32(peer.sessionExpirySeconds)
       .u32(window)
       .u8(peer.persistent ? 1 : 0)
-      .u32(ackWaitMs);
+      .u32(ackWaitMs)
+      .text(connection.deliveryFilter);
     this.mail.send(record);
     return PARSE_PAUSED;
   }
@@ -430,8 +432,10 @@ export class MqttSession implements MqttParserSink<ClientConnection> {
     peer.will = null;
   }
 
-  /** Subscriptions that the user may not have any more end. */
+  /** The user's permissions may have changed: the engine is told, and subscriptions that are not allowed any more end. */
   dropForbidden(connection: ClientConnection): void {
+    if (connection.mqtt!.persistent)
+      this.mail.send(this.#record.begin(MAIL_DENY, connection.cid).text(connection.deliveryFilter));
     this.subscriptions.dropForbidden(connection);
   }
 

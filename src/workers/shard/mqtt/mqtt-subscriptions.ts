@@ -1,4 +1,5 @@
 import { PARSE_BLOCKED, PARSE_MORE, PARSE_PAUSED } from '../../../shared/base/parse-outcome.ts';
+import type { Account } from '../../../shared/broker/account.ts';
 import { Subscription } from '../../../shared/broker/subscription.ts';
 import { MAIL_SUBSCRIBE, MAIL_UNSUBSCRIBE, MailWriter } from '../../../shared/mqtt/mail.ts';
 import type { MqttPeer, TopicSubscription } from '../../../shared/mqtt/peer.ts';
@@ -88,7 +89,7 @@ export class MqttSubscriptions {
     peer.topics ??= new Map();
     const existing = peer.topics.get(options.filter);
     if (existing !== undefined) {
-      setQos(peer, existing, options.qos, packetId);
+      this.#setQos(connection, existing, options.qos, packetId);
       existing.noLocal = options.noLocal;
       existing.retainAsPublished = options.retainAsPublished;
       existing.subscriptionId = options.subscriptionId;
@@ -116,15 +117,41 @@ export class MqttSubscriptions {
     };
     if (!this.#listen(connection, topic, subjects, options.share)) return REASON.topicFilterInvalid;
     peer.topics.set(options.filter, topic);
+    if (packetId > 0 && topic.isShared && peer.persistent) noteTaken(topic, packetId);
+    else this.#setKept(connection.account, topic);
     return 0;
   }
 
   /** The engine has a SUBSCRIBE: what it is to deliver from now on is left to it. */
-  taken(peer: MqttPeer, packetId: number): void {
-    const raised = peer.raised?.get(packetId);
-    if (raised === undefined) return;
-    peer.raised!.delete(packetId);
-    for (const topic of raised) topic.qos = topic.grantedQos;
+  taken({ account, mqtt }: ClientConnection, packetId: number): void {
+    const taken = mqtt!.taken?.get(packetId);
+    if (taken === undefined) return;
+    mqtt!.taken!.delete(packetId);
+    for (const topic of taken) {
+      topic.qos = topic.grantedQos;
+      this.#setKept(account, topic);
+    }
+  }
+
+  /** The engine picks among members of shared subscriptions whose messages it keeps: all threads are told which those are. */
+  #setKept(account: Account, { peer, isShared, qos, subscriptions }: TopicSubscription): void {
+    if (!isShared) return;
+    for (const subscription of subscriptions) account.setKept(subscription, peer.persistent && qos > 0);
+  }
+
+  /**
+   * Changes the QoS of a subscription. [MQTT-3.8.4-4]: of a session that is kept QoS 0 is delivered here and anything else by
+   * the engine, so until the engine knows it goes on here. A message may come twice, but none is lost between them.
+   */
+  #setQos(connection: ClientConnection, topic: TopicSubscription, qos: number, packetId: number): void {
+    const isHandedOver = topic.peer.persistent && topic.qos === 0 && qos > 0;
+    topic.grantedQos = qos;
+    if (isHandedOver) {
+      noteTaken(topic, packetId);
+      return;
+    }
+    topic.qos = qos;
+    if (qos === 0) this.#setKept(connection.account, topic);
   }
 
   #listen(
@@ -192,21 +219,13 @@ export class MqttSubscriptions {
   }
 }
 
-/**
- * Changes the QoS of a subscription. [MQTT-3.8.4-4]: of a session that is kept QoS 0 is delivered here and anything else by the
- * engine, so until the engine knows it goes on here. A message may come twice, but none is lost between them.
- */
-function setQos(peer: MqttPeer, topic: TopicSubscription, qos: number, packetId: number): void {
-  const isHandedOver = peer.persistent && !topic.isShared && topic.qos === 0 && qos > 0;
-  topic.grantedQos = qos;
-  if (!isHandedOver) {
-    topic.qos = qos;
-    return;
-  }
-  peer.raised ??= new Map();
-  const raised = peer.raised.get(packetId);
-  if (raised === undefined) peer.raised.set(packetId, [topic]);
-  else raised.push(topic);
+/** Notes that the engine takes over a subscription with the SUBSCRIBE of this identifier. */
+function noteTaken(topic: TopicSubscription, packetId: number): void {
+  const { peer } = topic;
+  peer.taken ??= new Map();
+  const taken = peer.taken.get(packetId);
+  if (taken === undefined) peer.taken.set(packetId, [topic]);
+  else taken.push(topic);
 }
 
 function filterKey(filter: Uint8Array): string {

@@ -6,6 +6,8 @@ export interface UwsSocket {
   /** @returns 1 sent, 0 queued, 2 dropped */
   send(message: Uint8Array, isBinary: boolean): number;
   getBufferedAmount(): number;
+  /** @returns whether it did */
+  subscribe(topic: string): boolean;
   end(code: number, text: string): void;
   close(): void;
   getUserData(): UwsUserData;

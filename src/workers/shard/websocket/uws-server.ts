@@ -211,7 +211,10 @@ export class UwsServer {
         if (isBinary || engine.takesText) this.#received(connection, engine, bytes);
         else this.#refuseText(connection, stream);
       },
-      drained: () => shard.output.completed(connection),
+      drained: () => {
+        stream.drained();
+        shard.output.completed(connection);
+      },
       closed: () => {
         stream.closed();
         shard.output.completed(connection);

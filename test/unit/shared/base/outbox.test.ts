@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { latin1, latin1Bytes } from '../../../../src/shared/base/latin1.ts';
-import { OUTPUT_CHUNK_BYTES, OUTPUT_POOL_CHUNKS } from '../../../../src/shared/base/limits.ts';
+import {
+  OUTPUT_CHUNK_BYTES,
+  OUTPUT_POOL_IDLE_CHUNKS,
+  OUTPUT_POOL_MAX_CHUNKS,
+} from '../../../../src/shared/base/limits.ts';
 import { ChunkPool, Outbox, OutputChunk, type OutputPart } from '../../../../src/shared/base/outbox.ts';
 import { seededRandom } from '../../../support/seeded-random.ts';
 
@@ -229,10 +233,10 @@ describe('discarding', () => {
 
 test('the pool keeps a bounded number of chunks', () => {
   const pool = new ChunkPool();
-  const chunks = Array.from({ length: OUTPUT_POOL_CHUNKS + 1 }, () => new OutputChunk(8));
+  const chunks = Array.from({ length: OUTPUT_POOL_MAX_CHUNKS + 1 }, () => new OutputChunk(8));
   for (const chunk of chunks) pool.give(chunk);
-  const taken = new Set(Array.from({ length: OUTPUT_POOL_CHUNKS }, () => pool.take()));
-  expect(chunks.filter((chunk) => taken.has(chunk))).toHaveLength(OUTPUT_POOL_CHUNKS);
+  const taken = new Set(Array.from({ length: OUTPUT_POOL_MAX_CHUNKS }, () => pool.take()));
+  expect(chunks.filter((chunk) => taken.has(chunk))).toHaveLength(OUTPUT_POOL_MAX_CHUNKS);
   expect(pool.take().bytes).toHaveLength(OUTPUT_CHUNK_BYTES);
 });
 
@@ -307,4 +311,28 @@ test.each([1, 2, 3, 4, 5])('against a plain string, seed %i', (seed) => {
   expect(written === expected).toBe(true);
   expect(pool.out.size).toBe(0);
   expect(payloads.every(({ references, released }) => references === 0 && released === 1)).toBe(true);
+});
+
+test('the pool lets go what was not used between two trims, but for a few', () => {
+  const pool = new ChunkPool();
+  const free = () => {
+    const taken: OutputChunk[] = [];
+    for (let i = 0; i < OUTPUT_POOL_MAX_CHUNKS; i++) taken.push(pool.take());
+    return taken.filter((chunk) => chunk.bytes.length === 8).length;
+  };
+  const give = (count: number) => {
+    for (let i = 0; i < count; i++) pool.give(new OutputChunk(8));
+  };
+  const used = 20;
+  give(OUTPUT_POOL_IDLE_CHUNKS + 100);
+  pool.trim();
+  // All of them came since the trim before.
+  for (const chunk of Array.from({ length: used }, () => pool.take())) pool.give(chunk);
+  pool.trim();
+  expect(free()).toBe(OUTPUT_POOL_IDLE_CHUNKS);
+  give(OUTPUT_POOL_IDLE_CHUNKS + 100);
+  pool.trim();
+  for (const chunk of Array.from({ length: OUTPUT_POOL_IDLE_CHUNKS + 90 }, () => pool.take())) pool.give(chunk);
+  pool.trim();
+  expect(free()).toBe(OUTPUT_POOL_IDLE_CHUNKS + 90);
 });

@@ -50,6 +50,8 @@ export interface TestMessage {
   headers?: string;
   payload?: string;
   owner?: SharedPayload;
+  /** The MQTT engine gives it to members whose session it keeps. */
+  passesKept?: boolean;
   /** The sizes as the publisher wrote them. */
   sizes?: string;
 }
@@ -79,6 +81,7 @@ export function frameOf(message: TestMessage, frame = new MessageFrame()): Messa
   frame.payloadBytes = (headers ?? '').length + payload.length;
   frame.payloadStart = frame.tailEnd - 2 - frame.payloadBytes;
   frame.payloadOwner = owner ?? null;
+  frame.passesKept = message.passesKept === true;
   return frame;
 }
 

@@ -113,8 +113,14 @@ export class MeshNode implements InterestAnnouncer, ThreadLinkSink {
     this.rig = new Rig(new Prng(seed + self).below(1e9), this.links, this.account);
   }
 
-  announceInterest(accountIndex: number, subject: string, queue: string | null, weight: number): void {
-    this.links.sendInterest(-1, accountIndex, subject, queue, weight);
+  announceInterest(
+    accountIndex: number,
+    subject: string,
+    queue: string | null,
+    weight: number,
+    filter: string,
+  ): void {
+    this.links.sendInterest(-1, accountIndex, subject, queue, weight, filter);
   }
 
   interestChanged(
@@ -123,8 +129,9 @@ export class MeshNode implements InterestAnnouncer, ThreadLinkSink {
     subject: string,
     queue: string | null,
     weight: number,
+    filter: string,
   ): void {
-    this.account.setThreadInterest(thread, subject, queue, weight);
+    this.account.setThreadInterest(thread, subject, queue, weight, filter);
   }
 
   messageArrived(

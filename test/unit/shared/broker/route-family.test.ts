@@ -114,6 +114,20 @@ test('two members can be used side by side', () => {
   expect([first.subject, second.subject]).toEqual(['in.first', 'in.second']);
 });
 
+test('a member has no MQTT topic of the one before', () => {
+  const account = testAccount();
+  account.subscribe(new Subscription(new TestSubscriber(), 'in.*', null, '1'));
+  const seen = new Set<Route>();
+  for (let n = 0; n < 10; n++) {
+    const route = find(account, `in.${n}`);
+    expect(route.mqttTopic).toBeNull();
+    route.mqttTopic = latin1Bytes(`in/${n}`);
+    seen.add(route);
+  }
+  // Otherwise none of them was used again.
+  expect(seen.size).toBeLessThan(10);
+});
+
 /** A subscriber that may not be given what matches an entry. */
 function denying(...deny: string[]): TestSubscriber {
   const permissions = new PermissionSet(

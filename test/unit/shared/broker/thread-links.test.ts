@@ -14,7 +14,8 @@ const RING_BYTES = 64 * 1024;
 const MAX_RECORD_BYTES = RING_BYTES / 8;
 
 function groupNamed(name: string): RouteGroup {
-  return { name, nameBytes: latin1Bytes(name), locals: [], threads: [], weights: [], total: 0 };
+  const members = { locals: [], threads: [], weights: [], total: 0, kept: 0, ordinary: null };
+  return { name, nameBytes: latin1Bytes(name), ...members };
 }
 
 /** Three threads; the tests look at what 0 sends to 1. */

@@ -141,7 +141,9 @@ test('a reader never sees a half of one answer and a half of another', async () 
   const key = latin1Bytes('S.x');
   let seen = 0;
   while (Atomics.load(stop, 1) === 0) await new Promise((resolve) => setImmediate(resolve));
-  for (let looks = 0; looks < 3_000_000 && seen < 20_000; looks++) {
+  for (let looks = 1; seen < 20_000; looks++) {
+    // The writer may have no processor at the moment.
+    if (looks % 100_000 === 0) await new Promise((resolve) => setImmediate(resolve));
     if (!rig.reader.find(0, key, 0, key.length)) continue;
     seen++;
     const { bytes, payloadStart, payloadBytes, tailEnd } = rig.reader.frame;
@@ -154,7 +156,6 @@ test('a reader never sees a half of one answer and a half of another', async () 
   Atomics.store(stop, 0, 1);
   await ended;
   await worker.terminate();
-  expect(seen).toBeGreaterThan(0);
 });
 
 test.each([

@@ -1,196 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../../../src/shared/base/prng.ts';
-import type { Effects } from '../../../../src/shared/jetstream/effects.ts';
-import type { Store } from '../../../../src/shared/jetstream/store/contract.ts';
-import { MqttEngine } from '../../../../src/shared/mqtt/engine.ts';
 import { EngineSession, PACKET_IDS } from '../../../../src/shared/mqtt/engine-session.ts';
 import * as mail from '../../../../src/shared/mqtt/mail.ts';
-import type { FilterOptions } from '../../../../src/shared/mqtt/session-filter.ts';
 import { PUBACK, PUBCOMP, PUBREC, PUBREL } from '../../../../src/shared/protocol/mqtt/packet-types.ts';
-import { parseFilter } from '../../../../src/shared/protocol/mqtt/topic-filter.ts';
-import { SimulatedDisk } from '../../../simulation/disk.ts';
-import { open, settle } from '../jetstream/store/harness.ts';
-
-const QUEUE_MAX_MSGS = 200;
-const FOREVER = 0xffffffff;
-const NO_HEADERS = new Uint8Array(0);
-
-/** What the engine said to a connection. */
-interface Said {
-  kind: number;
-  cid: number;
-  /** The record's numbers and texts in order, as far as the tests look at them. */
-  fields: unknown[];
-}
-
-/** An engine on a disk that can crash; what it sends is seen once the store has kept what it promises. */
-class Rig implements Pick<Effects, 'send' | 'congested' | 'warn'> {
-  readonly congested = false;
-  readonly warnings: string[] = [];
-  /** What the account may store, and what it is said to. */
-  maxBytes = Infinity;
-  countedBytes = 0;
-  disk: SimulatedDisk;
-  store: Store;
-  engine: MqttEngine;
-  readonly clock = { ms: 1_800_000_000_000, nanos: 0 };
-  readonly published: { subject: string; payload: string }[] = [];
-  #outgoing: { ticket: number; said: Said }[] = [];
-  #said: Said[] = [];
-  #cids = 100;
-
-  constructor() {
-    this.disk = new SimulatedDisk();
-    this.store = open(this.disk);
-    this.engine = this.#boot();
-  }
-
-  #boot(): MqttEngine {
-    const engine = new MqttEngine({
-      store: this.store,
-      effects: this,
-      clock: this.clock,
-      queueMaxMsgs: QUEUE_MAX_MSGS,
-      quota: {
-        allows: (_account, bytes) => this.countedBytes + bytes <= this.maxBytes,
-        setBytes: (_account, bytes) => {
-          this.countedBytes = bytes;
-        },
-      },
-    });
-    engine.setAccounts({ $G: 0, $MQTT: 1 });
-    return engine;
-  }
-
-  warn(text: string): void {
-    this.warnings.push(text);
-  }
-
-  send(
-    account: string,
-    subject: string,
-    _reply: string,
-    _headers: Uint8Array,
-    payload: Uint8Array,
-    ticket: number,
-  ): void {
-    if (account === '$G') {
-      this.published.push({ subject, payload: Buffer.from(payload).toString() });
-      return;
-    }
-    expect(subject).toBe('shard.0');
-    for (const reader = mail.MailReader.ofBatch(payload); reader.next(); )
-      this.#outgoing.push({ ticket, said: decode(reader) });
-  }
-
-  /** Commits and hands out what may leave. */
-  commit(): Said[] {
-    while (this.engine.hasMore) this.engine.advance();
-    this.engine.flush();
-    expect(this.store.commit(true)).toBeNull();
-    for (const { ticket, said } of this.#outgoing) {
-      expect(ticket).toBeLessThanOrEqual(this.store.syncedTicket);
-      this.#said.push(said);
-    }
-    this.#outgoing = [];
-    return this.#said.splice(0);
-  }
-
-  /** The machine crashes: what wasn't synced is lost or torn. */
-  crash(seed: number): void {
-    this.disk = this.disk.crashed(new Prng(seed));
-    this.#outgoing = [];
-    this.#said = [];
-    this.store = open(this.disk);
-    this.engine = this.#boot();
-  }
-
-  connect(clientId: string, { clean = false, expiry = FOREVER, window = 10, ackWaitMs = 0 } = {}): number {
-    const cid = this.#cids++;
-    const record = new mail.MailBatch().begin(mail.MAIL_CONNECT, cid).u32(0).u32(0).text(clientId);
-    record
-      .u8(clean ? 1 : 0)
-      .u32(expiry)
-      .u32(window)
-      .u8(!clean || expiry > 0 ? 1 : 0)
-      .u32(ackWaitMs);
-    this.engine.receive(record.end().take());
-    return cid;
-  }
-
-  close(cid: number, expiry = FOREVER): void {
-    this.engine.receive(new mail.MailBatch().begin(mail.MAIL_CLOSE, cid).u32(expiry).u8(0).end().take());
-  }
-
-  subscribeTo(cid: number, filter: string, qos: number, subscriptionId = 0): void {
-    const options: FilterOptions = {
-      ...parseFilter(Buffer.from(filter), true)!,
-      filter,
-      qos,
-      noLocal: false,
-      retainAsPublished: false,
-      subscriptionId,
-    };
-    const record = new mail.MailBatch().begin(mail.MAIL_SUBSCRIBE, cid).u32(1).bytes(Uint8Array.of(qos));
-    this.engine.receive(record.u8(1).filter(options).end().take());
-  }
-
-  publish(
-    cid: number,
-    subject: string,
-    payload: string,
-    qos: number,
-    packetId: number,
-    retain = false,
-  ): void {
-    const record = new mail.MailBatch()
-      .begin(mail.MAIL_PUBLISH, cid)
-      .u32(0)
-      .u8(qos)
-      .u8(retain ? 1 : 0)
-      .u32(packetId);
-    const message = { subject, reply: '', headers: NO_HEADERS, payload: Buffer.from(payload) };
-    this.engine.receive(record.message(message).end().take());
-  }
-
-  /** The shard hands over a message of a shared subscription. */
-  keep(cid: number, subject: string, payload: string, qos: number): void {
-    const record = new mail.MailBatch().begin(mail.MAIL_KEEP, cid).u8(qos).u8(0).u32(0);
-    const message = { subject, reply: '', headers: NO_HEADERS, payload: Buffer.from(payload) };
-    this.engine.receive(record.message(message).end().take());
-  }
-
-  acknowledge(cid: number, type: number, packetId: number): void {
-    this.engine.receive(
-      new mail.MailBatch().begin(mail.MAIL_ACKNOWLEDGE, cid).u8(type).u32(packetId).u8(0).end().take(),
-    );
-  }
-}
-
-function decode(reader: mail.MailReader): Said {
-  const [kind, cid] = [reader.u8(), reader.f64()];
-  const fields: unknown[] = [];
-  if (kind === mail.MAIL_CONNECTED) {
-    fields.push(reader.u8(), reader.u8());
-    for (let count = reader.u32(); count > 0; count--) fields.push(reader.u32());
-    while (reader.hasMore) fields.push(reader.filter().filter);
-  } else if (kind === mail.MAIL_ANSWER) fields.push(reader.u8(), reader.u32(), reader.u8());
-  else if (kind === mail.MAIL_DELIVER) {
-    const [packetId, qos, flags] = [reader.u32(), reader.u8(), reader.u8()];
-    for (let count = reader.u32(); count > 0; count--) reader.u32();
-    fields.push(packetId, qos, flags, Buffer.from(reader.message().payload).toString());
-  } else if (kind === mail.MAIL_RETAINED) {
-    reader.u8();
-    reader.u32();
-    while (reader.hasMore) fields.push(reader.u8(), Buffer.from(reader.message().payload).toString());
-  } else if (kind === mail.MAIL_TAKEOVER) fields.push(reader.u8());
-  return { kind, cid, fields };
-}
-
-const only = (said: Said[], kind: number, cid?: number): unknown[][] =>
-  said
-    .filter((one) => one.kind === kind && (cid === undefined || one.cid === cid))
-    .map(({ fields }) => fields);
+import { settle } from '../jetstream/store/harness.ts';
+import { only, QUEUE_MAX_MSGS, Rig } from './engine-rig.ts';
 
 test('a message nobody waits for is acknowledged and not stored', () => {
   const rig = new Rig();
@@ -318,47 +132,101 @@ describe('ack_wait', () => {
   });
 });
 
-test('[MQTT-4.8.2-4] a message of a shared subscription is the session’s, over a crash too', () => {
-  const rig = new Rig();
-  const cid = rig.connect('a');
-  rig.subscribeTo(cid, '$share/g/x', 2);
-  rig.publish(rig.connect('p'), 'x', 'not by itself', 1, 1);
-  rig.keep(cid, 'x', 'chosen', 2);
-  expect(only(rig.commit(), mail.MAIL_DELIVER, cid)).toEqual([[1, 2, 0, 'chosen']]);
-  rig.crash(1);
-  const again = rig.connect('a');
-  expect(only(rig.commit(), mail.MAIL_DELIVER, again)).toEqual([[1, 2, 2, 'chosen']]);
+describe('taking over', () => {
+  test('the connection before is told, and the next one has the session once it is closed', () => {
+    const rig = new Rig();
+    const first = rig.connect('a');
+    rig.subscribeTo(first, 'x', 1);
+    rig.commit();
+    const second = rig.connect('a');
+    rig.publish(rig.connect('p'), 'x', 'm', 1, 1);
+    const said = rig.commit();
+    expect(only(said, mail.MAIL_TAKEOVER, first)).toEqual([[0]]);
+    expect([...only(said, mail.MAIL_CONNECTED, second), ...only(said, mail.MAIL_DELIVER)]).toEqual([]);
+    rig.close(first);
+    const then = rig.commit();
+    expect(only(then, mail.MAIL_CONNECTED, second)).toEqual([[0, 1, 'x']]);
+    expect(only(then, mail.MAIL_DELIVER, second)).toEqual([[1, 1, 0, 'm']]);
+  });
+
+  test('what came on the connection before counts, though it is seen behind the CONNECT', () => {
+    const rig = new Rig();
+    const first = rig.connect('a');
+    rig.subscribeTo(first, 'x', 2);
+    const publisher = rig.connect('p', { clean: true, expiry: 0 });
+    for (const payload of ['one', 'two', 'three']) rig.publish(publisher, 'x', payload, 2, 1);
+    rig.commit();
+    rig.acknowledge(first, PUBREC, 2);
+    rig.commit();
+    const second = rig.connect('a');
+    rig.acknowledge(first, PUBREC, 1);
+    rig.acknowledge(first, PUBCOMP, 2);
+    rig.publish(first, 'y', 'z', 2, 9);
+    rig.close(first);
+    const said = rig.commit();
+    expect(only(said, mail.MAIL_CONNECTED, second)).toEqual([[0, 1, 9, 'x']]);
+    expect(only(said, mail.MAIL_ANSWER, second)).toEqual([[PUBREL, 1, 0]]);
+    expect(only(said, mail.MAIL_DELIVER, second)).toEqual([[3, 2, 2, 'three']]);
+  });
+
+  test('of several that come meanwhile the last one has it', () => {
+    const rig = new Rig();
+    const first = rig.connect('a');
+    const [second, third] = [rig.connect('a'), rig.connect('a')];
+    const said = rig.commit();
+    expect(said.filter(({ kind }) => kind === mail.MAIL_TAKEOVER).map(({ cid }) => cid)).toEqual([
+      first,
+      second,
+    ]);
+    rig.close(second);
+    expect(rig.commit()).toEqual([]);
+    rig.close(first);
+    expect(rig.commit().map(({ kind, cid }) => [kind, cid])).toEqual([[mail.MAIL_CONNECTED, third]]);
+  });
+
+  test('one that leaves before it has it is forgotten', () => {
+    const rig = new Rig();
+    const first = rig.connect('a');
+    rig.close(rig.connect('a'));
+    rig.close(first);
+    expect(only(rig.commit(), mail.MAIL_CONNECTED)).toEqual([[0, 0]]);
+    const third = rig.connect('a');
+    expect(only(rig.commit(), mail.MAIL_CONNECTED, third)).toEqual([[0, 1]]);
+  });
+
+  test('a clean start has a session of its own', () => {
+    const rig = new Rig();
+    const first = rig.connect('a');
+    rig.subscribeTo(first, 'x', 1);
+    const second = rig.connect('a', { clean: true });
+    expect(only(rig.commit(), mail.MAIL_TAKEOVER, first)).toEqual([[1]]);
+    rig.close(first);
+    expect(only(rig.commit(), mail.MAIL_CONNECTED, second)).toEqual([[0, 0]]);
+  });
 });
 
-test('what a connection is given of a shared subscription while another takes its session is the session’s', () => {
+test('taking over: what the connection before has acknowledged is done with, though heard later', () => {
   const rig = new Rig();
   const first = rig.connect('a');
-  rig.subscribeTo(first, '$share/g/x', 1);
+  rig.subscribeTo(first, 'x', 2);
+  const publisher = rig.connect('p', { clean: true, expiry: 0 });
+  for (const [qos, payload] of [
+    [1, 'one'],
+    [2, 'two'],
+    [1, 'three'],
+  ] as const)
+    rig.publish(publisher, 'x', payload, qos, 0);
+  rig.acknowledge(first, PUBREC, 2);
   const second = rig.connect('a');
-  rig.keep(first, 'x', 'late', 1);
-  expect(only(rig.commit(), mail.MAIL_DELIVER, second)).toEqual([[1, 1, 0, 'late']]);
+  rig.acknowledge(first, PUBACK, 1);
+  rig.acknowledge(first, PUBCOMP, 2);
   rig.close(first);
-  rig.keep(first, 'x', 'closed', 1);
-  expect(rig.commit()).toEqual([]);
-  // A session that ended has nothing any more.
-  const clean = rig.connect('a', { clean: true, expiry: 0 });
-  rig.keep(second, 'x', 'ended', 1);
-  expect(only(rig.commit(), mail.MAIL_DELIVER)).toEqual([]);
-  rig.close(clean, 0);
-});
-
-test('taking over: the connection before is told, its close is nobody’s any more', () => {
-  const rig = new Rig();
-  const first = rig.connect('a');
-  rig.subscribeTo(first, 'x', 1);
   rig.commit();
-  const second = rig.connect('a');
+  rig.close(second);
+  const third = rig.connect('a');
   const said = rig.commit();
-  expect(only(said, mail.MAIL_TAKEOVER, first)).toEqual([[0]]);
-  expect(only(said, mail.MAIL_CONNECTED, second)).toEqual([[0, 1, 'x']]);
-  rig.close(first);
-  rig.publish(rig.connect('p'), 'x', 'm', 1, 1);
-  expect(only(rig.commit(), mail.MAIL_DELIVER, second)).toEqual([[1, 1, 0, 'm']]);
+  expect(only(said, mail.MAIL_DELIVER, third)).toEqual([[3, 1, 2, 'three']]);
+  expect(only(said, mail.MAIL_ANSWER, third)).toEqual([]);
 });
 
 test('a thread that died: its clients may come back', () => {
@@ -370,6 +238,14 @@ test('a thread that died: its clients may come back', () => {
   rig.commit();
   const back = rig.connect('a');
   expect(only(rig.commit(), mail.MAIL_DELIVER, back)).toEqual([[1, 1, 0, 'm']]);
+});
+
+test('a thread that died has nobody who waits for a session', () => {
+  const rig = new Rig();
+  rig.connect('a');
+  const waiting = rig.connect('a');
+  rig.engine.threadLost(0);
+  expect(only(rig.commit(), mail.MAIL_CONNECTED, waiting)).toEqual([]);
 });
 
 test('sessions end when their time is over, and only then', () => {
