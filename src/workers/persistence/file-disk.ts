@@ -250,7 +250,11 @@ class StoreFile implements DiskFile {
 
   sync(): void {
     if (this.#failure !== null) throw this.#failure;
-    const start = performance.now();
+    this.#sync(performance.now());
+  }
+
+  /** @param start when what the caller waits for began */
+  #sync(start: number): void {
     try {
       attempted('sync', this.path, () => fdatasyncSync(this.#descriptor()));
     } catch (error) {
@@ -292,8 +296,9 @@ class StoreFile implements DiskFile {
 
   writeSynced(source: Uint8Array, length: number, position: number): void {
     if (this.#failure !== null) throw this.#failure;
+    const start = performance.now();
     if (!this.#writeDirect(source, length, position)) this.write(source, 0, length, position);
-    this.sync();
+    this.#sync(start);
   }
 
   beginWriteSynced(source: Uint8Array, length: number, position: number): AwaitableSync {
