@@ -51,7 +51,7 @@ export function modelOf(loaded: StoredMessage): ModelMessage {
   };
 }
 
-function sameMessage(a: ModelMessage, b: ModelMessage): boolean {
+export function sameMessage(a: ModelMessage, b: ModelMessage): boolean {
   return (
     a.subject === b.subject &&
     a.headers === b.headers &&

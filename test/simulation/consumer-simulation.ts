@@ -6,6 +6,7 @@ import type { Stream } from '../../src/shared/jetstream/stream.ts';
 import { subjectMatches } from '../../src/shared/subject/subject.ts';
 import { ACCOUNT, Harness, type Received } from '../unit/shared/jetstream/engine-harness.ts';
 import { commitSomehow, LogFaults } from './commits.ts';
+import { textOf } from './compare.ts';
 import { SimulatedDisk } from './disk.ts';
 import { diskAfter, recover, workUntilCrash } from './rounds.ts';
 
@@ -23,7 +24,6 @@ const OPTIONS: StoreOptions = {
   segmentBytes: 16 * 1024,
   logMaxBytes: 128 * 1024,
   checkpointBytes: 12 * 1024,
-  cacheBytes: 1 << 20,
   indexCacheBytes: 1 << 20,
   cipher: null,
   key: '',
@@ -76,6 +76,7 @@ class Known {
 
 export class ConsumerSimulation {
   readonly #random: Prng;
+  readonly #options: StoreOptions;
   readonly #known: Known[];
   #disk = new SimulatedDisk();
   #js: Harness<Store> | null = null;
@@ -88,6 +89,7 @@ export class ConsumerSimulation {
 
   constructor(seed: number) {
     this.#random = new Prng(seed);
+    this.#options = { ...OPTIONS, cacheBytes: this.#random.below(2) === 0 ? 1 : 1 << 20 };
     this.#known = CONSUMERS.map(({ stream, name }) => new Known(stream, name));
   }
 
@@ -140,7 +142,7 @@ export class ConsumerSimulation {
   }
 
   #open(): void {
-    const store = recover(this.#disk, this.#random, OPTIONS);
+    const store = recover(this.#disk, this.#random, this.#options);
     this.#js = new Harness<Store>({}, store, this.#nowMs);
     this.#js.commit = () => this.#commit();
     for (const known of this.#known) {
@@ -189,10 +191,15 @@ export class ConsumerSimulation {
     const random = this.#random;
     const known = this.#known[random.below(this.#known.length)]!;
     const kind = random.below(100);
+    this.#harness.store.reuseMemory();
     if (kind < 35) {
       const { name } = STREAMS[random.below(STREAMS.length)]!;
       const subject = `${name}.${SUBJECTS[random.below(SUBJECTS.length)]}`;
-      this.#harness.publish(subject, 'x'.repeat(random.below(60)));
+      const byte = String.fromCharCode(33 + random.below(90));
+      this.#harness.publish(
+        subject,
+        byte.repeat(random.below(8) === 0 ? random.below(2000) : random.below(60)),
+      );
     } else if (kind < 55) this.#pull(known);
     else if (kind < 85) this.#answer(known);
     else if (kind < 90) this.#harness.advance(random.below(ACK_WAIT_MS));
@@ -253,6 +260,11 @@ export class ConsumerSimulation {
     const [, , , , deliveries, text] = message.reply.split('.');
     const sequence = Number(text);
     this.#assert(!known.acked.has(sequence), known, `${sequence} was acknowledged`);
+    const stored = new StoredMessage();
+    if (this.#stream(known.stream)!.store.load(sequence, stored)) {
+      const same = stored.subject() === message.subject && textOf(stored.payload()) === message.payload;
+      this.#assert(same, known, `${sequence} was delivered as ${JSON.stringify(message)}`);
+    }
     known.hand.push(message);
     if (deliveries !== '1') return;
     this.#assert(sequence > known.lastFirst, known, `${sequence} after ${known.lastFirst}`);

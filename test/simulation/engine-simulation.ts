@@ -186,6 +186,7 @@ export class EngineSimulation {
     this.changes++;
     const random = this.#random;
     const js = this.#js!;
+    this.#store!.reuseMemory();
     if (js.clock.nanos >= 990_000) this.#elapse(1);
     const kind = random.below(100);
     if (kind < 15) this.#commit();

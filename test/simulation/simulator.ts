@@ -1,8 +1,16 @@
 import { Prng } from '../../src/shared/base/prng.ts';
-import type { Store, StreamStore } from '../../src/shared/jetstream/store/contract.ts';
+import { type Store, StoredMessage, type StreamStore } from '../../src/shared/jetstream/store/contract.ts';
 import type { StoreOptions } from '../../src/shared/jetstream/store/open.ts';
 import { commitSomehow, LogFaults } from './commits.ts';
-import { answerDifference, bytesOf, draftOf, storeDifference, textOf } from './compare.ts';
+import {
+  answerDifference,
+  bytesOf,
+  draftOf,
+  modelOf,
+  sameMessage,
+  storeDifference,
+  textOf,
+} from './compare.ts';
 import { SimulatedDisk } from './disk.ts';
 import { type ModelMessage, ModelStore, ModelStream } from './model.ts';
 import { diskAfter, recover, workUntilCrash } from './rounds.ts';
@@ -42,6 +50,8 @@ export class Simulation {
   #since: Change[] = [];
   #nowMs = 1_000_000;
   #grouped = false;
+  /** Messages that were loaded, and what they were then. */
+  #views: { loaded: StoredMessage; content: ModelMessage }[] = [];
   crashes = 0;
   changes = 0;
 
@@ -102,6 +112,7 @@ export class Simulation {
     if (this.#store !== null) return;
     this.#changeKey();
     const store = recover(this.#disk, this.#random, this.#options);
+    this.#views = [];
     this.#recovered(store);
     this.#store = store;
     for (const stream of store.streams()) this.#attach(stream);
@@ -181,6 +192,10 @@ export class Simulation {
     this.#nowMs += random.below(1000);
     const kind = random.below(100);
     const store = this.#store!;
+    if ((kind >= 18 && kind < 30) || random.below(3) === 0) {
+      this.#checkViews();
+      store.reuseMemory();
+    }
     if (kind < 4) this.#createOrDrop(store);
     else if (kind < 16) commitSomehow(random, store);
     else if (kind < 18) store.commit(false);
@@ -233,11 +248,25 @@ export class Simulation {
     this.#since.at(-1)!.ticket = store.ticket;
   }
 
+  /** What was loaded has to stay as it was until now. */
+  #checkViews(): void {
+    for (const { loaded, content } of this.#views.splice(0)) {
+      if (!sameMessage(modelOf(loaded), content))
+        throw new Error(`${loaded.sequence} has changed since it was loaded: ${JSON.stringify(content)}`);
+    }
+  }
+
+  #load(stream: StreamStore): void {
+    const loaded = new StoredMessage();
+    if (stream.load(this.#sequence(stream), loaded)) this.#views.push({ loaded, content: modelOf(loaded) });
+  }
+
   #change(store: Store): void {
     const streams = store.streams();
     if (streams.length === 0) return;
     const stream = streams[this.#random.below(streams.length)]!;
     const kind = this.#random.below(100);
+    this.#load(stream);
     if (kind < 60) this.#append(stream);
     else if (kind < 85) this.#removal(stream, kind);
     else if (kind < 90) this.#metadata(stream);
