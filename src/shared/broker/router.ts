@@ -79,10 +79,8 @@ export class Router {
    */
   publish(account: Account, route: Route, publisher: Subscriber | null, frame: MessageFrame): number {
     this.#strippedBytes = 0;
-    if (frame.passesKept) {
-      this.keptGroups.length = 0;
-      this.servedGroups.length = 0;
-    }
+    if (this.keptGroups.length > 0) this.keptGroups.length = 0;
+    if (this.servedGroups.length > 0) this.servedGroups.length = 0;
     if (route.hasThreads && !this.#hasRoom(route, frame)) return BLOCKED;
     this.#publisher = publisher;
     this.#number++;

@@ -301,7 +301,7 @@ export class MqttEngine {
     const { subject, reply, headers, payload } = will.message;
     const encoded = this.#will.clear().message(will.message).view();
     if (will.retain) account.retain(subject, payload.length > 0 ? encoded : null, will.qos);
-    if (will.qos > 0) this.#distribute(account, subject, encoded, will.qos, session);
+    if (will.qos > 0) this.#distribute(account, subject, encoded, will.qos, session, null);
     this.#host.effects.send(account.name, subject, reply, headers, payload, NO_TICKET);
   }
 
@@ -414,7 +414,7 @@ export class MqttEngine {
     const subscriptionIds = options.subscriptionId === 0 ? [] : [options.subscriptionId];
     for (const { message, qos } of kept) {
       const recipient = { session, qos, retainAsPublished: false, subscriptionIds };
-      if (!this.#isFull(session)) account.enqueue(new MailReader(message).text(), message, [recipient], true);
+      if (!this.#isFull(recipient)) account.enqueue(new MailReader(message).text(), message, [recipient], true);
     }
     if (kept.length > 0) this.#delivery.pump(session);
     return more;
@@ -432,9 +432,7 @@ export class MqttEngine {
     const subject = record.repeatedText(this.#subjects);
     const publisher = this.#byCid.get(cid) ?? null;
     let isKept = !retain || account.retain(subject, hasPayload(record) ? message : null, qos);
-    if (qos > 0 && isKept) isKept = this.#distribute(account, subject, message, qos, publisher);
-    if (qos > 0 && isKept)
-      isKept = this.#share(account, message, account.recipients(subject, qos, publisher), groups);
+    if (qos > 0 && isKept) isKept = this.#distribute(account, subject, message, qos, publisher, groups);
     if (publisher === null || packetId === 0) return;
     if (qos === 2 && isKept && publisher.kept) {
       publisher.received.add(packetId);
@@ -449,6 +447,7 @@ export class MqttEngine {
    * Queues a message with the sessions that are to have it.
    *
    * @param message as `MailWriter.message` writes it
+   * @param groups queue groups as the publisher's shard found them; null: it isn't known, shared subscriptions are left out
    * @returns false when the store refuses
    */
   #distribute(
@@ -457,16 +456,19 @@ export class MqttEngine {
     message: Uint8Array,
     qos: number,
     publisher: EngineSession | null,
+    groups: ReadonlyMap<string, boolean> | null,
   ): boolean {
-    const matching = account.recipients(subject, qos, publisher).recipients;
+    const known = account.recipients(subject, qos, publisher);
+    const matching = known.recipients;
     let recipients = matching;
-    const full = matching.find(({ session }) => this.#isFull(session));
+    const full = matching.find(this.#isFull);
     if (full !== undefined) {
-      recipients = matching.filter(({ session }) => !this.#isFull(session));
+      recipients = matching.filter((recipient) => !this.#isFull(recipient));
       this.#noteDropped(full.session);
     }
-    if (recipients.length === 0) return true;
-    return this.#enqueue(account, subject, message, recipients);
+    if (recipients.length > 0 && !this.#enqueue(account, subject, message, recipients)) return false;
+    if (groups === null || (groups.size === 0 && known.shares === null)) return true;
+    return this.#share(account, message, known, groups);
   }
 
   /** Gives the message to one session of each shared subscription that no one else serves. @returns false when the store refuses */
@@ -476,7 +478,6 @@ export class MqttEngine {
     { subject, qos, shares }: KnownRecipients,
     groups: ReadonlyMap<string, boolean>,
   ): boolean {
-    if (shares === null && groups.size === 0) return true;
     for (const [share, isServed] of groups)
       if (!isServed && !this.#shareOne(account, subject, message, qos, share, shares)) return false;
     // The publisher's shard knew of no member that is connected.
@@ -507,7 +508,7 @@ export class MqttEngine {
     const message = record.rest();
     const subscriptionIds = subscriptionId === 0 ? [] : [subscriptionId];
     const recipient = { session, qos, retainAsPublished: retain, subscriptionIds };
-    if (this.#isFull(session)) this.#noteDropped(session);
+    if (this.#isFull(recipient)) this.#noteDropped(session);
     else this.#enqueue(session.account, record.repeatedText(this.#subjects), message, [recipient]);
   }
 
@@ -528,7 +529,8 @@ export class MqttEngine {
   }
 
   /** One message too many is lost for a session. */
-  readonly #isFull = ({ queue }: EngineSession): boolean => queue.size >= this.#host.queueMaxMsgs;
+  readonly #isFull = ({ session }: { readonly session: EngineSession }): boolean =>
+    session.queue.size >= this.#host.queueMaxMsgs;
 
   /** A session's queue is full and a message lost for it: said now, or with the next ones in a minute. */
   #noteDropped({ clientId, account }: EngineSession): void {

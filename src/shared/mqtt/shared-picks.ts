@@ -28,11 +28,11 @@ export interface SharedPicksHost {
 
 export class SharedPicks {
   readonly #host: SharedPicksHost;
-  readonly #isFull: (session: EngineSession) => boolean;
+  readonly #isFull: (member: EngineFilter) => boolean;
   /** A session found with a full queue. */
   #full: EngineSession | null = null;
 
-  constructor(host: SharedPicksHost, isFull: (session: EngineSession) => boolean) {
+  constructor(host: SharedPicksHost, isFull: (member: EngineFilter) => boolean) {
     this.#host = host;
     this.#isFull = isFull;
   }
@@ -75,11 +75,12 @@ export class SharedPicks {
     isConnected: boolean,
   ): Recipient | null {
     for (let i = 0; i < members.length; i++) {
-      const { session, options } = members[(first + i) % members.length]!;
+      const member = members[(first + i) % members.length]!;
+      const { session, options } = member;
       if (!session.kept || session.cid >= 0 !== isConnected) continue;
       if (options.skipsDollar && subject.startsWith(DOLLAR)) continue;
       if (session.denied?.deniesDelivery(subject, options.share) === true) continue;
-      if (this.#isFull(session)) {
+      if (this.#isFull(member)) {
         this.#full = session;
         continue;
       }
