@@ -194,7 +194,7 @@ export class WriteAheadLog {
     const padded = paddedBytes(length);
     const isFull = this.#used + padded > FRAME_BYTES && this.#used > FRAME_HEADER_BYTES;
     // A full frame is written, and the record begins the next one, behind its padding.
-    const from = isFull ? alignSector(this.#frameEnd) + FRAME_HEADER_BYTES : this.#frame + this.#used;
+    const from = isFull ? alignSector(this.#frameEnd()) + FRAME_HEADER_BYTES : this.#frame + this.#used;
     const left = this.#segmentEnd - from - TAG_BYTES - padded;
     const reserve = Math.min(LOG_RESERVE_BYTES, this.#options.segmentBytes >>> 2);
     const spares = this.#spares.length;
@@ -218,7 +218,7 @@ export class WriteAheadLog {
   }
 
   /** Where the frame being filled would end, were it written now. */
-  get #frameEnd(): number {
+  #frameEnd(): number {
     return this.#frame + this.#used + (this.#key === null ? 0 : TAG_BYTES);
   }
 
@@ -281,7 +281,7 @@ export class WriteAheadLog {
     try {
       if (this.#used > FRAME_HEADER_BYTES) this.#beginFrame();
       else if (this.synced < this.written) {
-        const { file } = this.#lastSegment;
+        const { file } = this.#lastSegment();
         this.#syncOthers(file);
         this.#running = { sync: file.beginSync(), file, end: this.written };
       }
@@ -410,7 +410,7 @@ export class WriteAheadLog {
     return this.stopped;
   }
 
-  get #lastSegment(): LogSegment {
+  #lastSegment(): LogSegment {
     return this.#segments[this.#segments.length - 1]!;
   }
 
@@ -454,7 +454,7 @@ export class WriteAheadLog {
     const length = alignSector(end);
     bytes.fill(0, end, length);
     assert(this.#frame + length <= this.#segmentEnd, 'a frame ends in its segment');
-    const { file, start } = this.#lastSegment;
+    const { file, start } = this.#lastSegment();
     return { file, position: this.#frame - start, length };
   }
 
