@@ -8,6 +8,7 @@ export const TAIL_BYTES = 8 * 1024;
 export const TAIL_START_BYTES = 1024;
 export const READ_WINDOW_BYTES = 4 * 1024;
 export const SPARE_BUFFERS_BYTES = 64 * 1024;
+export const SPARE_BUFFER_MIN_BYTES = 1024;
 export const BLOCK_SPARE_SPAN = 64;
 export const EXTENT_BYTES = 4 * 1024;
 export const TRICKLE_BYTES = 16 * 1024;
