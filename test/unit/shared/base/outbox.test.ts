@@ -332,7 +332,8 @@ test('the pool lets go what was not used between two trims, but for a few', () =
   expect(free()).toBe(OUTPUT_POOL_IDLE_CHUNKS);
   give(OUTPUT_POOL_IDLE_CHUNKS + 100);
   pool.trim();
-  for (const chunk of Array.from({ length: OUTPUT_POOL_IDLE_CHUNKS + 90 }, () => pool.take())) pool.give(chunk);
+  for (const chunk of Array.from({ length: OUTPUT_POOL_IDLE_CHUNKS + 90 }, () => pool.take()))
+    pool.give(chunk);
   pool.trim();
   expect(free()).toBe(OUTPUT_POOL_IDLE_CHUNKS + 90);
 });
