@@ -7,6 +7,7 @@
  *   read   pread fails with EIO
  *   short  pwrite writes a part of what it is given
  *   full   pwrite fails with ENOSPC
+ *   slow   pwrite begins after 50 ms
  * Only files whose path contains "/store/" are concerned.
  */
 #define _GNU_SOURCE
@@ -76,6 +77,7 @@ static ssize_t write_call(const char *name, int fd, const void *bytes, size_t co
       return -1;
     }
     if (count > 1 && is_on("short")) count = count / 2;
+    if (is_on("slow")) usleep(50000);
   }
   return real(fd, bytes, count, position);
 }

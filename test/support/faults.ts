@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export type Fault = 'sync' | 'hang' | 'read' | 'short' | 'full';
+export type Fault = 'sync' | 'hang' | 'read' | 'short' | 'full' | 'slow';
 
 const SOURCE = fileURLToPath(new URL('./fault-shim.c', import.meta.url));
 
