@@ -414,7 +414,8 @@ export class MqttEngine {
     const subscriptionIds = options.subscriptionId === 0 ? [] : [options.subscriptionId];
     for (const { message, qos } of kept) {
       const recipient = { session, qos, retainAsPublished: false, subscriptionIds };
-      if (!this.#isFull(recipient)) account.enqueue(new MailReader(message).text(), message, [recipient], true);
+      if (!this.#isFull(recipient))
+        account.enqueue(new MailReader(message).text(), message, [recipient], true);
     }
     if (kept.length > 0) this.#delivery.pump(session);
     return more;

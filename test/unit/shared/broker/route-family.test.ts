@@ -48,53 +48,59 @@ const PATTERNS = [
 const DENIED = [['out.>'], ['in.a.*', 'in.b.4'], ['$JS.ACK.S.c.>']];
 const FILTERS = ['', '["out.>"]', '["in.a.>", "$JS.ACK.S.*.1.*"]'];
 
-test('whatever changes, members of a family have the routes they would have by themselves', () => {
-  const random = new Prng(11);
-  for (let run = 0; run < 60; run++) {
-    const account = testAccount();
-    const held: Subscription[] = [];
-    for (let step = 0; step < 200; step++) {
-      const subject = PATTERNS[random.below(PATTERNS.length)]!;
-      const queue = random.below(4) === 0 ? 'q' : null;
-      switch (random.below(4)) {
-        case 0: {
-          const subscriber =
-            random.below(3) > 0 ? new TestSubscriber() : denying(...DENIED[random.below(3)]!);
-          const added = new Subscription(subscriber, subject, queue, `s${step}`);
-          account.subscribe(added);
-          held.push(added);
-          break;
+test(
+  'whatever changes, members of a family have the routes they would have by themselves',
+  {
+    timeout: 180_000,
+  },
+  () => {
+    const random = new Prng(11);
+    for (let run = 0; run < 60; run++) {
+      const account = testAccount();
+      const held: Subscription[] = [];
+      for (let step = 0; step < 200; step++) {
+        const subject = PATTERNS[random.below(PATTERNS.length)]!;
+        const queue = random.below(4) === 0 ? 'q' : null;
+        switch (random.below(4)) {
+          case 0: {
+            const subscriber =
+              random.below(3) > 0 ? new TestSubscriber() : denying(...DENIED[random.below(3)]!);
+            const added = new Subscription(subscriber, subject, queue, `s${step}`);
+            account.subscribe(added);
+            held.push(added);
+            break;
+          }
+          case 1:
+            if (held.length > 0) account.unsubscribe(held.splice(random.below(held.length), 1)[0]!);
+            break;
+          case 2:
+            account.setThreadInterest(
+              1 + random.below(2),
+              subject,
+              queue,
+              random.below(3),
+              FILTERS[random.below(3)],
+            );
+            break;
+          default:
         }
-        case 1:
-          if (held.length > 0) account.unsubscribe(held.splice(random.below(held.length), 1)[0]!);
-          break;
-        case 2:
-          account.setThreadInterest(
-            1 + random.below(2),
-            subject,
-            queue,
-            random.below(3),
-            FILTERS[random.below(3)],
-          );
-          break;
-        default:
-      }
-      for (let i = 0; i < 4; i++) {
-        const n = random.below(1000);
-        for (const asked of [
-          `in.a.${n}`,
-          `in.b.${n}`,
-          `$JS.ACK.S.c.${n % 3}.${n}`,
-          `$JS.ACK.S.h.S.${n}`,
-          `in.a..${n}`,
-        ]) {
-          const expected = destinations(account.prepareRoute(asked, hashLatin1(asked), false));
-          expect(destinations(find(account, asked))).toBe(expected);
+        for (let i = 0; i < 4; i++) {
+          const n = random.below(1000);
+          for (const asked of [
+            `in.a.${n}`,
+            `in.b.${n}`,
+            `$JS.ACK.S.c.${n % 3}.${n}`,
+            `$JS.ACK.S.h.S.${n}`,
+            `in.a..${n}`,
+          ]) {
+            const expected = destinations(account.prepareRoute(asked, hashLatin1(asked), false));
+            expect(destinations(find(account, asked))).toBe(expected);
+          }
         }
       }
     }
-  }
-});
+  },
+);
 
 test('a member is looked up without searching the subscriptions', () => {
   const account = testAccount();
