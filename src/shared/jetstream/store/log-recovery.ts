@@ -109,7 +109,8 @@ export function openSegments(disk: Disk, checkpoint: number, segmentBytes: numbe
   }
   found.sort((a, b) => a.header.start - b.header.start);
   const first = found[0];
-  const gap = first === undefined ? checkpoint % segmentBytes !== 0 : first.header.start > checkpoint;
+  // At the end of a segment the next one may not have been begun; whether it was and is missing comes out when the log is read.
+  const gap = checkpoint % segmentBytes !== 0 && (first === undefined || first.header.start > checkpoint);
   const segments = found.map(({ file, header }) => ({ file, start: header.start }));
   const end = found.length === 0 ? checkpoint : found[found.length - 1]!.header.start + segmentBytes;
   return { segments, spares, end, nextName, unreadable, headless, gap };
@@ -172,7 +173,9 @@ export class LogReader {
     this.#checkpoint = checkpoint;
     this.#synced = this.#syncedUpTo(segments);
     let end = checkpoint;
-    let expected = segments[0]?.start ?? checkpoint;
+    const firstStart = segments[0]?.start ?? checkpoint;
+    // Where a segment ended with the checkpoint, the next one may be one that was never synced, and lost.
+    let expected = checkpoint % this.#segmentBytes === 0 ? Math.min(firstStart, checkpoint) : firstStart;
     for (let i = 0; i < segments.length; i++) {
       const segment = segments[i]!;
       const limit = this.#limitOf(segments, i);
