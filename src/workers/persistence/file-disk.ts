@@ -15,7 +15,6 @@ import {
   rmdirSync,
   statfsSync,
   unlinkSync,
-  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -28,6 +27,7 @@ import {
 } from '../../shared/jetstream/store/disk.ts';
 import { claimLock, releaseLock } from './lock-file.ts';
 import { type RunningSync, type SyncThread, sharedPages } from './sync-thread.ts';
+import { writeAll, writeDirect } from './write-all.ts';
 
 /**
  * The store's disk on a real file system. Calls block the thread, which is the persistence thread's job: the measured alternative
@@ -59,12 +59,6 @@ function attempted<T>(action: string, path: string, call: () => T): T {
     return call();
   } catch (error) {
     throw new DiskError(codeOf(error), `${action} ${path}: ${(error as Error).message}`);
-  }
-}
-
-function writeAll(fd: number, source: Uint8Array, offset: number, length: number, position: number): void {
-  for (let done = 0; done < length; ) {
-    done += writeSync(fd, source, offset + done, length - done, position + done);
   }
 }
 
@@ -316,17 +310,9 @@ class StoreFile implements DiskFile {
   /** @returns false when that can't be done here */
   #writeDirect(source: Uint8Array, length: number, position: number): boolean {
     const fd = this.#directDescriptor();
-    if (fd < 0) return false;
-    try {
-      writeAll(fd, source, 0, length, position);
-      return true;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EINVAL') {
-        this.#disk.direct = false;
-        return false;
-      }
-      throw new DiskError(codeOf(error), `write ${this.path}: ${(error as Error).message}`);
-    }
+    const isWritten = attempted('write', this.path, () => writeDirect(fd, source, length, position));
+    if (!isWritten) this.#disk.direct = false;
+    return isWritten;
   }
 
   /** @returns -1 when there can't be one */

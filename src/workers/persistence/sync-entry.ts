@@ -1,4 +1,4 @@
-import { fdatasyncSync, writeSync } from 'node:fs';
+import { fdatasyncSync } from 'node:fs';
 import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { DoorbellRinger } from '../../shared/ring/doorbell.ts';
 import {
@@ -16,6 +16,7 @@ import {
   type SyncBuffer,
   type SyncThreadStart,
 } from './sync-thread.ts';
+import { writeAll, writeDirect } from './write-all.ts';
 
 /** Entry of the thread that writes and syncs for the persistence thread. It blocks between commands, and is ended with its owner. */
 const EIO = -5;
@@ -23,10 +24,6 @@ const { words, doorbells, thread, buffers } = workerData as SyncThreadStart;
 const control = new Int32Array(words);
 const bell = new DoorbellRinger(doorbells);
 const known: Uint8Array[] = Array.from({ length: SYNC_BUFFERS }, () => new Uint8Array(0));
-
-function writeAll(fd: number, source: Uint8Array, length: number, position: number): void {
-  for (let done = 0; done < length; ) done += writeSync(fd, source, done, length - done, position + done);
-}
 
 /** Writes what the command names, past the page cache if that can be done. */
 function write(length: number): void {
@@ -38,16 +35,9 @@ function write(length: number): void {
   const source = known[control[SYNC_BUFFER]!]!;
   const position = (control[SYNC_POSITION]! >>> 0) + control[SYNC_POSITION + 1]! * 0x1_0000_0000;
   const directFd = control[SYNC_DIRECT_FD]!;
-  if (directFd >= 0) {
-    try {
-      writeAll(directFd, source, length, position);
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
-      control[SYNC_REFUSED] = 1;
-    }
-  }
-  writeAll(control[SYNC_FD]!, source, length, position);
+  if (writeDirect(directFd, source, length, position)) return;
+  if (directFd >= 0) control[SYNC_REFUSED] = 1;
+  writeAll(control[SYNC_FD]!, source, 0, length, position);
 }
 
 for (let done = 0; ; ) {

@@ -39,7 +39,8 @@ import { paddedBytes, storeChecksum, WordBuffer } from './record.ts';
  * Both go past the page cache. Segments that a checkpoint made unnecessary are written over again.
  *
  * Invariants
- *  - synced ≤ written ≤ ticket; each only grows. `written` may be on its way to the disk beside this thread. After a failed write or sync the log is stopped for good.
+ *  - synced ≤ written ≤ ticket; each only grows. `written` may be on its way to the disk beside this thread. After a failed write
+ *    or sync the log is stopped for good.
  *  - `reserve` does everything that may fail; `stage` and `finish` after it cannot.
  *  - A frame starts on a sector and never shares one, so a torn frame harms nothing older.
  *  - A file's whole length is on the disk before a header is written into it: a segment that is shorter is damaged, not torn.

@@ -1,3 +1,4 @@
+import { OUTPUT_CHUNK_BYTES } from '../../../shared/base/limits.ts';
 import type { ClientConnection } from '../connection.ts';
 import { closeStatus } from './close-status.ts';
 import type { UwsSocket } from './uws-module.ts';
@@ -9,7 +10,7 @@ import type { UwsSocket } from './uws-module.ts';
  */
 const NO_TOPIC = 'natsd';
 /** Longer ones are sent in pieces, each a message: an output chunk in one. The copy is made anew for each. */
-const MESSAGE_MAX_BYTES = 96 * 1024;
+const MESSAGE_MAX_BYTES = OUTPUT_CHUNK_BYTES;
 /** What `send` returns when the kernel has taken everything. */
 const SENT = 1;
 
