@@ -92,7 +92,7 @@ interface Connecting {
   readonly window: number;
   readonly kept: boolean;
   readonly ackWaitMs: number;
-  /** Filters that the session's user may not have any more. */
+  /** `deliveryFilter` of the connection: what its user may not receive. */
   readonly denied: string;
 }
 
