@@ -1,3 +1,4 @@
+import { copyBytes } from './copy-bytes.ts';
 import {
   CHUNK_FRONT_BYTES,
   OUTPUT_CHUNK_BYTES,
@@ -139,7 +140,7 @@ export class Outbox {
       if (this.position >= this.limit) this.reserve(Math.min(end - from, OUTPUT_CHUNK_BYTES / 2));
       const count = Math.min(end - from, this.limit - this.position);
       if (count > WORD_COPY_MAX_BYTES) {
-        this.bytes.set(source.subarray(from, from + count), this.position);
+        copyBytes(this.bytes, this.position, source, from, from + count);
       } else {
         for (let i = 0; i < count; i++) this.bytes[this.position + i] = source[from + i]!;
       }

@@ -1,3 +1,4 @@
+import { copyBytes } from '../base/copy-bytes.ts';
 import { copyWords } from '../base/copy-words.ts';
 import {
   OUTPUT_CHUNK_BYTES,
@@ -262,7 +263,7 @@ export class Router {
         at += sidBytes;
         bytes[at++] = SPACE;
         if (tailBytes <= WORD_COPY_MAX_BYTES) copyWords(target, at, frame.view, frame.tailStart, tailBytes);
-        else bytes.set(frame.bytes.subarray(frame.tailStart, frame.tailEnd), at);
+        else copyBytes(bytes, at, frame.bytes, frame.tailStart, frame.tailEnd);
         outbox.position = at + tailBytes;
         if (!outbox.dirty) outbox.touch();
       }
@@ -330,7 +331,7 @@ export class Router {
     for (let i = 0; i < digits.length; i++) target[at++] = digits.charCodeAt(i);
     target[at++] = CR;
     target[at++] = LF;
-    target.set(source.subarray(frame.payloadStart + frame.headerBytes, frame.tailEnd), at);
+    copyBytes(target, at, source, frame.payloadStart + frame.headerBytes, frame.tailEnd);
     this.#strippedBytes = at + bodyBytes + 2;
   }
 }

@@ -1,3 +1,4 @@
+import { copyBytes } from '../base/copy-bytes.ts';
 import { RING_CONTROL_RESERVE_BYTES } from '../base/limits.ts';
 import { MessageFrame } from '../base/message-frame.ts';
 import type { SharedPayload } from '../base/outbox.ts';
@@ -517,14 +518,14 @@ export class ThreadLinks {
     const { producer } = link;
     if (bytes.length > producer.maxRecordBytes) {
       const shared = new SharedArrayBuffer(bytes.length);
-      new Uint8Array(shared).set(bytes);
+      copyBytes(new Uint8Array(shared), 0, bytes, 0, bytes.length);
       this.#sendLarge(thread, link, type, shared);
       return;
     }
     if (this.#backlog[thread]!.length === 0) {
       const offset = producer.tryClaim(type, bytes.length);
       if (offset >= 0) {
-        producer.bytes.set(bytes, offset);
+        copyBytes(producer.bytes, offset, bytes, 0, bytes.length);
         producer.commit();
         return;
       }
@@ -550,7 +551,7 @@ export class ThreadLinks {
         if (link.producer.requestRoom()) break;
         continue;
       }
-      link.producer.bytes.set(bytes, offset);
+      copyBytes(link.producer.bytes, offset, bytes, 0, bytes.length);
       link.producer.commit();
       written++;
     }

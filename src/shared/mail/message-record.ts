@@ -1,3 +1,4 @@
+import { copyBytes } from '../base/copy-bytes.ts';
 import { WORD_COPY_MAX_BYTES, WORD_SLACK_BYTES } from '../base/limits.ts';
 import type { MessageFrame } from '../base/message-frame.ts';
 import * as record from './records.ts';
@@ -58,7 +59,7 @@ export function writeMessage(
     const words = frame.view;
     for (let i = 0; i < tailBytes; i += 4) view.setInt32(at + i, words.getInt32(tailStart + i, true), true);
   } else {
-    bytes.set(source.subarray(tailStart, frame.tailEnd), at);
+    copyBytes(bytes, at, source, tailStart, frame.tailEnd);
   }
   at += tailBytes;
   const queuesStart = at;

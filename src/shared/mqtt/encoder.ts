@@ -1,3 +1,4 @@
+import { copyBytes } from '../base/copy-bytes.ts';
 import { latin1 } from '../base/latin1.ts';
 import { WORD_COPY_MAX_BYTES, WORD_SLACK_BYTES } from '../base/limits.ts';
 import type { MessageFrame } from '../base/message-frame.ts';
@@ -182,7 +183,7 @@ export class MqttEncoder implements DeliveryEncoder {
     const { bytes, view, length } = packet;
     if (outbox.position + length > outbox.limit) outbox.reserve(length);
     const at = outbox.position;
-    if (length > WORD_COPY_MAX_BYTES) outbox.bytes.set(bytes.subarray(0, length), at);
+    if (length > WORD_COPY_MAX_BYTES) copyBytes(outbox.bytes, at, bytes, 0, length);
     else {
       const target = outbox.view;
       for (let i = 0; i < length; i += 4) target.setInt32(at + i, view.getInt32(i, true), true);
@@ -211,7 +212,7 @@ export class MqttEncoder implements DeliveryEncoder {
     }
     const source = this.#source;
     const [from, to] = [this.#start, packet.length - payloadBytes];
-    if (payloadBytes > WORD_COPY_MAX_BYTES) bytes.set(source.subarray(from, this.#end), to);
+    if (payloadBytes > WORD_COPY_MAX_BYTES) copyBytes(bytes, to, source, from, this.#end);
     else if (this.#sourceView === null)
       for (let i = 0; i < payloadBytes; i++) bytes[to + i] = source[from + i]!;
     else {
@@ -326,7 +327,7 @@ export class MqttEncoder implements DeliveryEncoder {
   #copy(head: ByteWriter): Uint8Array {
     const packet = Buffer.allocUnsafe(head.length + this.#end - this.#start);
     packet.set(head.bytes.subarray(0, head.length));
-    packet.set(this.#source.subarray(this.#start, this.#end), head.length);
+    copyBytes(packet, head.length, this.#source, this.#start, this.#end);
     return packet;
   }
 

@@ -1,3 +1,4 @@
+import { copyBytes } from '../base/copy-bytes.ts';
 import { writeDecimal } from '../base/decimal.ts';
 import { SCRATCH_KEEP_BYTES, WORD_COPY_MAX_BYTES, WORD_SLACK_BYTES } from '../base/limits.ts';
 import { MessageFrame } from '../base/message-frame.ts';
@@ -75,7 +76,7 @@ export class PublicationFrame {
     this.#subject = isLarge || reply !== '' ? null : subject;
     this.#headers = headers;
     this.#bodyBytes = bodyBytes;
-    if (isLarge) bytes.set(source.subarray(start, end), at);
+    if (isLarge) copyBytes(bytes, at, source, start, end);
     else this.#copy(source, start, bodyBytes, at);
     at += bodyBytes;
     bytes[at] = CR;
@@ -88,7 +89,7 @@ export class PublicationFrame {
   #copy(source: Uint8Array, start: number, count: number, to: number): void {
     const bytes = this.#scratch;
     if (count > WORD_COPY_MAX_BYTES) {
-      bytes.set(source.subarray(start, start + count), to);
+      copyBytes(bytes, to, source, start, start + count);
       return;
     }
     if (this.#source !== source) {

@@ -1,3 +1,4 @@
+import { copyBytes } from '../../shared/base/copy-bytes.ts';
 import { SCRATCH_KEEP_BYTES, WORD_COPY_MAX_BYTES, WORD_SLACK_BYTES } from '../../shared/base/limits.ts';
 import type { MessageFrame } from '../../shared/base/message-frame.ts';
 import { InboundMessage } from '../../shared/jetstream/effects.ts';
@@ -25,7 +26,7 @@ export class InboundCopy {
         this.#view.setInt32(subjectBytes + i, words.getInt32(tailStart + i, true), true);
       }
     } else {
-      target.set(bytes.subarray(tailStart, tailEnd), subjectBytes);
+      copyBytes(target, subjectBytes, bytes, tailStart, tailEnd);
     }
     const headerStart = subjectBytes + (payloadStart - tailStart);
     message.bytes = target;

@@ -1,3 +1,4 @@
+import { copyBytes } from '../../shared/base/copy-bytes.ts';
 import { copiesInWords, copyWords } from '../../shared/base/copy-words.ts';
 import { decimalDigits, writeDecimal } from '../../shared/base/decimal.ts';
 import { WORD_SLACK_BYTES } from '../../shared/base/limits.ts';
@@ -103,12 +104,12 @@ export class Delivery {
       // They are stored one behind the other.
       if (view !== null && copiesInWords(bytes, headerStart, totalBytes))
         copyWords(targetView, at, view, headerStart, totalBytes);
-      else target.set(bytes.subarray(headerStart, payloadEnd), at);
+      else copyBytes(target, at, bytes, headerStart, payloadEnd);
       return writeLineEnd(target, at + totalBytes);
     }
     if (headers !== null) target.set(headers, at);
-    else target.set(bytes.subarray(headerStart, headerStart + headerBytes), at);
-    if (this.withPayload) target.set(bytes.subarray(payloadStart, payloadEnd), at + headerBytes);
+    else copyBytes(target, at, bytes, headerStart, headerStart + headerBytes);
+    if (this.withPayload) copyBytes(target, at + headerBytes, bytes, payloadStart, payloadEnd);
     return writeLineEnd(target, at + totalBytes);
   }
 }

@@ -1,3 +1,4 @@
+import { copyBytes } from '../../base/copy-bytes.ts';
 import { copiesInWords, copyWords } from '../../base/copy-words.ts';
 import { type Checksum, highWord } from './checksum.ts';
 import type { MessageDraft, StoredMessage } from './contract.ts';
@@ -126,7 +127,7 @@ export function padRecord(bytes: Uint8Array, at: number, length: number): void {
 const LOOP_COPY_BYTES = 28;
 
 /** Copies `source[start, end)`; small copies without a call into the engine. */
-export function copyBytes(
+export function copyField(
   target: Uint8Array,
   at: number,
   source: Uint8Array,
@@ -135,7 +136,7 @@ export function copyBytes(
 ): void {
   const count = end - start;
   if (count > LOOP_COPY_BYTES) {
-    target.set(source.subarray(start, end), at);
+    copyBytes(target, at, source, start, end);
     return;
   }
   for (let i = 0; i < count; i++) target[at + i] = source[start + i]!;
@@ -145,9 +146,9 @@ export function copyBytes(
 export function writeMessageBody(buffer: WordBuffer, at: number, draft: MessageDraft): void {
   const { bytes, view } = buffer;
   let position = at + RECORD_HEADER_BYTES;
-  copyBytes(bytes, position, draft.subjectBytes, draft.subjectStart, draft.subjectEnd);
+  copyField(bytes, position, draft.subjectBytes, draft.subjectStart, draft.subjectEnd);
   position += draft.subjectEnd - draft.subjectStart;
-  copyBytes(bytes, position, draft.headerBytes, draft.headerStart, draft.headerEnd);
+  copyField(bytes, position, draft.headerBytes, draft.headerStart, draft.headerEnd);
   position += draft.headerEnd - draft.headerStart;
   const { payloadBytes, payloadView, payloadStart, payloadEnd } = draft;
   const length = payloadEnd - payloadStart;
@@ -156,7 +157,7 @@ export function writeMessageBody(buffer: WordBuffer, at: number, draft: MessageD
     copiesInWords(payloadBytes, payloadStart, length) &&
     copiesInWords(bytes, position, length);
   if (inWords) copyWords(view, position, payloadView, payloadStart, length);
-  else copyBytes(bytes, position, payloadBytes, payloadStart, payloadEnd);
+  else copyField(bytes, position, payloadBytes, payloadStart, payloadEnd);
 }
 
 /** Takes the padded record at `at` into the checksum's lanes, its checksum words left out. */

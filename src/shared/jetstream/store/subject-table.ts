@@ -1,5 +1,5 @@
 import type { PatternTrie } from './pattern-trie.ts';
-import { copyBytes } from './record.ts';
+import { copyField } from './record.ts';
 
 /**
  * The subjects of one stream: text, first and last sequence, number of messages.
@@ -237,7 +237,7 @@ export class SubjectTable {
   /** Copies the subject's bytes to `target` at `at`. */
   copyText(row: number, target: Uint8Array, at: number): void {
     const start = this.#textStart(row);
-    copyBytes(target, at, this.#textPage(row), start, start + this.textLength(row));
+    copyField(target, at, this.#textPage(row), start, start + this.textLength(row));
   }
 
   /** Rows there is room for. */
@@ -321,7 +321,7 @@ export class SubjectTable {
       }
     }
     const at = this.#textUsed;
-    copyBytes(last, at, bytes, start, end);
+    copyField(last, at, bytes, start, end);
     this.#textUsed += length;
     this.#textBytes += length;
     return ((texts.length - 1) << TEXT_BITS) | at;
