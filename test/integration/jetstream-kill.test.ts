@@ -13,6 +13,8 @@ const ROUND_MS = 2 * GUARD_MS;
 /** Publishers of each kind, each with one message or batch under way. */
 const PUBLISHERS = 24;
 const BATCH = 5;
+/** Characters of the messages that go past the page cache. */
+const LARGE = 40_000;
 const ENCRYPTED = 'jetstream { store_dir: store, key: "a key", cipher: aes }';
 
 /** What was acknowledged: payloads by stream and sequence. */
@@ -49,6 +51,7 @@ async function create(nc: NatsConnection): Promise<void> {
     { name: 'PACKED', compression: 's2' },
     { name: 'IDS', duplicate_window: 120e9 },
     { name: 'BATCHES', allow_atomic: true },
+    { name: 'LARGE' },
     { name: 'MEMORY', storage: 'memory' },
   ];
   for (const config of configs) {
@@ -71,7 +74,7 @@ async function publishOnce(
 ): Promise<void> {
   const subject = `${stream}.x`;
   const options = { timeout: GUARD_MS };
-  const payload = `${unique} ${'-'.repeat(unique.length * 20)}`;
+  const payload = `${unique} ${'-'.repeat(stream === 'LARGE' ? LARGE : unique.length * 20)}`;
   if (stream === 'BATCHES') {
     let reply: Msg | null = null;
     for (let i = 1; i <= BATCH; i++) {
@@ -115,7 +118,7 @@ async function loadAndKill(nc: NatsConnection, round: number, done: Acknowledged
     open--;
     finished.notify();
   };
-  for (const stream of ['PLAIN', 'PACKED', 'IDS', 'BATCHES', 'MEMORY']) {
+  for (const stream of ['PLAIN', 'PACKED', 'IDS', 'BATCHES', 'LARGE', 'MEMORY']) {
     for (let i = 0; i < PUBLISHERS; i++) {
       open++;
       void publish(stream);
@@ -175,7 +178,7 @@ describe('kill -9 under load, several kinds of stream', () => {
       await server.restart('SIGKILL');
       nc = await server.connect();
       expect(server.daemon.log).not.toMatch(/\[(WRN|ERR)\]|damaged/);
-      for (const stream of ['PLAIN', 'PACKED', 'IDS', 'BATCHES']) {
+      for (const stream of ['PLAIN', 'PACKED', 'IDS', 'BATCHES', 'LARGE']) {
         const entries = done.entries(stream);
         expect(entries.length).toBeGreaterThan(0);
         await expectThere(nc, stream, entries.slice(checked.get(stream) ?? 0));
@@ -194,7 +197,7 @@ describe('kill -9 under load, several kinds of stream', () => {
       });
       expect(reply.error).toBeUndefined();
     }
-    for (const stream of ['PLAIN', 'PACKED', 'IDS', 'BATCHES'])
+    for (const stream of ['PLAIN', 'PACKED', 'IDS', 'BATCHES', 'LARGE'])
       await expectThere(nc, stream, done.entries(stream));
     await expectWholeBatches(nc);
     process.stdout.write(`${ROUNDS} rounds, ${done.count} messages acknowledged and found\n`);

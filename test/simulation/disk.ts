@@ -273,6 +273,11 @@ class SimulatedFile implements DiskFile {
     this.#finishWrite(this.#beginWrite(source.slice(offset, offset + length), position));
   }
 
+  writeBehind(source: Uint8Array, offset: number, length: number, position: number): boolean {
+    this.write(source, offset, length, position);
+    return false;
+  }
+
   /** From here on a crash has the write among the unsynced ones. */
   #beginWrite(bytes: Uint8Array, position: number): UnsyncedWrite {
     const inode = this.#inode;

@@ -10,6 +10,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
   renameSync,
   rmdirSync,
@@ -28,6 +29,7 @@ import {
 import { claimLock, releaseLock } from './lock-file.ts';
 import { type RunningSync, type SyncThread, sharedPages } from './sync-thread.ts';
 import { writeAll, writeDirect } from './write-all.ts';
+import { type BegunWrite, WRITE_SLOT_BYTES, WriteThread } from './write-thread.ts';
 
 /**
  * The store's disk on a real file system. Calls block the thread, which is the persistence thread's job: the measured alternative
@@ -38,9 +40,18 @@ import { writeAll, writeDirect } from './write-all.ts';
  *
  * What is written and synced in one go is written past the page cache (O_DIRECT), by a second descriptor. A file system or
  * device that can't do that says so (EINVAL), and from then on gets ordinary writes.
+ *
+ * So is what is written behind, beside this thread: whole pages of it, for a page that is in the cache and in such a write at once
+ * can be neither. What was written behind and can't be told from what is there yet (overlapping reads and writes, syncs) waits
+ * for it.
  */
 
 const MAX_OPEN_FILES = 512;
+/** Less is not worth a write beside this thread. */
+const BEHIND_MIN_BYTES = 64 * 1024;
+/** A write behind can't say that the disk is full, so there has to be room; it is asked for every so many bytes. */
+const BEHIND_ROOM_BYTES = 256 * 1024 * 1024;
+const BEHIND_ASK_BYTES = 16 * 1024 * 1024;
 const SYNCS_AVERAGED = 8;
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
@@ -62,6 +73,27 @@ function attempted<T>(action: string, path: string, call: () => T): T {
   }
 }
 
+/** Length of a page of memory, from what the kernel tells each process; 0 where it tells nothing. */
+function pageBytes(): number {
+  const AT_PAGESZ = 6n;
+  try {
+    const words = readFileSync('/proc/self/auxv');
+    for (let at = 0; at + 16 <= words.length; at += 16) {
+      if (words.readBigUInt64LE(at) === AT_PAGESZ) return Number(words.readBigUInt64LE(at + 8));
+    }
+  } catch {
+    // Not Linux.
+  }
+  return 0;
+}
+
+/** A write behind that may not be over, of whole pages. */
+interface BehindWrite {
+  readonly from: number;
+  readonly to: number;
+  readonly begun: BegunWrite;
+}
+
 export class FileDisk implements Disk {
   readonly #root: string;
   readonly #made = new Set<string>();
@@ -73,13 +105,26 @@ export class FileDisk implements Disk {
   readonly syncThread: SyncThread | null;
   /** Whether to write past the page cache. */
   direct = constants.O_DIRECT !== undefined;
+  /** Bytes that may be written behind before it is asked again whether there is room. */
+  #behindBytes = 0;
+  #writeThread: WriteThread | null = null;
+  readonly pageBytes = pageBytes();
+  readonly #startWriteThread: () => WriteThread;
   /** How long a sync takes that somebody waits for; the last ones count most. */
   syncMicros = 0;
 
-  /** @param root the store directory; made when it isn't there */
-  constructor(root: string, syncThread: SyncThread | null = null) {
+  /**
+   * @param root the store directory; made when it isn't there
+   * @param startWriteThread called when there is first something for it
+   */
+  constructor(
+    root: string,
+    syncThread: SyncThread | null = null,
+    startWriteThread: () => WriteThread = () => new WriteThread(),
+  ) {
     this.#root = root;
     this.syncThread = syncThread;
+    this.#startWriteThread = startWriteThread;
   }
 
   lock(): string | null {
@@ -155,6 +200,22 @@ export class FileDisk implements Disk {
     return sharedPages(bytes);
   }
 
+  /** Whether `bytes` more should be written behind. */
+  takesBehind(bytes: number): boolean {
+    if (!this.direct || this.pageBytes === 0 || bytes < BEHIND_MIN_BYTES) return false;
+    if (this.#behindBytes < bytes) {
+      if (this.freeBytes() < BEHIND_ROOM_BYTES) return false;
+      this.#behindBytes = BEHIND_ASK_BYTES;
+    }
+    this.#behindBytes -= bytes;
+    return true;
+  }
+
+  writeThread(): WriteThread {
+    this.#writeThread ??= this.#startWriteThread();
+    return this.#writeThread;
+  }
+
   noteSync(micros: number): void {
     this.syncMicros += (micros - this.syncMicros) / SYNCS_AVERAGED;
   }
@@ -185,6 +246,8 @@ class StoreFile implements DiskFile {
   #directFd = -1;
   #syncing = 0;
   #closing = false;
+  /** In the order they were begun, in which they end. */
+  #behind: BehindWrite[] = [];
   /** A sync failed: no later one may say that all is well. */
   #failure: DiskError | null = null;
 
@@ -195,7 +258,8 @@ class StoreFile implements DiskFile {
   }
 
   get busy(): boolean {
-    return this.#syncing > 0;
+    this.#noteBehind();
+    return this.#syncing > 0 || this.#behind.length > 0;
   }
 
   openFirst(create: boolean): void {
@@ -218,10 +282,12 @@ class StoreFile implements DiskFile {
   }
 
   size(): number {
+    this.#settle(0, Infinity);
     return attempted('ask the size of', this.path, () => fstatSync(this.#descriptor()).size);
   }
 
   read(target: Uint8Array, offset: number, length: number, position: number): number {
+    this.#settle(position, position + length);
     return attempted('read', this.path, () => {
       const fd = this.#descriptor();
       let done = 0;
@@ -235,14 +301,63 @@ class StoreFile implements DiskFile {
   }
 
   write(source: Uint8Array, offset: number, length: number, position: number): void {
+    this.#settle(position, position + length);
     attempted('write', this.path, () => writeAll(this.#descriptor(), source, offset, length, position));
   }
 
+  writeBehind(source: Uint8Array, offset: number, length: number, position: number): boolean {
+    const disk = this.#disk;
+    const directFd = disk.takesBehind(length) ? this.#directDescriptor() : -1;
+    if (directFd < 0) {
+      this.write(source, offset, length, position);
+      return false;
+    }
+    const page = disk.pageBytes;
+    const thread = disk.writeThread();
+    const end = position + length;
+    const from = Math.ceil(position / page) * page;
+    const to = Math.floor(end / page) * page;
+    this.#settle(from, to);
+    this.write(source, offset, from - position, position);
+    for (let at = from; at < to; ) {
+      const count = Math.min(WRITE_SLOT_BYTES, to - at);
+      const begun = thread.write(this.#descriptor(), directFd, source, offset + at - position, count, at);
+      this.#behind.push({ from: at, to: at + count, begun });
+      at += count;
+    }
+    this.write(source, offset + to - position, end - to, to);
+    this.#noteBehind();
+    return true;
+  }
+
+  /** Waits for writes behind that overlap a stretch of the file. */
+  #settle(from: number, to: number): void {
+    if (this.#behind.length === 0) return;
+    for (const write of this.#behind) if (write.from < to && write.to > from) write.begun.wait();
+    this.#noteBehind();
+  }
+
+  /** Takes note of writes behind that are over. */
+  #noteBehind(): void {
+    const behind = this.#behind;
+    let over = 0;
+    while (over < behind.length && behind[over]!.begun.poll()) {
+      const { problem, refusedDirect } = behind[over]!.begun;
+      if (refusedDirect) this.#disk.direct = false;
+      // Not `no_space`: what could not be written is nowhere any more, so it can't be tried again.
+      if (problem !== null) this.#failure ??= new DiskError('io', `write ${this.path}: ${problem}`);
+      over++;
+    }
+    if (over > 0) behind.splice(0, over);
+  }
+
   truncate(length: number): void {
+    this.#settle(0, Infinity);
     attempted('truncate', this.path, () => ftruncateSync(this.#descriptor(), length));
   }
 
   sync(): void {
+    this.#settle(0, Infinity);
     if (this.#failure !== null) throw this.#failure;
     this.#sync(performance.now());
   }
@@ -259,6 +374,7 @@ class StoreFile implements DiskFile {
   }
 
   startSync(): PendingSync {
+    this.#settle(0, Infinity);
     if (this.#failure !== null) throw this.#failure;
     let done = false;
     this.#syncing++;
@@ -279,6 +395,7 @@ class StoreFile implements DiskFile {
   }
 
   beginSync(): AwaitableSync {
+    this.#settle(0, Infinity);
     const { syncThread } = this.#disk;
     if (syncThread === null) {
       this.sync();
@@ -289,6 +406,7 @@ class StoreFile implements DiskFile {
   }
 
   writeSynced(source: Uint8Array, length: number, position: number): void {
+    this.#settle(0, Infinity);
     if (this.#failure !== null) throw this.#failure;
     const start = performance.now();
     if (!this.#writeDirect(source, length, position)) this.write(source, 0, length, position);
@@ -296,6 +414,7 @@ class StoreFile implements DiskFile {
   }
 
   beginWriteSynced(source: Uint8Array, length: number, position: number): AwaitableSync {
+    this.#settle(0, Infinity);
     const { syncThread } = this.#disk;
     if (syncThread === null) {
       this.writeSynced(source, length, position);
@@ -360,6 +479,7 @@ class StoreFile implements DiskFile {
   }
 
   close(): void {
+    this.#settle(0, Infinity);
     this.#closing = true;
     if (this.#syncing === 0) this.#release();
   }

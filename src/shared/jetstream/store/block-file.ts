@@ -112,17 +112,26 @@ export class BlockFile {
     return !this.fresh || this.end > 0;
   }
 
-  /** Appends logical bytes, records only; throws `DiskError`, and may be repeated then. */
-  append(bytes: Uint8Array, from: number, to: number): void {
+  /**
+   * Appends logical bytes, records only; throws `DiskError`, and may be repeated then.
+   *
+   * @param isBulk it is much, and won't be read soon
+   */
+  append(bytes: Uint8Array, from: number, to: number, isBulk = false): void {
     const file = this.#open();
     this.#begin(file);
     this.dirty = true;
-    if (!this.extents) {
-      file.write(bytes, from, to - from, this.end);
+    let isCached = true;
+    if (this.extents) this.#appendExtent(file, bytes, from, to, null);
+    else {
+      if (isBulk) isCached = !file.writeBehind(bytes, from, to - from, this.end);
+      else file.write(bytes, from, to - from, this.end);
       this.end += to - from;
-    } else this.#appendExtent(file, bytes, from, to, null);
+    }
     this.written += to - from;
-    this.#trickle(file);
+    if (isCached) this.#trickle(file);
+    // What went past the page cache leaves little for a checkpoint's sync.
+    else this.#trickled = this.end;
   }
 
   /**

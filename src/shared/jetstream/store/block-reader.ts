@@ -4,7 +4,7 @@ import type { BlockFile } from './block-file.ts';
 import { Checksum } from './checksum.ts';
 import { type BlockCache, Chunk } from './chunk.ts';
 import { type FooterSummary, readIndex, readSummary, summaryRows } from './footer.ts';
-import { READ_WINDOW_BYTES } from './limits.ts';
+import { READ_WINDOW_BYTES, UNREAD_CHUNKS } from './limits.ts';
 import {
   BLOCK_SALT_HI,
   BLOCK_SALT_LO,
@@ -49,6 +49,8 @@ export class BlockReader {
   readError = '';
   /** Indexes that could not be had, because the disk failed. */
   failures = 0;
+  /** Chunks that were written since the last one was read from a file; to begin with, enough. */
+  chunksSinceFetch: number = UNREAD_CHUNKS;
   /** Why the last of them. */
   failure = '';
   readonly #memory: boolean;
@@ -198,6 +200,7 @@ export class BlockReader {
   #fetch(block: MessageBlock, offset: number): Chunk | null {
     const file = block.file;
     assert(file !== null, 'a record of a memory stream is not in memory');
+    this.chunksSinceFetch = 0;
     let read = file.read(offset, READ_WINDOW_BYTES, this.#cache.pool);
     this.readError = file.readError;
     if (read === null) return null;

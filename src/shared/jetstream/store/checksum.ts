@@ -34,6 +34,25 @@ export class Checksum {
     let lo = this.lo;
     let hi = this.hi;
     let i = from;
+    // Four steps of each lane at a time: what a loop costs beside its steps is a third of them.
+    for (const end = to - 7; i < end; i += 8) {
+      lo = Math.imul(lo ^ words[i]!, LANE_ONE);
+      lo = (lo << 13) | (lo >>> 19);
+      hi = Math.imul(hi ^ words[i + 1]!, LANE_TWO);
+      hi = (hi << 13) | (hi >>> 19);
+      lo = Math.imul(lo ^ words[i + 2]!, LANE_ONE);
+      lo = (lo << 13) | (lo >>> 19);
+      hi = Math.imul(hi ^ words[i + 3]!, LANE_TWO);
+      hi = (hi << 13) | (hi >>> 19);
+      lo = Math.imul(lo ^ words[i + 4]!, LANE_ONE);
+      lo = (lo << 13) | (lo >>> 19);
+      hi = Math.imul(hi ^ words[i + 5]!, LANE_TWO);
+      hi = (hi << 13) | (hi >>> 19);
+      lo = Math.imul(lo ^ words[i + 6]!, LANE_ONE);
+      lo = (lo << 13) | (lo >>> 19);
+      hi = Math.imul(hi ^ words[i + 7]!, LANE_TWO);
+      hi = (hi << 13) | (hi >>> 19);
+    }
     for (; i + 1 < to; i += 2) {
       lo = Math.imul(lo ^ words[i]!, LANE_ONE);
       lo = (lo << 13) | (lo >>> 19);

@@ -42,6 +42,13 @@ export interface DiskFile {
   read(target: Uint8Array, offset: number, length: number, position: number): number;
   /** Writes all of it. After a failure the range holds old bytes, new bytes or a mixture. */
   write(source: Uint8Array, offset: number, length: number, position: number): void;
+  /**
+   * `write` for much that is not read again soon: it may be made beside the caller's work, past the page cache. Reads of the file
+   * see it. Should it fail after this call, every later sync of the file fails.
+   *
+   * @returns false: it is in the page cache, as with `write`
+   */
+  writeBehind(source: Uint8Array, offset: number, length: number, position: number): boolean;
   truncate(length: number): void;
   /** Waits until data and size are on the disk. */
   sync(): void;

@@ -2,7 +2,7 @@ import type { MessageBlock } from './block.ts';
 import type { Chunk } from './chunk.ts';
 import { DiskError } from './disk.ts';
 import { encodeFooter } from './footer.ts';
-import { EXTENT_BYTES, TAIL_BYTES } from './limits.ts';
+import { BULK_RECORD_BYTES, EXTENT_BYTES, TAIL_BYTES, UNREAD_CHUNKS } from './limits.ts';
 import { paddedBytes, recordLengthAt } from './record.ts';
 import type { StoreParts } from './shared.ts';
 import type { StoredStream } from './stream.ts';
@@ -24,12 +24,23 @@ function extentEnd(chunk: Chunk, from: number): number {
   return at;
 }
 
+/**
+ * Whether a chunk should go past the page cache: that saves a copy, which for small messages is little beside the rest, and
+ * costs whoever reads it back a read from the disk. A stream that was read from its files lately is written for more of that.
+ */
+function isBulk(stream: StoredStream, block: MessageBlock): boolean {
+  const { reader } = stream.messageSet;
+  reader.chunksSinceFetch++;
+  return reader.chunksSinceFetch > UNREAD_CHUNKS && block.length >= block.span * BULK_RECORD_BYTES;
+}
+
 function flushChunk(stream: StoredStream, parts: StoreParts, block: MessageBlock, chunk: Chunk): number {
   const file = block.file!;
   const started = file.written;
+  const bulk = isBulk(stream, block);
   while (file.written < chunk.start + chunk.length) {
     const from = file.written - chunk.start;
-    file.append(chunk.buffer.bytes, from, file.extents ? extentEnd(chunk, from) : chunk.length);
+    file.append(chunk.buffer.bytes, from, file.extents ? extentEnd(chunk, from) : chunk.length, bulk);
   }
   chunk.pinned = false;
   parts.cache.addChunk(chunk);

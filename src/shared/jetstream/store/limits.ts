@@ -51,6 +51,10 @@ export const EXTENT_BYTES = 64 * 1024;
  * all of them at once makes those of the log wait (25 ms each, measured at 200 MB/s, against 0.6).
  */
 export const TRICKLE_BYTES = 2 * 1024 * 1024;
+/** Mean bytes of a block's records from which its chunks are written past the page cache. */
+export const BULK_RECORD_BYTES = 1024;
+/** Chunks a stream has to write after one was read back from a file, before that. */
+export const UNREAD_CHUNKS = 64;
 /** Block syncs under way at once during a checkpoint. */
 export const SYNCS_IN_FLIGHT = 4;
 /** Free log segments that are kept for reuse. */

@@ -1,0 +1,44 @@
+import { workerData } from 'node:worker_threads';
+import { writeAll, writeDirect } from './write-all.ts';
+import {
+  SLOT_DIRECT_FD,
+  SLOT_FD,
+  SLOT_LENGTH,
+  SLOT_POSITION,
+  SLOT_REFUSED,
+  SLOT_RESULT,
+  slotOffset,
+  slotWord,
+  WRITE_DONE,
+  WRITE_SUBMITTED,
+  type WriteThreadStart,
+} from './write-thread.ts';
+
+/** Entry of the thread that writes blocks for the persistence thread. It blocks between writes, and is ended with its owner. */
+const EIO = -5;
+const { words, memory } = workerData as WriteThreadStart;
+const control = new Int32Array(words);
+
+function write(number: number): void {
+  const w = slotWord(number);
+  const length = control[w + SLOT_LENGTH]!;
+  const source = new Uint8Array(memory, slotOffset(number), length);
+  const position = (control[w + SLOT_POSITION]! >>> 0) + control[w + SLOT_POSITION + 1]! * 0x1_0000_0000;
+  try {
+    if (writeDirect(control[w + SLOT_DIRECT_FD]!, source, length, position)) return;
+    control[w + SLOT_REFUSED] = 1;
+    writeAll(control[w + SLOT_FD]!, source, 0, length, position);
+  } catch (error) {
+    control[w + SLOT_RESULT] = (error as NodeJS.ErrnoException).errno ?? EIO;
+  }
+}
+
+for (let done = 0; ; ) {
+  Atomics.wait(control, WRITE_SUBMITTED, done);
+  while (done !== Atomics.load(control, WRITE_SUBMITTED)) {
+    done = (done + 1) | 0;
+    write(done);
+    Atomics.store(control, WRITE_DONE, done);
+    Atomics.notify(control, WRITE_DONE);
+  }
+}
