@@ -456,8 +456,13 @@ export class ThreadLinks {
     return true;
   }
 
-  /** Handles everything that other threads published before the call. @returns records handled */
-  drain(): number {
+  /**
+   * Handles what other threads published before the call.
+   *
+   * @param limitBytes of each ring; at least one record of it is handled
+   * @returns records handled
+   */
+  drain(limitBytes = Number.POSITIVE_INFINITY): number {
     let handled = 0;
     for (let thread = 0; thread < this.threads; thread++) {
       const link = this.#links[thread];
@@ -465,7 +470,7 @@ export class ThreadLinks {
       this.#draining = thread;
       this.#frame.bytes = link.consumer.bytes;
       this.#frame.view = link.consumer.view;
-      handled += link.consumer.drain(this.#handle);
+      handled += link.consumer.drain(this.#handle, limitBytes);
       if (link.consumer.roomRequested() || largeRoomRequested(link.largeReceived))
         this.#doorbell.ring(thread);
     }

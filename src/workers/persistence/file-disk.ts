@@ -41,9 +41,8 @@ import { type BegunWrite, WRITE_SLOT_BYTES, WriteThread } from './write-thread.t
  * What is written and synced in one go is written past the page cache (O_DIRECT), by a second descriptor. A file system or
  * device that can't do that says so (EINVAL), and from then on gets ordinary writes.
  *
- * So is what is written behind, beside this thread: whole pages of it, for a page that is in the cache and in such a write at once
- * can be neither. What was written behind and can't be told from what is there yet (overlapping reads and writes, syncs) waits
- * for it.
+ * So is what is written behind, beside this thread. What has pages in common with such a write, or all of them (a sync), waits for
+ * it: a page can't be written to the cache and past it at once.
  */
 
 const MAX_OPEN_FILES = 512;
@@ -87,7 +86,7 @@ function pageBytes(): number {
   return 0;
 }
 
-/** A write behind that may not be over, of whole pages. */
+/** A write behind that may not be over. */
 interface BehindWrite {
   readonly from: number;
   readonly to: number;
@@ -109,7 +108,7 @@ export class FileDisk implements Disk {
   #behindBytes = 0;
   #writeThread: WriteThread | null = null;
   readonly pageBytes = pageBytes();
-  readonly #startWriteThread: () => WriteThread;
+  readonly #startWriteThread: (pageBytes: number) => WriteThread;
   /** How long a sync takes that somebody waits for; the last ones count most. */
   syncMicros = 0;
 
@@ -120,7 +119,7 @@ export class FileDisk implements Disk {
   constructor(
     root: string,
     syncThread: SyncThread | null = null,
-    startWriteThread: () => WriteThread = () => new WriteThread(),
+    startWriteThread: (pageBytes: number) => WriteThread = (pageBytes) => new WriteThread(pageBytes),
   ) {
     this.#root = root;
     this.syncThread = syncThread;
@@ -212,7 +211,7 @@ export class FileDisk implements Disk {
   }
 
   writeThread(): WriteThread {
-    this.#writeThread ??= this.#startWriteThread();
+    this.#writeThread ??= this.#startWriteThread(this.pageBytes);
     return this.#writeThread;
   }
 
@@ -312,28 +311,25 @@ class StoreFile implements DiskFile {
       this.write(source, offset, length, position);
       return false;
     }
-    const page = disk.pageBytes;
     const thread = disk.writeThread();
-    const end = position + length;
-    const from = Math.ceil(position / page) * page;
-    const to = Math.floor(end / page) * page;
-    this.#settle(from, to);
-    this.write(source, offset, from - position, position);
-    for (let at = from; at < to; ) {
-      const count = Math.min(WRITE_SLOT_BYTES, to - at);
-      const begun = thread.write(this.#descriptor(), directFd, source, offset + at - position, count, at);
+    for (let done = 0; done < length; ) {
+      const count = Math.min(WRITE_SLOT_BYTES, length - done);
+      const at = position + done;
+      const begun = thread.write(this.#descriptor(), directFd, source, offset + done, count, at);
       this.#behind.push({ from: at, to: at + count, begun });
-      at += count;
+      done += count;
     }
-    this.write(source, offset + to - position, end - to, to);
     this.#noteBehind();
     return true;
   }
 
-  /** Waits for writes behind that overlap a stretch of the file. */
+  /** Waits for writes behind that have pages in common with a stretch of the file. */
   #settle(from: number, to: number): void {
     if (this.#behind.length === 0) return;
-    for (const write of this.#behind) if (write.from < to && write.to > from) write.begun.wait();
+    const { pageBytes: page } = this.#disk;
+    for (const write of this.#behind) {
+      if (write.from - page < to && write.to + page > from) write.begun.wait();
+    }
     this.#noteBehind();
   }
 

@@ -62,6 +62,11 @@ import { SharedAnswers } from './shared-answers.ts';
 /** What may wait for room before this thread stops listening. */
 const OUTGOING_MAX_MSGS = 16_384;
 const OUTGOING_MAX_BYTES = 16 * 1024 * 1024;
+/** Bytes of a ring that are taken in before it is looked whether a commit has ended, and how often in one turn. */
+const PORTION_BYTES = 128 * 1024;
+const TURN_PORTIONS = 16;
+/** Bytes of the log for which a commit begins although more has arrived: each costs what 20 messages of 4 KB cost. */
+const EARLY_COMMIT_BYTES = 384 * 1024;
 /** Turns that consumers have within one of this thread: between two looks at what arrived. */
 const READY_PORTIONS = 8;
 /** A sync that takes less is cheaper done here than by the thread for it. */
@@ -296,7 +301,7 @@ export class Persistence implements ThreadLinkSink {
     let busy = false;
     if (this.#listens()) {
       this.#apiQueue.run(TURN_API_REQUESTS);
-      busy = this.#links.drain() > 0;
+      busy = this.#takeIn();
       this.#watches.tell();
       this.#tickWoken();
       this.#mqtt?.advance();
@@ -309,6 +314,22 @@ export class Persistence implements ThreadLinkSink {
       this.#scheduleTurn();
     else this.#sleep();
   };
+
+  /**
+   * Takes in what has arrived, by portions: between two of them a commit that has ended lets go what waits for it, and the next
+   * one begins with what there is. Whoever waits for an acknowledgement before sending more has it sooner.
+   *
+   * @returns whether there was anything
+   */
+  #takeIn(): boolean {
+    if (this.#links.drain(PORTION_BYTES) === 0) return false;
+    for (let portions = 1; portions < TURN_PORTIONS && !this.#links.isEmpty(); portions++) {
+      this.#commitBeside();
+      if (this.#effects.isBlocked || !this.#listens()) break;
+      this.#links.drain(PORTION_BYTES);
+    }
+    return true;
+  }
 
   /** Whether messages of other threads are taken in. */
   #listens(): boolean {
@@ -421,11 +442,28 @@ export class Persistence implements ThreadLinkSink {
   #commitAwaited(): void {
     const isShort = this.#syncMicros() < SHORT_SYNC_MICROS && !this.#store.committing;
     if (this.#jetStream.syncIntervalMs !== 'always' || isShort) this.#commit();
-    else if (!this.#failed && !this.#store.committing) {
-      this.#links.noteHeld();
-      this.#syncingTicket = this.#store.ticket;
-      this.#noteCommit(this.#store.beginCommit());
-    }
+    else if (!this.#store.committing) this.#beginCommit();
+  }
+
+  /** Lets go what a commit that has ended covers, and begins the next one beside this thread. */
+  #commitBeside(): void {
+    if (this.#jetStream.syncIntervalMs !== 'always') return;
+    const { committing } = this.#store;
+    if (committing) this.#noteCommit(this.#store.pollCommit());
+    if (this.#store.committing) return;
+    if (committing) this.#showKept();
+    const { ticket, writtenTicket } = this.#store;
+    if (ticket - writtenTicket >= EARLY_COMMIT_BYTES && this.#isAwaited()) this.#beginCommit();
+    if (!committing) return;
+    if (!this.#outgoing.release(this.#keptTicket(), this.#send)) this.#effects.isBlocked = true;
+    this.#links.publish();
+  }
+
+  #beginCommit(): void {
+    if (this.#failed) return;
+    this.#links.noteHeld();
+    this.#syncingTicket = this.#store.ticket;
+    this.#noteCommit(this.#store.beginCommit());
   }
 
   /** Commits what nobody waits for; while a commit is under way that can wait for the next tick. */

@@ -16,18 +16,26 @@ import {
 
 /** Entry of the thread that writes blocks for the persistence thread. It blocks between writes, and is ended with its owner. */
 const EIO = -5;
-const { words, memory } = workerData as WriteThreadStart;
+const { words, memory, pageBytes } = workerData as WriteThreadStart;
 const control = new Int32Array(words);
 
 function write(number: number): void {
   const w = slotWord(number);
+  const fd = control[w + SLOT_FD]!;
   const length = control[w + SLOT_LENGTH]!;
-  const source = new Uint8Array(memory, slotOffset(number), length);
   const position = (control[w + SLOT_POSITION]! >>> 0) + control[w + SLOT_POSITION + 1]! * 0x1_0000_0000;
+  const source = new Uint8Array(memory, slotOffset(number, position, pageBytes), length);
+  // The whole pages.
+  const from = Math.min(length, Math.ceil(position / pageBytes) * pageBytes - position);
+  const to = Math.max(from, Math.floor((position + length) / pageBytes) * pageBytes - position);
   try {
-    if (writeDirect(control[w + SLOT_DIRECT_FD]!, source, length, position)) return;
-    control[w + SLOT_REFUSED] = 1;
-    writeAll(control[w + SLOT_FD]!, source, 0, length, position);
+    writeAll(fd, source, 0, from, position);
+    const pages = source.subarray(from, to);
+    if (to > from && !writeDirect(control[w + SLOT_DIRECT_FD]!, pages, to - from, position + from)) {
+      control[w + SLOT_REFUSED] = 1;
+      writeAll(fd, pages, 0, to - from, position + from);
+    }
+    writeAll(fd, source, to, length - to, position + to);
   } catch (error) {
     control[w + SLOT_RESULT] = (error as NodeJS.ErrnoException).errno ?? EIO;
   }

@@ -11,7 +11,8 @@ import { sharedPages } from './sync-thread.ts';
  * time but a wait, which is made here.
  *
  * What is written is copied into a slot of shared memory. Slots are used in turn; a writer that finds none free waits for the
- * oldest.
+ * oldest. Whole pages go past the cache. What is left of the first and the last page goes into it, and is written here as well:
+ * a file takes one write at a time, so elsewhere it would have to wait for the others.
  *
  *   persistence: copy into slot n, then SUBMITTED = n ──notify──►  write
  *                                          DONE ◄──  RESULT, then DONE = n ──notify
@@ -33,13 +34,16 @@ export const SLOT_RESULT = 5;
 export const SLOT_REFUSED = 6;
 const SLOT_WORDS = 7;
 /** A power of two. */
-export const WRITE_SLOTS = 8;
+export const WRITE_SLOTS = 16;
 /** Most bytes of one write. */
 export const WRITE_SLOT_BYTES = 256 * 1024;
+/** Bytes lie in a slot as they do in their page of the file: there is room for the longest pages there are. */
+const SLOT_STRIDE = WRITE_SLOT_BYTES + 64 * 1024;
 
 export interface WriteThreadStart {
   readonly words: SharedArrayBuffer;
   readonly memory: SharedArrayBuffer;
+  readonly pageBytes: number;
 }
 
 /** First word of the slot that the `number`th write uses. */
@@ -47,9 +51,9 @@ export function slotWord(number: number): number {
   return FIRST_SLOT_WORD + (number & (WRITE_SLOTS - 1)) * SLOT_WORDS;
 }
 
-/** Where in the memory the bytes of the `number`th write are. */
-export function slotOffset(number: number): number {
-  return (number & (WRITE_SLOTS - 1)) * WRITE_SLOT_BYTES;
+/** Where in the memory the bytes of the `number`th write are, one to a place in a file. */
+export function slotOffset(number: number, position: number, pageBytes: number): number {
+  return (number & (WRITE_SLOTS - 1)) * SLOT_STRIDE + (position % pageBytes);
 }
 
 /** A write on its way. */
@@ -65,18 +69,23 @@ export interface BegunWrite {
 export class WriteThread {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #bytes: Uint8Array<SharedArrayBuffer>;
+  readonly #pageBytes: number;
   /** What uses the slots, or did; a slot is used again when its result was noted. */
   readonly #writes: (SlotWrite | null)[] = new Array(WRITE_SLOTS).fill(null);
   #submitted = 0;
 
-  /** @param entry the thread's code */
-  constructor(entry: URL = new URL('./write.js', import.meta.url)) {
+  /**
+   * @param pageBytes length of a page of memory
+   * @param entry the thread's code
+   */
+  constructor(pageBytes: number, entry: URL = new URL('./write.js', import.meta.url)) {
+    this.#pageBytes = pageBytes;
     const wordCount = FIRST_SLOT_WORD + WRITE_SLOTS * SLOT_WORDS;
     const words = new SharedArrayBuffer(wordCount * Int32Array.BYTES_PER_ELEMENT);
-    const memory = sharedPages(WRITE_SLOTS * WRITE_SLOT_BYTES);
+    const memory = sharedPages(WRITE_SLOTS * SLOT_STRIDE);
     this.#words = new Int32Array(words);
     this.#bytes = new Uint8Array(memory);
-    const workerData: WriteThreadStart = { words, memory };
+    const workerData: WriteThreadStart = { words, memory, pageBytes };
     const worker = new Worker(entry, {
       workerData,
       name: 'write',
@@ -93,8 +102,7 @@ export class WriteThread {
    * Begins to write `length` bytes, at most `WRITE_SLOT_BYTES`, of `source` from `offset` on. They are copied; the descriptors must
    * stay open until it is done.
    *
-   * @param directFd of the same file, for writes past the page cache
-   * @param position a multiple of the page's length, as `length` is
+   * @param directFd of the same file, for writes past the page cache; -1 for none
    */
   write(
     fd: number,
@@ -108,7 +116,8 @@ export class WriteThread {
     this.#submitted = number;
     const use = number & (WRITE_SLOTS - 1);
     this.#writes[use]?.wait();
-    copyBytes(this.#bytes, slotOffset(number), source, offset, offset + length);
+    const place = slotOffset(number, position, this.#pageBytes);
+    copyBytes(this.#bytes, place, source, offset, offset + length);
     const words = this.#words;
     const w = slotWord(number);
     words[w + SLOT_FD] = fd;

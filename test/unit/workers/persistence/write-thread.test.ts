@@ -13,6 +13,7 @@ import { seededRandom } from '../../../support/seeded-random.ts';
 
 const ENTRY = new URL('../../../../dist/write.js', import.meta.url);
 const KIB = 1024;
+const PAGE = 4 * KIB;
 
 let directory: string;
 let path: string;
@@ -30,9 +31,9 @@ afterEach(() => {
 });
 
 function newDisk(): FileDisk {
-  return new FileDisk(directory, null, () => {
+  return new FileDisk(directory, null, (pageBytes) => {
     started++;
-    return new WriteThread(ENTRY);
+    return new WriteThread(pageBytes, ENTRY);
   });
 }
 
@@ -45,7 +46,7 @@ describe('the thread that writes blocks', () => {
   test('writes from more places than it has slots, in order', () => {
     writeFileSync(path, '');
     const fd = openSync(path, 'r+');
-    const thread = new WriteThread(ENTRY);
+    const thread = new WriteThread(PAGE, ENTRY);
     const expected = Buffer.alloc(40 * 4 * KIB);
     const begun = Array.from({ length: 5 * WRITE_SLOTS }, (_, i) => {
       const source = filled(5 * KIB, i);
@@ -61,7 +62,7 @@ describe('the thread that writes blocks', () => {
   test('tells of a write that failed, and of no other', () => {
     writeFileSync(path, '');
     const [readOnly, fd] = [openSync(path, 'r'), openSync(path, 'r+')];
-    const thread = new WriteThread(ENTRY);
+    const thread = new WriteThread(PAGE, ENTRY);
     const source = filled(4 * KIB, 1);
     const begun = [fd, readOnly, fd].map((to, i) => thread.write(to, -1, source, 0, 4 * KIB, i * 4 * KIB));
     for (const write of begun) write.wait();
