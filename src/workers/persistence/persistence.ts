@@ -36,6 +36,7 @@ import type {
 import { EngineEffects } from './engine-effects.ts';
 import { EngineListener, memberGroup } from './engine-listener.ts';
 import type { EngineSettings } from './engine-settings.ts';
+import { FirstPortion } from './first-portion.ts';
 import { GroupSender } from './group-sender.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { InboundCopy } from './inbound-copy.ts';
@@ -90,6 +91,7 @@ export class Persistence implements ThreadLinkSink {
   readonly #random: Prng;
   readonly #doorbell: Doorbell;
   readonly #links: ThreadLinks;
+  readonly #firstPortion = new FirstPortion();
   readonly #router: Router;
   readonly #groupSender: GroupSender;
   readonly #accounts: MeshAccounts;
@@ -296,7 +298,7 @@ export class Persistence implements ThreadLinkSink {
     let busy = false;
     if (this.#listens()) {
       this.#apiQueue.run(TURN_API_REQUESTS);
-      busy = this.#links.drain() > 0;
+      busy = this.#links.drainPortion(this.#firstPortion.limitBytes(this.#syncMicros())) > 0;
       this.#watches.tell();
       this.#tickWoken();
       this.#mqtt?.advance();
@@ -331,6 +333,7 @@ export class Persistence implements ThreadLinkSink {
     const hasWork = () =>
       this.#hasCommitted() || (this.#listens() && !this.#links.isEmpty()) || this.#hasRoomAgain();
     if (!this.#doorbell.sleep(this.#turn, hasWork)) this.#scheduleTurn();
+    else if (!this.#store.committing) this.#firstPortion.rest();
   }
 
   /** A commit beside this thread has ended. */
