@@ -2,12 +2,14 @@ import { copyBytes } from '../base/copy-bytes.ts';
 import { RING_CONTROL_RESERVE_BYTES } from '../base/limits.ts';
 import { MessageFrame } from '../base/message-frame.ts';
 import type { SharedPayload } from '../base/outbox.ts';
+import { clientBytes, readClient } from '../mail/client-record.ts';
 import { interestBytes, readInterest } from '../mail/interest-record.ts';
 import {
   type MessageFields,
   messageFlags,
   messageLength,
   readMessage,
+  readQueues,
   recordLengthFor,
   writeMessage,
   writeMessageFields,
@@ -118,6 +120,8 @@ export class ThreadLinks {
   #hasNote = false;
   /** How far the rings were at each change of interest that is held back. */
   #barriers: number[][] = [];
+  /** The thread of whose ring a portion was taken; -1: all of each was. */
+  #left = -1;
   /** Threads that were shown something and haven't been rung. */
   readonly #unrung: boolean[] = [];
 
@@ -312,12 +316,7 @@ export class ThreadLinks {
   /** Tells a thread who publishes the message that is sent to it next. Never refused: ask `hasRoomFor` the message before. */
   sendClient(thread: number, subjectHash: number, client: Uint8Array): void {
     if (this.#links[thread] == null) return;
-    const bytes = new Uint8Array(record.CLIENT_BYTES + client.length);
-    const view = new DataView(bytes.buffer);
-    view.setInt32(record.CLIENT_HASH, subjectHash, true);
-    view.setInt32(record.CLIENT_LENGTH, client.length, true);
-    bytes.set(client, record.CLIENT_BYTES);
-    this.#sendControl(thread, record.RECORD_CLIENT, bytes);
+    this.#sendControl(thread, record.RECORD_CLIENT, clientBytes(subjectHash, client));
   }
 
   /** Makes everything sent so far visible and wakes the threads it is for. Must come before any PONG is written. */
@@ -456,24 +455,36 @@ export class ThreadLinks {
     return true;
   }
 
-  /**
-   * Handles what other threads published before the call.
-   *
-   * @param limitBytes of each ring; at least one record of it is handled
-   * @returns records handled
-   */
-  drain(limitBytes = Number.POSITIVE_INFINITY): number {
-    let handled = 0;
+  /** Handles everything that other threads published before the call. @returns records handled */
+  drain(): number {
+    // First what a portion left: what others have published since may rest upon it.
+    let handled = this.#left < 0 ? 0 : this.#drainFrom(this.#left, Infinity);
+    this.#left = -1;
+    for (let thread = 0; thread < this.threads; thread++) handled += this.#drainFrom(thread, Infinity);
+    return handled;
+  }
+
+  /** The same, but if one thread alone has published anything, no more of it than `limitBytes`; at least one record. */
+  drainPortion(limitBytes: number): number {
+    let sender = -1;
     for (let thread = 0; thread < this.threads; thread++) {
-      const link = this.#links[thread];
-      if (link == null || link.consumer.isEmpty()) continue;
-      this.#draining = thread;
-      this.#frame.bytes = link.consumer.bytes;
-      this.#frame.view = link.consumer.view;
-      handled += link.consumer.drain(this.#handle, limitBytes);
-      if (link.consumer.roomRequested() || largeRoomRequested(link.largeReceived))
-        this.#doorbell.ring(thread);
+      if (this.#links[thread]?.consumer.isEmpty() !== false) continue;
+      if (sender >= 0) return this.drain();
+      sender = thread;
     }
+    if (sender < 0) return 0;
+    this.#left = sender;
+    return this.#drainFrom(sender, limitBytes);
+  }
+
+  #drainFrom(thread: number, limitBytes: number): number {
+    const link = this.#links[thread];
+    if (link == null || link.consumer.isEmpty()) return 0;
+    this.#draining = thread;
+    this.#frame.bytes = link.consumer.bytes;
+    this.#frame.view = link.consumer.view;
+    const handled = link.consumer.drain(this.#handle, limitBytes);
+    if (link.consumer.roomRequested() || largeRoomRequested(link.largeReceived)) this.#doorbell.ring(thread);
     return handled;
   }
 
@@ -570,7 +581,8 @@ export class ThreadLinks {
     frame.payloadOwner = owner;
     const queuesBytes = readMessage(frame, bytes, view, offset);
     frame.passesKept = (flags & record.FLAG_PASSES_KEPT) !== 0;
-    if (queuesBytes > 0 || this.#queues.length > 0) this.#readQueues(bytes, view, frame.tailEnd, queuesBytes);
+    if (queuesBytes > 0 || this.#queues.length > 0)
+      readQueues(this.#queues, bytes, view, frame.tailEnd, queuesBytes);
     const accountIndex = view.getInt32(offset + record.MESSAGE_ACCOUNT, true);
     const hops = (flags >> record.HOPS_SHIFT) & record.HOPS_MASK;
     const plain = (flags & record.FLAG_PLAIN) !== 0;
@@ -578,23 +590,9 @@ export class ThreadLinks {
     frame.payloadOwner = null;
   }
 
-  #readQueues(bytes: Uint8Array, view: DataView, start: number, length: number): void {
-    const queues = this.#queues;
-    queues.length = 0;
-    for (let at = start; at < start + length; ) {
-      const nameStart = at + record.QUEUE_NAME_LENGTH_BYTES;
-      const nameEnd = nameStart + view.getInt32(at, true);
-      queues.push(bytes.subarray(nameStart, nameEnd));
-      at = nameEnd;
-    }
-  }
-
   #receiveClient(bytes: Uint8Array, view: DataView, offset: number): void {
-    const start = offset + record.CLIENT_BYTES;
-    const end = start + view.getInt32(offset + record.CLIENT_LENGTH, true);
-    // A copy: the platform's decoders refuse shared memory.
-    const text = Buffer.from(bytes.slice(start, end)).toString('utf8');
-    this.#sink.clientArrived?.(this.#draining, view.getInt32(offset + record.CLIENT_HASH, true), text);
+    const { subjectHash, client } = readClient(bytes, view, offset);
+    this.#sink.clientArrived?.(this.#draining, subjectHash, client);
   }
 
   #receiveInterest(bytes: Uint8Array, view: DataView, offset: number): void {

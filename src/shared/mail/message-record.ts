@@ -127,3 +127,20 @@ export function writeMessageFields(
   view.setInt32(offset + record.MESSAGE_QUEUES_LENGTH, 0, true);
   view.setInt32(offset + record.MESSAGE_SHOWN_LENGTH, fields.shownBytes, true);
 }
+
+/** Reads the names of the queue groups, which are in `bytes[start, start + length)`, into `queues`. */
+export function readQueues(
+  queues: Uint8Array[],
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+  length: number,
+): void {
+  queues.length = 0;
+  for (let at = start; at < start + length; ) {
+    const nameStart = at + record.QUEUE_NAME_LENGTH_BYTES;
+    const nameEnd = nameStart + view.getInt32(at, true);
+    queues.push(bytes.subarray(nameStart, nameEnd));
+    at = nameEnd;
+  }
+}

@@ -36,6 +36,7 @@ import type {
 import { EngineEffects } from './engine-effects.ts';
 import { EngineListener, memberGroup } from './engine-listener.ts';
 import type { EngineSettings } from './engine-settings.ts';
+import { FirstPortion } from './first-portion.ts';
 import { GroupSender } from './group-sender.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { InboundCopy } from './inbound-copy.ts';
@@ -95,6 +96,7 @@ export class Persistence implements ThreadLinkSink {
   readonly #random: Prng;
   readonly #doorbell: Doorbell;
   readonly #links: ThreadLinks;
+  readonly #firstPortion = new FirstPortion();
   readonly #router: Router;
   readonly #groupSender: GroupSender;
   readonly #accounts: MeshAccounts;
@@ -322,11 +324,13 @@ export class Persistence implements ThreadLinkSink {
    * @returns whether there was anything
    */
   #takeIn(): boolean {
-    if (this.#links.drain(PORTION_BYTES) === 0) return false;
+    const first = this.#firstPortion.limitBytes(this.#syncMicros());
+    if (this.#links.drainPortion(Math.min(first, PORTION_BYTES)) === 0) return false;
+    if (first < PORTION_BYTES) return true;
     for (let portions = 1; portions < TURN_PORTIONS && !this.#links.isEmpty(); portions++) {
       this.#commitBeside();
       if (this.#effects.isBlocked || !this.#listens()) break;
-      this.#links.drain(PORTION_BYTES);
+      this.#links.drainPortion(PORTION_BYTES);
     }
     return true;
   }
@@ -352,6 +356,7 @@ export class Persistence implements ThreadLinkSink {
     const hasWork = () =>
       this.#hasCommitted() || (this.#listens() && !this.#links.isEmpty()) || this.#hasRoomAgain();
     if (!this.#doorbell.sleep(this.#turn, hasWork)) this.#scheduleTurn();
+    else if (!this.#store.committing) this.#firstPortion.rest();
   }
 
   /** A commit beside this thread has ended. */

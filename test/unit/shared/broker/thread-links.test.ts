@@ -600,6 +600,74 @@ describe('what is held back', () => {
   });
 });
 
+describe('a portion', () => {
+  const MESSAGES = 20;
+  let wire: Wire;
+  beforeEach(() => {
+    wire = new Wire();
+  });
+
+  function publish(from: ThreadLinks, subject: string, count: number): void {
+    for (let i = 0; i < count; i++)
+      from.sendMessage(1, 0, frameOf({ subject: `${subject}.${i}`, payload: 'p'.repeat(100) }), true, [], 0);
+    from.publish();
+  }
+
+  const arrivedSubjects = () =>
+    wire.sinks[1]!.arrived.splice(0).map((text) => (JSON.parse(text) as { subject: string }).subject);
+  const subjects = (subject: string, from: number, to: number) =>
+    Array.from({ length: to - from }, (_, i) => `${subject}.${from + i}`);
+
+  test('of one thread ends with the record that reaches the limit, and the rest comes next', () => {
+    publish(wire.from, 'a', MESSAGES);
+    const taken = wire.to.drainPortion(1000);
+    expect(taken).toBeGreaterThan(1);
+    expect(taken).toBeLessThan(8);
+    expect(arrivedSubjects()).toEqual(subjects('a', 0, taken));
+    expect(wire.to.isEmpty()).toBe(false);
+    expect(wire.to.drainPortion(Infinity)).toBe(MESSAGES - taken);
+    expect(arrivedSubjects()).toEqual(subjects('a', taken, MESSAGES));
+    expect(wire.to.isEmpty()).toBe(true);
+  });
+
+  test('is everything where two threads published: one may rest upon the other', () => {
+    publish(wire.links[2]!, 'b', MESSAGES);
+    publish(wire.from, 'a', MESSAGES);
+    expect(wire.to.drainPortion(1000)).toBe(2 * MESSAGES);
+    expect(arrivedSubjects()).toEqual([...subjects('a', 0, MESSAGES), ...subjects('b', 0, MESSAGES)]);
+  });
+
+  test('of one thread leaves alone what another publishes meanwhile', () => {
+    publish(wire.from, 'a', MESSAGES);
+    const { sinks, links } = wire;
+    const receive = sinks[1]!.messageArrived.bind(sinks[1]);
+    let published = false;
+    sinks[1]!.messageArrived = (...message) => {
+      receive(...message);
+      if (published) return;
+      published = true;
+      publish(links[2]!, 'b', 1);
+    };
+    const taken = wire.to.drainPortion(1000);
+    expect(arrivedSubjects()).toEqual(subjects('a', 0, taken));
+    wire.to.drain();
+    expect(arrivedSubjects()).toEqual([...subjects('a', taken, MESSAGES), 'b.0']);
+  });
+
+  test('leaves what comes before all that others publish later, whatever their numbers', () => {
+    publish(wire.links[2]!, 'b', MESSAGES);
+    const taken = wire.to.drainPortion(1000);
+    expect(arrivedSubjects()).toEqual(subjects('b', 0, taken));
+    publish(wire.from, 'a', 1);
+    wire.to.drainPortion(1000);
+    expect(arrivedSubjects()).toEqual([...subjects('b', taken, MESSAGES), 'a.0']);
+  });
+
+  test('is nothing when nobody published', () => {
+    expect(wire.to.drainPortion(1000)).toBe(0);
+  });
+});
+
 describe('causality', () => {
   test('a change of interest is seen by all before what is sent behind it is seen by anybody', () => {
     const wire = new Wire();

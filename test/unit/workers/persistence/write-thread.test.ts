@@ -47,7 +47,7 @@ describe('the thread that writes blocks', () => {
     writeFileSync(path, '');
     const fd = openSync(path, 'r+');
     const thread = new WriteThread(PAGE, ENTRY);
-    const expected = Buffer.alloc(40 * 4 * KIB);
+    const expected = Buffer.alloc(5 * WRITE_SLOTS * 4 * KIB);
     const begun = Array.from({ length: 5 * WRITE_SLOTS }, (_, i) => {
       const source = filled(5 * KIB, i);
       expected.set(source.subarray(7, 7 + 4 * KIB), i * 4 * KIB);
