@@ -211,6 +211,18 @@ const manyConsumers = {
     // Of a stream that names no limit nats-server 2.15.1 lets 1,000 consumers exist.
     await createStreams(target, [warmUp, { ...STREAM, subjects: [subject], max_consumers: 10 * CONSUMERS }]);
     const load = { size: 128, window: 512 };
+    // With consumers, or what is measured would run for the first time then.
+    await runDriver(target, 'request', {
+      subject: '$JS.API.CONSUMER.CREATE.WARM.c{100}',
+      body: JSON.stringify({
+        stream_name: 'WARM',
+        action: 'create',
+        config: { durable_name: 'c{100}', ack_policy: 'explicit' },
+      }),
+      messages: 100,
+      window: 64,
+      seconds: 30,
+    });
     await runDriver(target, 'request', { ...load, subject: 'bench.js.warm', seconds: warmupSeconds });
     await withApi(target, (ask) => ask('STREAM.DELETE.WARM', {}));
     const count = Math.ceil(CONSUMERS * scale);

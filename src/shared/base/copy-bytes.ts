@@ -10,8 +10,8 @@
  * `Buffer.prototype.fill` with bytes as long as the range is one, at the price of a view and a slower call.
  */
 
-const FIRST_WITH_PLAIN_COPY = 22;
-const hasPlainCopy = Number.parseInt(process.versions.node, 10) >= FIRST_WITH_PLAIN_COPY;
+/** `Array.fromAsync` came with Node 22 as well. Should the guess be wrong, copies are right, and slower. */
+const hasPlainCopy = 'fromAsync' in Array;
 const { copy, fill } = Buffer.prototype;
 
 /** Whether an array lies in shared memory; the same few arrays are asked about again and again. */
