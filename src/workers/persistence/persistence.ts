@@ -20,9 +20,8 @@ import { JetStream } from '../../shared/jetstream/jetstream.ts';
 import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
 import type { Store, StoreFailure } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
-import type { Clock } from '../../shared/jetstream/time.ts';
 import type { MessageRun } from '../../shared/mail/message-run.ts';
-import { MqttEngine, SESSION_QUEUE_MAX_MSGS } from '../../shared/mqtt/engine.ts';
+import type { MqttEngine } from '../../shared/mqtt/engine.ts';
 import { ENGINE_SUBJECT } from '../../shared/mqtt/mail.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
 import { ApiListener } from './api-listener.ts';
@@ -41,9 +40,11 @@ import { startHeartbeat } from './heartbeat.ts';
 import { InboundCopy } from './inbound-copy.ts';
 import type { InterestWatches } from './interest-watches.ts';
 import { PersistenceMonitor } from './monitor.ts';
+import { newMqttEngine } from './mqtt-engine.ts';
 import type { Outgoing, OutgoingTarget } from './outgoing.ts';
 import { RingSender } from './ring-sender.ts';
 import { SharedAnswers } from './shared-answers.ts';
+import { TurnClock } from './turn-clock.ts';
 
 /**
  * The persistence thread: the JetStream engine and its store, behind the same rings and accounts as a shard.
@@ -53,7 +54,11 @@ import { SharedAnswers } from './shared-answers.ts';
  * messages share one sync; no batch has to be waited for.
  *
  *   rings ──► engine steps ──► outgoing ──┐
- *                   └──► store ── commit ─┴──► what the store keeps now ──► rings
+ *                   ├──► store ── commit ─┴──► what the store keeps now ──► rings
+ *                   └──► early deliveries ───────────────────────────────► rings
+ *
+ * Consumers whose position is in the log (`Consumer.isEarly`) deliver before the commit, and their messages are shown before it:
+ * a sync made here would hold them up, and one beside this thread lasts.
  *
  * A message that finds the ring of a shard full waits with all behind it. When too many wait, nothing more is taken in:
  * then the rings to this thread fill up, and shards stop reading those who publish.
@@ -71,8 +76,12 @@ const BUSY_TICK_MS = 10;
 const IDLE_TICK_MS = 1000;
 /** API requests carried out in one turn: publishes need not wait for more than these. */
 const TURN_API_REQUESTS = 64;
-const NANOS_STEP = 1000;
-const NANOS_MAX = 999_000;
+/**
+ * Before the commit a consumer delivers so many, so that its begin isn't put off for long. For a time after that no
+ * acknowledgement is held back in the rings: the next such delivery is likely.
+ */
+const EARLY_MSGS = 32;
+const SHARE_RINGS_MS = 1000;
 
 export class Persistence implements ThreadLinkSink {
   readonly #post: (message: FromPersistence) => void;
@@ -86,12 +95,11 @@ export class Persistence implements ThreadLinkSink {
   /** Null without an MQTT listener. */
   readonly #mqtt: MqttEngine | null;
   readonly #jetStream: JetStreamServerOptions;
-  readonly #clock: Clock = { ms: 0, nanos: 0 };
+  readonly #clock = new TurnClock();
   readonly #random: Prng;
   readonly #doorbell: Doorbell;
   readonly #links: ThreadLinks;
   readonly #router: Router;
-  readonly #groupSender: GroupSender;
   readonly #accounts: MeshAccounts;
   readonly #inbound = new InboundCopy();
   /** Messages from the engine to itself: one may be on its way while another arrives. */
@@ -104,6 +112,8 @@ export class Persistence implements ThreadLinkSink {
   #clientHash = 0;
   /** What the commit beside this thread covers. */
   #syncingTicket = 0;
+  /** Since when consumers deliver before the commit, and until when that counts. */
+  #sharesRingsUntilMs = 0;
   #failed = false;
   #stopped = false;
   #turnScheduled = false;
@@ -126,6 +136,7 @@ export class Persistence implements ThreadLinkSink {
     this.#doorbell = new Doorbell(start.doorbells, start.thread);
     this.#links = new ThreadLinks(start.thread, start.threads, this.#doorbell, this);
     this.#effects = new EngineEffects(new RingSender(this.#links), (text) => this.#log('warn', text));
+    this.#effects.sharesRings = this.#sharesRings;
     this.#outgoing = this.#effects.outgoing;
     this.#watches = this.#effects.watches;
     this.#accounts = new MeshAccounts(this.#links);
@@ -136,7 +147,6 @@ export class Persistence implements ThreadLinkSink {
       messageDelivered: () => undefined,
     };
     this.#router = new Router(host, this.#links, this.#random);
-    this.#groupSender = new GroupSender(this.#router);
     this.#effects.directAnswers = new SharedAnswers(
       start.directAnswers,
       this.#effects.accounts,
@@ -164,26 +174,19 @@ export class Persistence implements ThreadLinkSink {
     );
     const isLazy = this.#jetStream.syncIntervalMs !== 'always';
     this.#monitor = new PersistenceMonitor(this.#engine, store, isLazy, (text) => this.#effects.warn(text));
-    this.#setClock();
-    this.#mqtt = start.options.mqtt === null ? null : this.#newMqttEngine();
+    this.#clock.set();
+    this.#mqtt =
+      start.options.mqtt === null
+        ? null
+        : newMqttEngine(
+            this.#engine,
+            this.#effects,
+            this.#clock,
+            this.#accounts,
+            new GroupSender(this.#router),
+          );
     this.#applyOptions(start.options, start.accountIndexes);
     startHeartbeat(start.heartbeat);
-  }
-
-  #newMqttEngine(): MqttEngine {
-    return new MqttEngine({
-      store: this.#store,
-      effects: this.#effects,
-      clock: this.#clock,
-      queueMaxMsgs: SESSION_QUEUE_MAX_MSGS,
-      random: () => this.#random.unit(),
-      sendToOthers: (account, share, message) =>
-        this.#groupSender.send(this.#accounts.at(account)!, share, message),
-      quota: {
-        allows: (account, bytes) => this.#engine.account(account)?.resourceProblem('file', 1, bytes) == null,
-        setBytes: (account, bytes) => this.#engine.account(account)?.setMqttBytes(bytes),
-      },
-    });
   }
 
   /** Everything that was recovered is announced before main hears of it. */
@@ -201,13 +204,13 @@ export class Persistence implements ThreadLinkSink {
     if (this.#stopped) return;
     switch (message.kind) {
       case 'options':
-        this.#setClock();
+        this.#clock.set();
         this.#applyOptions(message.options, message.accountIndexes);
         this.#post({ kind: 'reply', request: message.request });
         break;
       case 'jetstream-query':
       case 'health-query': {
-        this.#setClock();
+        this.#clock.set();
         const answer = this.#monitor.answer(message, this.#syncedAtMs);
         this.#post({ kind: 'reply', request: message.request, answer });
         break;
@@ -222,7 +225,7 @@ export class Persistence implements ThreadLinkSink {
         this.#connectThread(message.link);
         break;
       case 'announce-stop':
-        this.#setClock();
+        this.#clock.set();
         this.#engine.shutDown();
         // The reply says that the shards have it.
         this.#lastTurn();
@@ -292,7 +295,7 @@ export class Persistence implements ThreadLinkSink {
     if (this.#stopped) return;
     this.#doorbell.awake();
     if (this.#links.roomFreed()) this.#effects.isBlocked = false;
-    this.#setClock();
+    this.#clock.set();
     let busy = false;
     if (this.#listens()) {
       this.#apiQueue.run(TURN_API_REQUESTS);
@@ -301,14 +304,21 @@ export class Persistence implements ThreadLinkSink {
       this.#tickWoken();
       this.#mqtt?.advance();
     }
+    this.#deliverEarly();
     this.#release();
     const more = this.#deliver();
     this.#links.publish();
     if (busy || more) this.#tickWithin(BUSY_TICK_MS);
-    if (this.#hasMoreToDo() || (more && !this.#effects.isBlocked && !this.#store.committing))
-      this.#scheduleTurn();
+    if (this.#hasMoreToDo() || (more && this.#canDeliver())) this.#scheduleTurn();
     else this.#sleep();
   };
+
+  /** Whether those who have something to deliver could do so now; else something that ends wakes this thread. */
+  #canDeliver(): boolean {
+    if (this.#effects.isBlocked) return false;
+    if (!this.#store.committing) return true;
+    return this.#engine.hasEarly && !this.#effects.congested;
+  }
 
   /** Whether messages of other threads are taken in. */
   #listens(): boolean {
@@ -354,20 +364,34 @@ export class Persistence implements ThreadLinkSink {
     return true;
   }
 
+  /** What consumers may deliver before the commit is shown before it begins; what is committed needs no turn of its own. */
+  #deliverEarly(): void {
+    const engine = this.#engine;
+    if (!engine.hasEarly || this.#effects.isBlocked || engine.appendedTicket <= this.#keptTicket()) return;
+    this.#sharesRingsUntilMs = this.#clock.ms + SHARE_RINGS_MS;
+    engine.runReady(READY_PORTIONS, false, EARLY_MSGS);
+    this.#links.publish();
+  }
+
+  /** Whether deliveries before the commit are likely: then nothing may be held back in the rings. */
+  readonly #sharesRings = (): boolean => this.#engine.hasEarly || this.#clock.ms < this.#sharesRingsUntilMs;
+
   /**
-   * Consumers deliver what is committed. That they did is logged, but nobody waits for it: it is committed with what comes
-   * next, or at the next tick.
+   * Consumers deliver what is committed, some before that. That they did is logged, but nobody waits for it: it is committed
+   * with what comes next, or at the next tick.
    *
    * @returns whether there is more to deliver
    */
   #deliver(): boolean {
     const engine = this.#engine;
-    if (!engine.hasReady) return false;
-    if (this.#effects.isBlocked || (engine.appendedTicket > this.#keptTicket() && !this.#failed)) return true;
     for (let portions = 0; portions < READY_PORTIONS; portions++) {
-      const more = engine.runReady(1);
+      if (!engine.hasReady) return false;
+      if (this.#effects.isBlocked) return true;
+      const isCommitted = engine.appendedTicket <= this.#keptTicket();
+      if (!isCommitted && !engine.hasEarly) return true;
+      const more = engine.runReady(1, isCommitted);
       this.#release();
-      if (!more || this.#effects.isBlocked) return more;
+      if (!more && !engine.hasReady) return false;
     }
     return true;
   }
@@ -396,7 +420,7 @@ export class Persistence implements ThreadLinkSink {
     return (
       promised > kept ||
       this.#outgoing.wantedTicket > kept ||
-      (this.#engine.hasReady && this.#engine.appendedTicket > kept)
+      (this.#engine.hasLate && this.#engine.appendedTicket > kept)
     );
   }
 
@@ -478,19 +502,6 @@ export class Persistence implements ThreadLinkSink {
 
   // Time
 
-  /** Messages of one turn have the same millisecond, in order. */
-  #stepClock(): void {
-    const clock = this.#clock;
-    if (clock.nanos < NANOS_MAX) clock.nanos += NANOS_STEP;
-  }
-
-  #setClock(): void {
-    const clock = this.#clock;
-    const nowMs = Date.now();
-    if (nowMs !== clock.ms) clock.nanos = 0;
-    clock.ms = nowMs;
-  }
-
   #tickWithin(ms: number): void {
     const dueMs = Date.now() + ms;
     if (this.#tickDueMs <= dueMs) return;
@@ -504,7 +515,7 @@ export class Persistence implements ThreadLinkSink {
     this.#tickTimer = null;
     this.#tickDueMs = Infinity;
     if (this.#stopped) return;
-    this.#setClock();
+    this.#clock.set();
     const { ms } = this.#clock;
     if (this.#engine.nextDueMs() <= ms) this.#engine.tick();
     this.#mqtt?.tick();
@@ -577,7 +588,7 @@ export class Persistence implements ThreadLinkSink {
   #handToEngine(listeners: readonly EngineListener[], message: InboundMessage): void {
     for (const listener of listeners) {
       if (listener.removed) continue;
-      this.#stepClock();
+      this.#clock.step();
       listener.receive(message);
     }
   }

@@ -73,6 +73,7 @@ const OPTIONS: JetStreamOptions = {
   strict: true,
   requestQueueLimit: 10_000,
   infoQueueLimit: 10_000,
+  deliverEarly: true,
   maxMemoryBytes: 1024 ** 3,
   maxStoreBytes: 1024 ** 3,
   maxDuplicateWindowNs: 0n,
