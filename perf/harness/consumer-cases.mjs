@@ -90,7 +90,14 @@ function latency(id, title, { acknowledges, always }) {
       await createStreams(target, [STREAM]);
       const consumer = members({ deliver_policy: 'new', ack_policy: acknowledges ? 'explicit' : 'none' });
       const acknowledge = acknowledges ? 1 : 0;
-      const load = { subject: 'bench.js.latency', size: 128, batch: BATCH, consumer, gapless: 1, acknowledge };
+      const load = {
+        subject: 'bench.js.latency',
+        size: 128,
+        batch: BATCH,
+        consumer,
+        gapless: 1,
+        acknowledge,
+      };
       await runDriver(target, 'delivery', { ...load, seconds: warmupSeconds });
       const result = await runDriver(target, 'delivery', { ...load, seconds });
       return {

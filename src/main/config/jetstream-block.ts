@@ -225,7 +225,7 @@ export const JETSTREAM_ROWS: OptionRow<JetStreamDraft>[] = [
   booleanRow('deliverAfterSync', {
     name: 'deliver_after_sync',
     default: 'false',
-    doc: 'With `sync_interval: always`: consumers whose messages are acknowledged (`explicit`, `all`) get them after the sync, as those without acknowledgements always do. Otherwise as soon as they are stored: a power failure may take back one that was delivered, as long as its publisher has no acknowledgement.',
+    doc: 'With `sync_interval: always`: consumers that acknowledge (`explicit`, `all`) get a message after its sync, as all others always do. Otherwise as soon as it is stored: a crash may take back what was delivered, unless its publish was acknowledged.',
   }),
   textRow('key', {
     name: 'key',
