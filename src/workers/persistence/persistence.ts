@@ -32,6 +32,7 @@ import type {
   ThreadLinkMemory,
   ToPersistence,
 } from './contract.ts';
+import { EarlyDeliveries } from './early-deliveries.ts';
 import { EngineEffects } from './engine-effects.ts';
 import { EngineListener, memberGroup } from './engine-listener.ts';
 import type { EngineSettings } from './engine-settings.ts';
@@ -76,18 +77,13 @@ const BUSY_TICK_MS = 10;
 const IDLE_TICK_MS = 1000;
 /** API requests carried out in one turn: publishes need not wait for more than these. */
 const TURN_API_REQUESTS = 64;
-/**
- * Before the commit a consumer delivers so many, so that its begin isn't put off for long. For a time after that no
- * acknowledgement is held back in the rings: the next such delivery is likely.
- */
-const EARLY_MSGS = 32;
-const SHARE_RINGS_MS = 1000;
 
 export class Persistence implements ThreadLinkSink {
   readonly #post: (message: FromPersistence) => void;
   readonly #store: Store;
   readonly #syncMicros: () => number;
   readonly #engine: JetStream;
+  readonly #early: EarlyDeliveries;
   readonly #apiListener: ApiListener;
   readonly #apiQueue: ApiQueue;
   readonly #settings: EngineSettings;
@@ -112,8 +108,6 @@ export class Persistence implements ThreadLinkSink {
   #clientHash = 0;
   /** What the commit beside this thread covers. */
   #syncingTicket = 0;
-  /** Since when consumers deliver before the commit, and until when that counts. */
-  #sharesRingsUntilMs = 0;
   #failed = false;
   #stopped = false;
   #turnScheduled = false;
@@ -136,7 +130,6 @@ export class Persistence implements ThreadLinkSink {
     this.#doorbell = new Doorbell(start.doorbells, start.thread);
     this.#links = new ThreadLinks(start.thread, start.threads, this.#doorbell, this);
     this.#effects = new EngineEffects(new RingSender(this.#links), (text) => this.#log('warn', text));
-    this.#effects.sharesRings = this.#sharesRings;
     this.#outgoing = this.#effects.outgoing;
     this.#watches = this.#effects.watches;
     this.#accounts = new MeshAccounts(this.#links);
@@ -160,6 +153,7 @@ export class Persistence implements ThreadLinkSink {
       clock: this.#clock,
       random: () => this.#random.unit(),
     });
+    this.#early = new EarlyDeliveries(this.#engine, this.#links, this.#effects);
     const api = new Api(this.#engine);
     api.add(ACCOUNT_ENDPOINTS);
     api.add(STREAM_ENDPOINTS);
@@ -304,7 +298,7 @@ export class Persistence implements ThreadLinkSink {
       this.#tickWoken();
       this.#mqtt?.advance();
     }
-    this.#deliverEarly();
+    this.#early.deliver(this.#keptTicket());
     this.#release();
     const more = this.#deliver();
     this.#links.publish();
@@ -338,6 +332,11 @@ export class Persistence implements ThreadLinkSink {
   }
 
   #sleep(): void {
+    const mayLinger = this.#listens() && !this.#store.committing;
+    if (mayLinger && this.#early.linger()) {
+      this.#scheduleTurn();
+      return;
+    }
     const hasWork = () =>
       this.#hasCommitted() || (this.#listens() && !this.#links.isEmpty()) || this.#hasRoomAgain();
     if (!this.#doorbell.sleep(this.#turn, hasWork)) this.#scheduleTurn();
@@ -363,18 +362,6 @@ export class Persistence implements ThreadLinkSink {
     this.#effects.isBlocked = false;
     return true;
   }
-
-  /** What consumers may deliver before the commit is shown before it begins; what is committed needs no turn of its own. */
-  #deliverEarly(): void {
-    const engine = this.#engine;
-    if (!engine.hasEarly || this.#effects.isBlocked || engine.appendedTicket <= this.#keptTicket()) return;
-    this.#sharesRingsUntilMs = this.#clock.ms + SHARE_RINGS_MS;
-    engine.runReady(READY_PORTIONS, false, EARLY_MSGS);
-    this.#links.publish();
-  }
-
-  /** Whether deliveries before the commit are likely: then nothing may be held back in the rings. */
-  readonly #sharesRings = (): boolean => this.#engine.hasEarly || this.#clock.ms < this.#sharesRingsUntilMs;
 
   /**
    * Consumers deliver what is committed, some before that. That they did is logged, but nobody waits for it: it is committed
