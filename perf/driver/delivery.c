@@ -1,6 +1,7 @@
 /*
  * From publish to delivery, one message under way: how long until a waiting consumer has it, and until the publisher
- * has its PubAck. The next one follows when both have come, in whichever order.
+ * has its PubAck. The next one follows when both have come, in whichever order. With --acknowledge the consumer answers
+ * each message, without waiting for anything.
  */
 #define _GNU_SOURCE
 #include "natsbench.h"
@@ -19,6 +20,11 @@
 struct publisher {
   struct reader in;
   char *out;
+};
+
+struct arrival {
+  char reply[512];
+  size_t reply_bytes;
 };
 
 struct sample {
@@ -52,23 +58,34 @@ static bool acknowledged(struct publisher *self, uint64_t number) {
   return true;
 }
 
-static bool delivered(struct consumer *self, uint64_t number) {
+static bool delivered(struct consumer *self, uint64_t number, struct arrival *arrival) {
   struct message message;
   read_some(&self->in, 0);
   while (take_message(&self->in, &message)) {
     if (!consume_message(self, &message)) continue;
-    request_batch(self);
-    if (message.payload_bytes == (size_t)self->options->payload_size && !memcmp(message.payload, &number, TAG_BYTES))
+    if (message.payload_bytes == (size_t)self->options->payload_size && !memcmp(message.payload, &number, TAG_BYTES)) {
+      if (message.reply_bytes > sizeof arrival->reply) fail("reply subject is too long");
+      arrival->reply_bytes = message.reply_bytes;
+      memcpy(arrival->reply, message.reply, message.reply_bytes);
       return true;
+    }
     fprintf(stderr, "natsbench: another message than the one published\n");
     _exit(EXIT_LOST);
   }
   return false;
 }
 
+static void answer(struct consumer *self, const struct arrival *arrival) {
+  char line[600];
+  int length = snprintf(line, sizeof line, "PUB %.*s 4\r\n+ACK\r\n", (int)arrival->reply_bytes, arrival->reply);
+  if (self->options->acknowledge) send_all(self->in.fd, line, (size_t)length);
+  request_batch(self);
+}
+
 static struct sample measure(struct publisher *publisher, struct consumer *consumer, uint64_t number) {
   const struct options *options = consumer->options;
   struct sample sample = {0};
+  struct arrival arrival;
   struct pollfd waiting[2] = {{.fd = publisher->in.fd, .events = POLLIN}, {.fd = consumer->in.fd, .events = POLLIN}};
   uint64_t start = now_ns();
   publish(publisher, options, number);
@@ -79,7 +96,10 @@ static struct sample measure(struct publisher *publisher, struct consumer *consu
       fprintf(stderr, "natsbench: message %lu was not %s\n", number, sample.delivered_ns ? "acknowledged" : "delivered");
       _exit(EXIT_LOST);
     }
-    if (waiting[1].revents && delivered(consumer, number)) sample.delivered_ns = since(start);
+    if (waiting[1].revents && delivered(consumer, number, &arrival)) {
+      sample.delivered_ns = since(start);
+      answer(consumer, &arrival);
+    }
     if (waiting[0].revents && acknowledged(publisher, number)) sample.acknowledged_ns = since(start);
   }
   return sample;

@@ -72,11 +72,11 @@ const ORDERED = {
 /**
  * @param {string} id
  * @param {string} title
- * @param {boolean} always
+ * @param {{ acknowledges: boolean, always: boolean }} definition whether the consumer does, and whether nats-server syncs too
  * @returns {Case}
  */
-function latency(id, title, always) {
-  const goal = always ? null : ratio('less', 1.5, 1);
+function latency(id, title, { acknowledges, always }) {
+  const goal = always || !acknowledges ? null : ratio('less', 1.5, 1);
   return {
     id,
     title,
@@ -88,8 +88,16 @@ function latency(id, title, always) {
     jetstream: { referenceSyncs: always },
     async sample({ target, seconds, warmupSeconds }) {
       await createStreams(target, [STREAM]);
-      const consumer = members({ deliver_policy: 'new', ack_policy: 'none' });
-      const load = { subject: 'bench.js.latency', size: 128, batch: BATCH, consumer, gapless: 1 };
+      const consumer = members({ deliver_policy: 'new', ack_policy: acknowledges ? 'explicit' : 'none' });
+      const acknowledge = acknowledges ? 1 : 0;
+      const load = {
+        subject: 'bench.js.latency',
+        size: 128,
+        batch: BATCH,
+        consumer,
+        gapless: 1,
+        acknowledge,
+      };
       await runDriver(target, 'delivery', { ...load, seconds: warmupSeconds });
       const result = await runDriver(target, 'delivery', { ...load, seconds });
       return {
@@ -291,8 +299,18 @@ export const consumerCases = [
     aim: 2,
     configuration: ORDERED,
   }),
-  latency('consumers/latency', 'publish to delivery, 128 B', false),
-  latency('consumers/latency-always', 'publish to delivery, 128 B, both sync', true),
+  latency('consumers/latency', 'publish to delivery, 128 B, each acknowledged', {
+    acknowledges: true,
+    always: false,
+  }),
+  latency('consumers/latency-unacked', 'publish to delivery, 128 B, no acks', {
+    acknowledges: false,
+    always: false,
+  }),
+  latency('consumers/latency-always', 'publish to delivery, 128 B, each acknowledged, both sync', {
+    acknowledges: true,
+    always: true,
+  }),
   filters,
   manyConsumers,
   keyValue,

@@ -1,5 +1,6 @@
 import { Prng } from '../../src/shared/base/prng.ts';
 import type { Consumer } from '../../src/shared/jetstream/consumers/runtime/consumer.ts';
+import { encodeState } from '../../src/shared/jetstream/consumers/runtime/state-log.ts';
 import { type Store, StoredMessage } from '../../src/shared/jetstream/store/contract.ts';
 import type { StoreOptions } from '../../src/shared/jetstream/store/open.ts';
 import type { Stream } from '../../src/shared/jetstream/stream.ts';
@@ -16,8 +17,9 @@ import { diskAfter, recover, workUntilCrash } from './rounds.ts';
  *
  * What must hold at any time: what was acknowledged and said to be so is not delivered again, crash or not; floors
  * do not fall below what was synced; `max_ack_pending` is kept; first deliveries ascend; counts are those of a naive count; a
- * work queue has what was not acknowledged and nothing else. And in the end: everything that was not acknowledged is
- * delivered again.
+ * work queue has what was not acknowledged and nothing else; a consumer without acknowledgements is handed nothing that a
+ * crash takes back; an answer to a message that a crash took back changes nothing. And in the end: everything that was not
+ * acknowledged is delivered again.
  */
 
 const OPTIONS: StoreOptions = {
@@ -32,6 +34,9 @@ const OPTIONS: StoreOptions = {
 const SUBJECTS = ['a', 'b', 'c'];
 const ACK_WAIT_MS = 10_000;
 const STEPS = 80;
+/** Messages in hand of former processes. */
+const OLD_KEPT = 30;
+const ANSWERS = ['+ACK', '', '-NAK', '-NAK 3s', '+WPI', '+TERM', '+NXT'];
 
 const STREAMS = [
   { name: 'L', config: { max_msgs: 60 } },
@@ -45,6 +50,7 @@ const CONSUMERS = [
   { stream: 'L', name: 'upto', config: { ackPolicy: 'all' as const, filterSubjects: ['L.a', 'L.c'] } },
   { stream: 'L', name: 'too', config: {} },
   { stream: 'L', name: 'rare', config: { filterSubject: 'L.b' } },
+  { stream: 'L', name: 'silent', config: { ackPolicy: 'none' as const } },
   { stream: 'W', name: 'ab', config: { filterSubjects: ['W.a', 'W.b'], maxAckPending: 7 } },
   { stream: 'W', name: 'c', config: { filterSubject: 'W.c' } },
   { stream: 'I', name: 'one', config: {} },
@@ -67,11 +73,22 @@ class Known {
   lastFirst = 0;
   /** Messages in hand, with their subjects to acknowledge. */
   readonly hand: Received[] = [];
+  /** Messages that may be gone after a crash. */
+  fresh: Received[] = [];
+  /** Messages of former processes, some of which are gone. */
+  old: Received[] = [];
+  /** Without acknowledgements: payloads of what was delivered, by sequence. */
+  readonly seen = new Map<number, string>();
 
   constructor(stream: string, name: string) {
     this.stream = stream;
     this.name = name;
   }
+}
+
+/** Stream sequence that a subject of acknowledgements names. */
+function sequenceOf(reply: string): number {
+  return Number(reply.split('.')[5]);
 }
 
 export class ConsumerSimulation {
@@ -84,8 +101,13 @@ export class ConsumerSimulation {
   #inboxes: { known: Known; inbox: string }[] = [];
   /** Commits don't wait for the disk. */
   #lazy = false;
+  #published = 0;
   crashes = 0;
   deliveries = 0;
+  /** Messages that were delivered and not on the disk. */
+  earlyDeliveries = 0;
+  /** Answers to messages whose sequence another message had, after a crash. */
+  staleAnswers = 0;
 
   constructor(seed: number) {
     this.#random = new Prng(seed);
@@ -129,7 +151,7 @@ export class ConsumerSimulation {
     if (this.#random.below(3) === 0) this.#drain();
   }
 
-  /** As the server does: consumers deliver what is on the disk. */
+  /** As the server does: consumers deliver what is on the disk, those who keep their position in the log before that. */
   #commit(): boolean {
     const { store, engine } = this.#harness;
     if (this.#lazy) commitSomehow(this.#random, store);
@@ -150,12 +172,37 @@ export class ConsumerSimulation {
       if (consumer === null) continue;
       const { ackFloor } = consumer.status();
       this.#assert(ackFloor.streamSeq >= known.syncedFloor, known, `floor fell to ${ackFloor.streamSeq}`);
+      this.#checkKept(known);
     }
+  }
+
+  /** After a crash: sequences at the end are given out again, but for none that somebody relies on. */
+  #checkKept(known: Known): void {
+    const { lastSeq } = this.#stream(known.stream)!.store;
+    for (const sequence of known.uncertain) if (sequence > lastSeq) known.uncertain.delete(sequence);
+    for (const sequence of known.durable)
+      this.#assert(sequence <= lastSeq, known, `${sequence} was acknowledged and is gone`);
+    const isGone = ({ reply, payload }: Received) => this.#payloadOf(known, sequenceOf(reply)) !== payload;
+    known.old = known.old
+      .filter((message) => isGone(message) || this.#random.below(4) === 0)
+      .slice(-OLD_KEPT);
+    for (const [sequence, payload] of known.seen) {
+      const stored = this.#payloadOf(known, sequence);
+      const isKept = sequence <= lastSeq && (stored === null || stored === payload);
+      this.#assert(isKept, known, `${sequence} was delivered without acknowledgement and is gone`);
+    }
+  }
+
+  /** Payload of a message that is there; each was published once. */
+  #payloadOf({ stream }: Known, sequence: number): string | null {
+    const stored = new StoredMessage();
+    return this.#stream(stream)!.store.load(sequence, stored) ? textOf(stored.payload()) : null;
   }
 
   /** The machine crashes, or everything is closed properly: only where no crash has come already. */
   #stop(isDone: boolean): void {
-    this.#nowMs = this.#js?.clock.ms ?? this.#nowMs;
+    // A process doesn't start in the millisecond in which another one ended.
+    this.#nowMs = (this.#js?.clock.ms ?? this.#nowMs) + 1 + this.#random.below(100);
     this.#noteDurable();
     this.#lazy = false;
     const clean = isDone && this.#random.below(4) === 0;
@@ -174,7 +221,7 @@ export class ConsumerSimulation {
       }
       for (const sequence of known.durable) known.acked.add(sequence);
       known.waiting = [];
-      known.hand.length = 0;
+      known.old.push(...known.hand.splice(0), ...known.fresh.splice(0));
       known.lastFirst = 0;
     }
   }
@@ -198,10 +245,11 @@ export class ConsumerSimulation {
       const byte = String.fromCharCode(33 + random.below(90));
       this.#harness.publish(
         subject,
-        byte.repeat(random.below(8) === 0 ? random.below(2000) : random.below(60)),
+        `${++this.#published} ${byte.repeat(random.below(8) === 0 ? random.below(2000) : random.below(60))}`,
       );
     } else if (kind < 55) this.#pull(known);
-    else if (kind < 85) this.#answer(known);
+    else if (kind < 76) this.#answer(known);
+    else if (kind < 85) this.#answerOld(known);
     else if (kind < 90) this.#harness.advance(random.below(ACK_WAIT_MS));
     else if (kind < 93) this.#harness.store.tick(this.#harness.clock.ms);
     else if (kind < 95) this.#harness.ask('STREAM.MSG.DELETE.L', { seq: 1 + random.below(400) });
@@ -260,29 +308,70 @@ export class ConsumerSimulation {
     const [, , , , deliveries, text] = message.reply.split('.');
     const sequence = Number(text);
     this.#assert(!known.acked.has(sequence), known, `${sequence} was acknowledged`);
+    const { engine, store } = this.#harness;
     const stored = new StoredMessage();
+    if (store.syncedTicket < engine.appendedTicket) {
+      this.earlyDeliveries++;
+      known.fresh.push(message);
+    }
     if (this.#stream(known.stream)!.store.load(sequence, stored)) {
       const same = stored.subject() === message.subject && textOf(stored.payload()) === message.payload;
       this.#assert(same, known, `${sequence} was delivered as ${JSON.stringify(message)}`);
     }
-    known.hand.push(message);
+    if (this.#find(known)!.config.ackPolicy === 'none') {
+      const before = known.seen.get(sequence) ?? message.payload;
+      this.#assert(message.payload === before, known, `${sequence} was delivered as another message`);
+      known.seen.set(sequence, message.payload);
+    } else known.hand.push(message);
     if (deliveries !== '1') return;
     this.#assert(sequence > known.lastFirst, known, `${sequence} after ${known.lastFirst}`);
     known.lastFirst = sequence;
   }
 
+  /** An answer to a message of a former process: that process may have been the last that knew of it. */
+  #answerOld(known: Known): void {
+    const message = known.old.splice(this.#random.below(Math.max(1, known.old.length)), 1)[0];
+    const consumer = this.#find(known);
+    if (message === undefined || consumer === null) return;
+    const sequence = sequenceOf(message.reply);
+    const stored = this.#payloadOf(known, sequence);
+    if (stored === message.payload) {
+      this.#answerTo(known, consumer, message);
+      return;
+    }
+    const { pending } = consumer.state;
+    const before = stored === null ? pending.size : encodeState(consumer.state).join();
+    const body = ANSWERS[this.#random.below(ANSWERS.length)]!;
+    const [reply] = this.#harness.request(message.reply, body);
+    const after = stored === null ? pending.size : encodeState(consumer.state).join();
+    this.#assert(before === after, known, `an answer to ${message.reply} changed ${before} to ${after}`);
+    if (stored === null) return;
+    if (sequence < consumer.state.streamSeq) this.staleAnswers++;
+    const settles = body === '+ACK' || body === '' || body === '+TERM';
+    const isConfirmed = settles && reply !== undefined;
+    this.#assert(!isConfirmed, known, `an answer to ${message.reply} was confirmed`);
+  }
+
   #answer(known: Known): void {
     const consumer = this.#find(known);
     const message = known.hand.splice(this.#random.below(Math.max(1, known.hand.length)), 1)[0];
-    if (message === undefined || consumer === null) return;
+    if (message !== undefined && consumer !== null) this.#answerTo(known, consumer, message);
+  }
+
+  #answerTo(known: Known, consumer: Consumer, message: Received): void {
     const kind = this.#random.below(10);
     if (kind === 0) this.#harness.publish(message.reply, '-NAK');
     else if (kind === 1) this.#harness.publish(message.reply, '-NAK 3s');
     else if (kind === 2) this.#harness.publish(message.reply, '+WPI');
     else {
       const body = kind === 3 ? '+TERM' : '+ACK';
-      const sequence = Number(message.reply.split('.')[5]);
+      const sequence = sequenceOf(message.reply);
       const sequences = [sequence];
+      // The process that delivered it is gone, and that it did: nothing is known of it.
+      if (sequence >= consumer.state.streamSeq) {
+        this.#harness.publish(message.reply, body);
+        return;
+      }
       const { pending } = consumer.state;
       const isAll = consumer.config.ackPolicy === 'all';
       const counts = !isAll || sequence > consumer.state.floorStreamSeq;
@@ -358,8 +447,10 @@ export class ConsumerSimulation {
     for (const known of this.#known) {
       const consumer = this.#find(known)!;
       consumer.update({ ...consumer.config, maxAckPending: 100_000 });
+      const isSilent = consumer.config.ackPolicy === 'none';
+      const from = isSilent ? consumer.state.streamSeq : 0;
       const expected = this.#live(known).filter(
-        (sequence) => !known.acked.has(sequence) && !known.uncertain.has(sequence),
+        (sequence) => sequence >= from && !known.acked.has(sequence) && !known.uncertain.has(sequence),
       );
       this.#harness.advance(ACK_WAIT_MS + 5000);
       const inbox = this.#harness.pull(known.stream, known.name, { batch: 1000, expires: 60e9 });
@@ -367,14 +458,17 @@ export class ConsumerSimulation {
       this.#harness.advance(ACK_WAIT_MS + 5000);
       const before = known.hand.length;
       this.#collect();
-      const came = new Set(known.hand.slice(before).map(({ reply }) => Number(reply.split('.')[5])));
+      const came = new Set(
+        isSilent ? known.seen.keys() : known.hand.slice(before).map(({ reply }) => sequenceOf(reply)),
+      );
       const missing = expected.filter((sequence) => !came.has(sequence));
       this.#assert(missing.length === 0, known, `never came: ${missing.join()}`);
       this.#harness.closedInboxes.add(inbox);
       const { config } = CONSUMERS.find(({ name }) => name === known.name)!;
+      const most = 'maxAckPending' in config ? config.maxAckPending : 1000;
       consumer.update({
         ...consumer.config,
-        maxAckPending: Math.max(config.maxAckPending ?? 1000, consumer.state.pending.size),
+        maxAckPending: Math.max(most, consumer.state.pending.size),
       });
     }
     this.#settle();

@@ -20,6 +20,7 @@ export interface JetStreamDraft {
   domain: string;
   strict: boolean;
   syncIntervalMs: number | 'always';
+  deliverAfterSync: boolean;
   /** Empty: no encryption. */
   key: string;
   previousKey: string;
@@ -45,6 +46,7 @@ export function emptyJetStreamDraft(): JetStreamDraft {
     domain: '',
     strict: true,
     syncIntervalMs: 'always',
+    deliverAfterSync: false,
     key: '',
     previousKey: '',
     cipher: 'chacha20-poly1305',
@@ -219,6 +221,11 @@ export const JETSTREAM_ROWS: OptionRow<JetStreamDraft>[] = [
       const always = isText(entry.value) && text(entry.value).toLowerCase() === 'always';
       draft.syncIntervalMs = always ? 'always' : duration(reader, entry);
     },
+  }),
+  booleanRow('deliverAfterSync', {
+    name: 'deliver_after_sync',
+    default: 'false',
+    doc: 'With `sync_interval: always`: consumers that acknowledge (`explicit`, `all`) get a message after its sync, as all others always do. Otherwise as soon as it is stored: a crash may take back what was delivered, unless its publish was acknowledged.',
   }),
   textRow('key', {
     name: 'key',

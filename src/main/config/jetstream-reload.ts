@@ -18,6 +18,7 @@ const FIXED: readonly [name: string, print: Print, shown?: string][] = [
   ['JetStreamOldKey', ({ encryption }) => encryption?.previousKey ?? '', REDACTED],
   ['JetStreamCipher', ({ encryption }) => encryption?.cipher ?? ''],
   ['SyncInterval', syncInterval],
+  ['DeliverAfterSync', ({ deliverAfterSync }) => String(deliverAfterSync)],
   ['NoJetStreamStrict', ({ strict }) => String(!strict)],
   ['JetStreamRequestQueueLimit', ({ requestQueueLimit }) => String(requestQueueLimit)],
   ['JetStreamInfoQueueLimit', ({ infoQueueLimit }) => String(infoQueueLimit)],

@@ -194,6 +194,8 @@ export interface JetStreamServerOptions {
   strict: boolean;
   /** `always`: synced before it is acknowledged. Otherwise written before it is, and synced so often. */
   syncIntervalMs: number | 'always';
+  /** Every consumer waits for the sync of what it delivers; else those who acknowledge don't. Only where syncing is `always`. */
+  deliverAfterSync: boolean;
   /** `null`: the store is in clear. */
   encryption: JetStreamEncryption | null;
   /** 0 is none. */

@@ -330,11 +330,7 @@ export class ThreadLinks {
       this.#showAll(this.#barriers.shift());
     }
     this.#showAll();
-    for (let thread = 0; thread < this.threads; thread++) {
-      if (!this.#unrung[thread]) continue;
-      this.#unrung[thread] = false;
-      this.#doorbell.ring(thread);
-    }
+    for (let thread = 0; thread < this.threads; thread++) if (this.#unrung[thread]) this.#ring(thread);
   }
 
   /** Shows every thread what it may see, but rings none: that takes long enough for one to answer before the next can see. */
@@ -353,7 +349,10 @@ export class ThreadLinks {
 
   /** Shows one thread what it may see. */
   #show(thread: number, link: ThreadLink): void {
-    if (!this.#showTo(thread, link, this.#bounds()) && !this.#unrung[thread]) return;
+    if (this.#showTo(thread, link, this.#bounds()) || this.#unrung[thread]) this.#ring(thread);
+  }
+
+  #ring(thread: number): void {
     this.#unrung[thread] = false;
     this.#doorbell.ring(thread);
   }
@@ -458,7 +457,7 @@ export class ThreadLinks {
   /** Handles everything that other threads published before the call. @returns records handled */
   drain(): number {
     // First what a portion left: what others have published since may rest upon it.
-    let handled = this.#left < 0 ? 0 : this.#drainFrom(this.#left, Infinity);
+    let handled = this.#drainFrom(this.#left, Infinity);
     this.#left = -1;
     for (let thread = 0; thread < this.threads; thread++) handled += this.#drainFrom(thread, Infinity);
     return handled;
@@ -472,9 +471,8 @@ export class ThreadLinks {
       if (sender >= 0) return this.drain();
       sender = thread;
     }
-    if (sender < 0) return 0;
     this.#left = sender;
-    return this.#drainFrom(sender, limitBytes);
+    return sender < 0 ? 0 : this.#drainFrom(sender, limitBytes);
   }
 
   #drainFrom(thread: number, limitBytes: number): number {

@@ -54,6 +54,8 @@ export interface JetStreamOptions {
   /** `request_queue_limit` and `info_queue_limit`: requests that may wait. */
   readonly requestQueueLimit: number;
   readonly infoQueueLimit: number;
+  /** Consumers that keep their position in the log deliver what is stored before it is committed; see `Consumer.isEarly`. */
+  readonly deliverEarly: boolean;
 }
 
 /** What the engine is given to work with. */
@@ -75,6 +77,8 @@ export interface TimedWork {
 
 /** Somebody with messages to deliver. */
 export interface ReadyWork {
+  /** Whether it may run before what was stored is committed: whoever is handed a message then can stand a crash taking it back. */
+  readonly isEarly: boolean;
   /**
    * Delivers at most so many messages, fewer when the effects are congested.
    *
@@ -156,9 +160,14 @@ export class JetStream {
   readonly timed = new Set<TimedWork>();
   readonly #accounts = new Map<string, AccountJetStream>();
   readonly #woken = new Set<Stream>();
-  readonly #ready = new Set<ReadyWork>();
-  /** The store's ticket after the last message was stored: who is handed one waits for this. */
+  /** Those who asked for a turn: who may have it before the commit, and who after it. */
+  readonly #early = new Set<ReadyWork>();
+  readonly #late = new Set<ReadyWork>();
+  #lateIsNext = false;
+  /** The store's ticket after the last message was stored: who is handed one after the commit waits for this. */
   appendedTicket = 0;
+  /** When the store was taken up, Unix milliseconds: what a crash took back was stored before, or at the same time. */
+  recoveredMs = -1;
   /** Streams and consumers by when they have something to do. */
   readonly dueQueue = new DueQueue();
   /** Streams whose time in the queue may be too late. */
@@ -208,6 +217,7 @@ export class JetStream {
 
   /** Takes up the streams the store has from before the start, for the accounts that are enabled. */
   recover(): void {
+    if (this.recoveredMs < 0) this.recoveredMs = this.clock.ms;
     for (const store of this.store.streams()) {
       const account = this.#accounts.get(store.account);
       if (account === undefined || account.streams.has(store.name) || account.offline.has(store.name))
@@ -250,35 +260,58 @@ export class JetStream {
 
   /** Asks for a turn of `runReady`. Asking twice is asking once. */
   ready(work: ReadyWork): void {
-    this.#ready.add(work);
+    if (work.isEarly) this.#early.add(work);
+    else this.#late.add(work);
   }
 
   /** Whether somebody asked for a turn. */
   get hasReady(): boolean {
-    return this.#ready.size > 0;
+    return this.#early.size > 0 || this.#late.size > 0;
+  }
+
+  /** Whether somebody asked who needn't wait for a commit. */
+  get hasEarly(): boolean {
+    return this.#early.size > 0;
+  }
+
+  /** Whether somebody asked who waits for the commit. */
+  get hasLate(): boolean {
+    return this.#late.size > 0;
   }
 
   unready(work: ReadyWork): void {
-    this.#ready.delete(work);
+    this.#early.delete(work);
+    this.#late.delete(work);
   }
 
   /**
-   * Lets those deliver who asked, in turns. The host calls it when what they would deliver is committed, so that nobody is
-   * handed a message that a crash could still take back.
+   * Lets those deliver who asked, in turns.
    *
-   * @returns whether somebody still has something to deliver, because `mostPortions` were handed out or the effects are congested
+   * @param isCommitted whether everything stored is committed; if not, only those who don't wait for that get a turn, so
+   *   that nobody else is handed a message that a crash could still take back
+   * @param mostMessages that one delivers in its turn
+   * @returns whether somebody who got turns still has something to deliver, because `mostPortions` were handed out or the
+   *   effects are congested
    */
-  runReady(mostPortions: number): boolean {
+  runReady(mostPortions: number, isCommitted = true, mostMessages = READY_PORTION): boolean {
     const { effects } = this;
-    for (let portions = 0; this.#ready.size > 0; portions++) {
+    for (let portions = 0; this.#early.size > 0 || (isCommitted && this.#late.size > 0); portions++) {
       // Between two portions nobody holds a message.
       this.store.reuseMemory();
       if (portions === mostPortions || effects.congested) return true;
-      const [work] = this.#ready;
-      this.#ready.delete(work!);
-      if (work!.run(READY_PORTION)) this.#ready.add(work!);
+      const queue = this.#nextQueue(isCommitted);
+      const [work] = queue;
+      queue.delete(work!);
+      if (work!.run(mostMessages)) queue.add(work!);
     }
     return false;
+  }
+
+  /** Whose turn it is; where there are both, in alternation. */
+  #nextQueue(isCommitted: boolean): Set<ReadyWork> {
+    if (!isCommitted || this.#late.size === 0) return this.#early;
+    this.#lateIsNext = !this.#lateIsNext;
+    return this.#lateIsNext || this.#early.size === 0 ? this.#late : this.#early;
   }
 
   /** Ends the requests that wait at consumers, because the server stops. */

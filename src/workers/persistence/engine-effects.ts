@@ -21,6 +21,11 @@ const CONGESTED_BYTES = 512 * 1024;
 /**
  * What the engine wants done: messages go to `outgoing` or, where nothing waits there, straight into a ring; subscriptions go to
  * the accounts of this thread.
+ *
+ * A ring shows its records in order. An acknowledgement that is held back there until the sync would hold back the deliveries
+ * behind it, which needn't wait. So while consumers deliver before the sync (`sharesRings`), acknowledgements wait in
+ * `outgoing` instead, and deliveries go past those. Where acknowledgements were held in the rings already when that began,
+ * the deliveries of that one commit come behind them.
  */
 export class EngineEffects implements Effects {
   readonly accounts = new Map<string, Account>();
@@ -31,6 +36,8 @@ export class EngineEffects implements Effects {
   directAnswers?: DirectAnswers;
   /** Highest ticket that something held in the rings waits for. */
   heldTicket = 0;
+  /** Asked whether nothing may be held back in the rings, for the sake of deliveries that don't wait. */
+  sharesRings: () => boolean = () => false;
   readonly #sender: RingSender;
   readonly #delivery = new Delivery();
   readonly #listeners = new Map<EngineSubscription, EngineListener>();
@@ -68,16 +75,13 @@ export class EngineEffects implements Effects {
     if (target === undefined) return;
     const holds = ticket !== NO_TICKET;
     if (
-      this.#isDirect() &&
+      this.outgoing.length === 0 &&
+      !this.isBlocked &&
+      !(holds && this.sharesRings()) &&
       this.#sender.acknowledge(target, bytes, replyStart, replyEnd, prefix, sequence, holds)
     ) {
       if (holds) this.heldTicket = ticket;
     } else this.outgoing.pushAck(target, bytes, replyStart, replyEnd, prefix, sequence, ticket);
-  }
-
-  /** Messages may go into the rings: none waits that has to leave before. */
-  #isDirect(): boolean {
-    return this.outgoing.length === 0 && !this.isBlocked;
   }
 
   destination(account: string, subject: string): EngineDestination {
@@ -95,8 +99,9 @@ export class EngineEffects implements Effects {
     const target = destination as EngineDestination;
     const delivery = this.#delivery;
     delivery.set(message, reply, replyBytes, headers, withPayload);
-    if (!this.#isDirect() || !this.#sender.deliver(target, delivery))
-      this.outgoing.pushDelivery(target, delivery);
+    // What waits for the disk is to other subjects: answers to publishers and to acknowledgements.
+    const isDirect = this.outgoing.withoutTicket === 0 && !this.isBlocked;
+    if (!isDirect || !this.#sender.deliver(target, delivery)) this.outgoing.pushDelivery(target, delivery);
   }
 
   get congested(): boolean {

@@ -44,6 +44,8 @@ export class EngineSettings {
       },
       requestQueueLimit: jetStream.requestQueueLimit,
       infoQueueLimit: jetStream.infoQueueLimit,
+      // With an interval a message is delivered when it is written, which is as soon.
+      deliverEarly: jetStream.syncIntervalMs === 'always' && !jetStream.deliverAfterSync,
     };
   }
 }

@@ -3,12 +3,14 @@ import { WORD_SLACK_BYTES } from '../../shared/base/limits.ts';
 import { MessageFrame } from '../../shared/base/message-frame.ts';
 import { SIZES_MAX_BYTES, writeLineEnd, writeSizes } from '../../shared/base/message-sizes.ts';
 import type { Account } from '../../shared/broker/account.ts';
+import { NO_TICKET } from '../../shared/jetstream/effects.ts';
 import type { EngineDestination } from './engine-destination.ts';
 import { ackBytes, type Delivery, writeAck } from './message-text.ts';
 
 /**
  * Messages of the engine that haven't left yet, in order. The first one that has to wait, for the disk or for room in a ring,
- * holds back all behind it: acknowledgements stay in the order of the messages, and nothing is ever dropped.
+ * holds back all behind it: acknowledgements stay in the order of the messages, and nothing is ever dropped. Deliveries
+ * alone may pass what waits for the disk (`engine-effects.ts`).
  *
  * They are kept as routes take them, one behind the other in one buffer, so that an acknowledgement costs neither an object nor
  * a string:
@@ -54,6 +56,8 @@ export class Outgoing {
   #lastTarget: OutgoingTarget | null = null;
   #head = 0;
   #tail = 0;
+  /** Messages that wait without a ticket: for room, or for those before them. */
+  withoutTicket = 0;
 
   /** Messages that wait. */
   get length(): number {
@@ -149,7 +153,7 @@ export class Outgoing {
     const start = this.#end;
     for (let i = 0; i < to.length; i++) target[start + i] = to[i]!;
     const end = delivery.write(target, this.#view, start + to.length);
-    const entry = this.#add(destination, 0);
+    const entry = this.#add(destination, NO_TICKET);
     const { subjectHash } = destination;
     this.#describe(entry, to.length, subjectHash, shownBytes, replyBytes, headerBytes, totalBytes, tailBytes);
     this.#end = end;
@@ -170,6 +174,7 @@ export class Outgoing {
         this.#compact();
         return false;
       }
+      if (this.#tickets[at] === NO_TICKET) this.withoutTicket--;
       this.#head++;
     }
     this.#compact();
@@ -222,6 +227,7 @@ export class Outgoing {
       this.#targets.push(target);
     }
     this.#tickets[index] = ticket;
+    if (ticket === NO_TICKET) this.withoutTicket++;
     this.#entries[index * ENTRY_INTS + TARGET] = this.#targets.length - 1;
     return index * ENTRY_INTS;
   }

@@ -18,14 +18,14 @@ import { CONSUMER_ENDPOINTS } from '../../shared/jetstream/consumers/consumer-ap
 import type { InboundMessage } from '../../shared/jetstream/effects.ts';
 import { JetStream } from '../../shared/jetstream/jetstream.ts';
 import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
-import type { Store, StoreFailure } from '../../shared/jetstream/store/contract.ts';
+import type { Store } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
-import type { Clock } from '../../shared/jetstream/time.ts';
 import type { MessageRun } from '../../shared/mail/message-run.ts';
-import { MqttEngine, SESSION_QUEUE_MAX_MSGS } from '../../shared/mqtt/engine.ts';
+import type { MqttEngine } from '../../shared/mqtt/engine.ts';
 import { ENGINE_SUBJECT } from '../../shared/mqtt/mail.ts';
 import { Doorbell } from '../../shared/ring/doorbell.ts';
 import { ApiListener } from './api-listener.ts';
+import { Commits } from './commits.ts';
 import type {
   FromPersistence,
   PersistenceLogLevel,
@@ -33,6 +33,7 @@ import type {
   ThreadLinkMemory,
   ToPersistence,
 } from './contract.ts';
+import { EarlyDeliveries } from './early-deliveries.ts';
 import { EngineEffects } from './engine-effects.ts';
 import { EngineListener, memberGroup } from './engine-listener.ts';
 import type { EngineSettings } from './engine-settings.ts';
@@ -42,9 +43,11 @@ import { startHeartbeat } from './heartbeat.ts';
 import { InboundCopy } from './inbound-copy.ts';
 import type { InterestWatches } from './interest-watches.ts';
 import { PersistenceMonitor } from './monitor.ts';
+import { newMqttEngine } from './mqtt-engine.ts';
 import type { Outgoing, OutgoingTarget } from './outgoing.ts';
 import { RingSender } from './ring-sender.ts';
 import { SharedAnswers } from './shared-answers.ts';
+import { TurnClock } from './turn-clock.ts';
 
 /**
  * The persistence thread: the JetStream engine and its store, behind the same rings and accounts as a shard.
@@ -54,7 +57,11 @@ import { SharedAnswers } from './shared-answers.ts';
  * messages share one sync; no batch has to be waited for.
  *
  *   rings ──► engine steps ──► outgoing ──┐
- *                   └──► store ── commit ─┴──► what the store keeps now ──► rings
+ *                   ├──► store ── commit ─┴──► what the store keeps now ──► rings
+ *                   └──► early deliveries ───────────────────────────────► rings
+ *
+ * Consumers whose position is in the log (`Consumer.isEarly`) deliver before the commit, and their messages are shown before it:
+ * a sync made here would hold them up, and one beside this thread lasts.
  *
  * A message that finds the ring of a shard full waits with all behind it. When too many wait, nothing more is taken in:
  * then the rings to this thread fill up, and shards stop reading those who publish.
@@ -66,25 +73,21 @@ const OUTGOING_MAX_BYTES = 16 * 1024 * 1024;
 /** Bytes of a ring that are taken in before it is looked whether a commit has ended, and how often in one turn. */
 const PORTION_BYTES = 128 * 1024;
 const TURN_PORTIONS = 16;
-/** Bytes of the log for which a commit begins although more has arrived: each costs what 20 messages of 4 KB cost. */
-const EARLY_COMMIT_BYTES = 384 * 1024;
 /** Turns that consumers have within one of this thread: between two looks at what arrived. */
 const READY_PORTIONS = 8;
-/** A sync that takes less is cheaper done here than by the thread for it. */
-const SHORT_SYNC_MICROS = 400;
 /** Pauses between looks at what is due: while there is something to do, and without. */
 const BUSY_TICK_MS = 10;
 const IDLE_TICK_MS = 1000;
 /** API requests carried out in one turn: publishes need not wait for more than these. */
 const TURN_API_REQUESTS = 64;
-const NANOS_STEP = 1000;
-const NANOS_MAX = 999_000;
 
 export class Persistence implements ThreadLinkSink {
   readonly #post: (message: FromPersistence) => void;
   readonly #store: Store;
   readonly #syncMicros: () => number;
   readonly #engine: JetStream;
+  readonly #commits: Commits;
+  readonly #early: EarlyDeliveries;
   readonly #apiListener: ApiListener;
   readonly #apiQueue: ApiQueue;
   readonly #settings: EngineSettings;
@@ -92,13 +95,12 @@ export class Persistence implements ThreadLinkSink {
   /** Null without an MQTT listener. */
   readonly #mqtt: MqttEngine | null;
   readonly #jetStream: JetStreamServerOptions;
-  readonly #clock: Clock = { ms: 0, nanos: 0 };
+  readonly #clock = new TurnClock();
   readonly #random: Prng;
   readonly #doorbell: Doorbell;
   readonly #links: ThreadLinks;
   readonly #firstPortion = new FirstPortion();
   readonly #router: Router;
-  readonly #groupSender: GroupSender;
   readonly #accounts: MeshAccounts;
   readonly #inbound = new InboundCopy();
   /** Messages from the engine to itself: one may be on its way while another arrives. */
@@ -109,14 +111,10 @@ export class Persistence implements ThreadLinkSink {
   /** Who publishes the next message of the thread being listened to, and the hash of its subject. */
   #client = '';
   #clientHash = 0;
-  /** What the commit beside this thread covers. */
-  #syncingTicket = 0;
-  #failed = false;
   #stopped = false;
   #turnScheduled = false;
   #tickTimer: NodeJS.Timeout | null = null;
   #tickDueMs = Infinity;
-  #syncedAtMs = Date.now();
 
   constructor(
     start: PersistenceStart,
@@ -143,11 +141,10 @@ export class Persistence implements ThreadLinkSink {
       messageDelivered: () => undefined,
     };
     this.#router = new Router(host, this.#links, this.#random);
-    this.#groupSender = new GroupSender(this.#router);
     this.#effects.directAnswers = new SharedAnswers(
       start.directAnswers,
       this.#effects.accounts,
-      () => this.#engine.appendedTicket <= this.#keptTicket(),
+      () => this.#engine.appendedTicket <= this.#commits.keptTicket(),
     );
     this.#settings = settings;
     const engineOptions = settings.engineOptions(start.options);
@@ -157,6 +154,8 @@ export class Persistence implements ThreadLinkSink {
       clock: this.#clock,
       random: () => this.#random.unit(),
     });
+    this.#commits = this.#newCommits(syncMicros);
+    this.#early = new EarlyDeliveries(this.#engine, this.#links, this.#effects);
     const api = new Api(this.#engine);
     api.add(ACCOUNT_ENDPOINTS);
     api.add(STREAM_ENDPOINTS);
@@ -171,26 +170,31 @@ export class Persistence implements ThreadLinkSink {
     );
     const isLazy = this.#jetStream.syncIntervalMs !== 'always';
     this.#monitor = new PersistenceMonitor(this.#engine, store, isLazy, (text) => this.#effects.warn(text));
-    this.#setClock();
-    this.#mqtt = start.options.mqtt === null ? null : this.#newMqttEngine();
+    this.#clock.set();
+    this.#mqtt =
+      start.options.mqtt === null
+        ? null
+        : newMqttEngine(
+            this.#engine,
+            this.#effects,
+            this.#clock,
+            this.#accounts,
+            new GroupSender(this.#router),
+          );
     this.#applyOptions(start.options, start.accountIndexes);
     startHeartbeat(start.heartbeat);
   }
 
-  #newMqttEngine(): MqttEngine {
-    return new MqttEngine({
-      store: this.#store,
-      effects: this.#effects,
-      clock: this.#clock,
-      queueMaxMsgs: SESSION_QUEUE_MAX_MSGS,
-      random: () => this.#random.unit(),
-      sendToOthers: (account, share, message) =>
-        this.#groupSender.send(this.#accounts.at(account)!, share, message),
-      quota: {
-        allows: (account, bytes) => this.#engine.account(account)?.resourceProblem('file', 1, bytes) == null,
-        setBytes: (account, bytes) => this.#engine.account(account)?.setMqttBytes(bytes),
-      },
-    });
+  #newCommits(syncMicros: () => number): Commits {
+    return new Commits(
+      this.#store,
+      this.#links,
+      this.#effects,
+      this.#engine,
+      this.#jetStream.syncIntervalMs,
+      syncMicros,
+      (level, text) => this.#log(level, text),
+    );
   }
 
   /** Everything that was recovered is announced before main hears of it. */
@@ -208,14 +212,14 @@ export class Persistence implements ThreadLinkSink {
     if (this.#stopped) return;
     switch (message.kind) {
       case 'options':
-        this.#setClock();
+        this.#clock.set();
         this.#applyOptions(message.options, message.accountIndexes);
         this.#post({ kind: 'reply', request: message.request });
         break;
       case 'jetstream-query':
       case 'health-query': {
-        this.#setClock();
-        const answer = this.#monitor.answer(message, this.#syncedAtMs);
+        this.#clock.set();
+        const answer = this.#monitor.answer(message, this.#commits.syncedAtMs);
         this.#post({ kind: 'reply', request: message.request, answer });
         break;
       }
@@ -229,7 +233,7 @@ export class Persistence implements ThreadLinkSink {
         this.#connectThread(message.link);
         break;
       case 'announce-stop':
-        this.#setClock();
+        this.#clock.set();
         this.#engine.shutDown();
         // The reply says that the shards have it.
         this.#lastTurn();
@@ -257,7 +261,7 @@ export class Persistence implements ThreadLinkSink {
   #lastTurn(): void {
     this.#turn();
     if (!this.#links.holding) return;
-    this.#commit();
+    this.#commits.commit();
     this.#release();
     this.#links.publish();
   }
@@ -299,7 +303,7 @@ export class Persistence implements ThreadLinkSink {
     if (this.#stopped) return;
     this.#doorbell.awake();
     if (this.#links.roomFreed()) this.#effects.isBlocked = false;
-    this.#setClock();
+    this.#clock.set();
     let busy = false;
     if (this.#listens()) {
       this.#apiQueue.run(TURN_API_REQUESTS);
@@ -308,12 +312,12 @@ export class Persistence implements ThreadLinkSink {
       this.#tickWoken();
       this.#mqtt?.advance();
     }
+    this.#early.deliver(this.#commits.keptTicket());
     this.#release();
     const more = this.#deliver();
     this.#links.publish();
     if (busy || more) this.#tickWithin(BUSY_TICK_MS);
-    if (this.#hasMoreToDo() || (more && !this.#effects.isBlocked && !this.#store.committing))
-      this.#scheduleTurn();
+    if (this.#hasMoreToDo() || (more && this.#canDeliver())) this.#scheduleTurn();
     else this.#sleep();
   };
 
@@ -328,11 +332,21 @@ export class Persistence implements ThreadLinkSink {
     if (this.#links.drainPortion(Math.min(first, PORTION_BYTES)) === 0) return false;
     if (first < PORTION_BYTES) return true;
     for (let portions = 1; portions < TURN_PORTIONS && !this.#links.isEmpty(); portions++) {
-      this.#commitBeside();
+      if (this.#commits.commitBeside()) {
+        if (!this.#outgoing.release(this.#commits.keptTicket(), this.#send)) this.#effects.isBlocked = true;
+        this.#links.publish();
+      }
       if (this.#effects.isBlocked || !this.#listens()) break;
       this.#links.drainPortion(PORTION_BYTES);
     }
     return true;
+  }
+
+  /** Whether those who have something to deliver could do so now; else something that ends wakes this thread. */
+  #canDeliver(): boolean {
+    if (this.#effects.isBlocked) return false;
+    if (!this.#store.committing) return true;
+    return this.#engine.hasEarly && !this.#effects.congested;
   }
 
   /** Whether messages of other threads are taken in. */
@@ -353,17 +367,15 @@ export class Persistence implements ThreadLinkSink {
   }
 
   #sleep(): void {
+    const mayLinger = this.#listens() && !this.#store.committing;
+    if (mayLinger && this.#early.linger()) {
+      this.#scheduleTurn();
+      return;
+    }
     const hasWork = () =>
-      this.#hasCommitted() || (this.#listens() && !this.#links.isEmpty()) || this.#hasRoomAgain();
+      this.#commits.poll() || (this.#listens() && !this.#links.isEmpty()) || this.#hasRoomAgain();
     if (!this.#doorbell.sleep(this.#turn, hasWork)) this.#scheduleTurn();
     else if (!this.#store.committing) this.#firstPortion.rest();
-  }
-
-  /** A commit beside this thread has ended. */
-  #hasCommitted(): boolean {
-    const { committing } = this.#store;
-    if (committing) this.#noteCommit(this.#store.pollCommit());
-    return committing && !this.#store.committing;
   }
 
   #scheduleTurn(): void {
@@ -381,19 +393,21 @@ export class Persistence implements ThreadLinkSink {
   }
 
   /**
-   * Consumers deliver what is committed. That they did is logged, but nobody waits for it: it is committed with what comes
-   * next, or at the next tick.
+   * Consumers deliver what is committed, some before that. That they did is logged, but nobody waits for it: it is committed
+   * with what comes next, or at the next tick.
    *
    * @returns whether there is more to deliver
    */
   #deliver(): boolean {
     const engine = this.#engine;
-    if (!engine.hasReady) return false;
-    if (this.#effects.isBlocked || (engine.appendedTicket > this.#keptTicket() && !this.#failed)) return true;
     for (let portions = 0; portions < READY_PORTIONS; portions++) {
-      const more = engine.runReady(1);
+      if (!engine.hasReady) return false;
+      if (this.#effects.isBlocked) return true;
+      const isCommitted = engine.appendedTicket <= this.#commits.keptTicket();
+      if (!isCommitted && !engine.hasEarly) return true;
+      const more = engine.runReady(1, isCommitted);
       this.#release();
-      if (!more || this.#effects.isBlocked) return more;
+      if (!more && !engine.hasReady) return false;
     }
     return true;
   }
@@ -402,103 +416,17 @@ export class Persistence implements ThreadLinkSink {
   #release(): void {
     for (;;) {
       this.#mqtt?.flush();
-      if (this.#store.committing) this.#noteCommit(this.#store.pollCommit());
-      if (this.#isAwaited()) this.#commitAwaited();
-      this.#showKept();
+      this.#commits.poll();
+      this.#commits.commitAwaited();
+      this.#commits.showKept();
       if (this.#effects.isBlocked) return;
       const before = this.#outgoing.length;
-      if (!this.#outgoing.release(this.#keptTicket(), this.#send)) {
+      if (!this.#outgoing.release(this.#commits.keptTicket(), this.#send)) {
         this.#effects.isBlocked = true;
         return;
       }
       if (this.#outgoing.length === 0 || this.#outgoing.length === before) return;
     }
-  }
-
-  /** Whether somebody waits for what was staged: for an acknowledgement, or for a message to be delivered. */
-  #isAwaited(): boolean {
-    const kept = this.#keptTicket();
-    const promised = this.#links.holding ? this.#effects.heldTicket : 0;
-    return (
-      promised > kept ||
-      this.#outgoing.wantedTicket > kept ||
-      (this.#engine.hasReady && this.#engine.appendedTicket > kept)
-    );
-  }
-
-  /** What is held back in the rings and has become true may be seen. */
-  #showKept(): void {
-    if (!this.#links.holding) return;
-    const kept = this.#keptTicket();
-    if (this.#effects.heldTicket <= kept) this.#links.showHeld();
-    else if (this.#syncingTicket <= kept) this.#links.showNoted();
-  }
-
-  /** What is promised up to here may be told. With an interval it is written: it survives the process, not the machine. */
-  #keptTicket(): number {
-    if (this.#failed) return Infinity;
-    return this.#jetStream.syncIntervalMs === 'always' ? this.#store.syncedTicket : this.#store.writtenTicket;
-  }
-
-  /**
-   * Commits what somebody waits for. A fast disk's syncs are made here and now, which spares them two changes of threads; a
-   * slow one's run beside this thread.
-   */
-  #commitAwaited(): void {
-    const isShort = this.#syncMicros() < SHORT_SYNC_MICROS && !this.#store.committing;
-    if (this.#jetStream.syncIntervalMs !== 'always' || isShort) this.#commit();
-    else if (!this.#store.committing) this.#beginCommit();
-  }
-
-  /** Lets go what a commit that has ended covers, and begins the next one beside this thread. */
-  #commitBeside(): void {
-    if (this.#jetStream.syncIntervalMs !== 'always') return;
-    const { committing } = this.#store;
-    if (committing) this.#noteCommit(this.#store.pollCommit());
-    if (this.#store.committing) return;
-    if (committing) this.#showKept();
-    const { ticket, writtenTicket } = this.#store;
-    if (ticket - writtenTicket >= EARLY_COMMIT_BYTES && this.#isAwaited()) this.#beginCommit();
-    if (!committing) return;
-    if (!this.#outgoing.release(this.#keptTicket(), this.#send)) this.#effects.isBlocked = true;
-    this.#links.publish();
-  }
-
-  #beginCommit(): void {
-    if (this.#failed) return;
-    this.#links.noteHeld();
-    this.#syncingTicket = this.#store.ticket;
-    this.#noteCommit(this.#store.beginCommit());
-  }
-
-  /** Commits what nobody waits for; while a commit is under way that can wait for the next tick. */
-  #commitRest(): void {
-    if (!this.#store.committing && this.#store.ticket > this.#store.syncedTicket) this.#commitAwaited();
-  }
-
-  /** Writes everything staged, and syncs it when it is time to. */
-  #commit(): void {
-    const { syncIntervalMs } = this.#jetStream;
-    const store = this.#store;
-    if (this.#failed || store.ticket <= store.syncedTicket) return;
-    let sync = true;
-    if (syncIntervalMs !== 'always') {
-      const nowMs = Date.now();
-      sync = nowMs - this.#syncedAtMs >= syncIntervalMs;
-      if (!sync && store.ticket <= store.writtenTicket) return;
-      if (sync) this.#syncedAtMs = nowMs;
-    }
-    this.#noteCommit(store.commit(sync));
-  }
-
-  #noteCommit(failure: StoreFailure | null): void {
-    if (failure === null || this.#failed) return;
-    // From now on the store refuses changes, so what is said later promises nothing.
-    this.#showKept();
-    const dropped = this.#links.withdrawPromises() + this.#outgoing.dropAbove(this.#keptTicket());
-    this.#failed = true;
-    this.#log('error', `JetStream store failed, streams on disk take no more changes: ${failure.message}`);
-    this.#log('error', `JetStream: ${dropped} messages are not acknowledged, they may not be on the disk`);
   }
 
   readonly #send = (target: OutgoingTarget, frame: MessageFrame): boolean => {
@@ -521,19 +449,6 @@ export class Persistence implements ThreadLinkSink {
 
   // Time
 
-  /** Messages of one turn have the same millisecond, in order. */
-  #stepClock(): void {
-    const clock = this.#clock;
-    if (clock.nanos < NANOS_MAX) clock.nanos += NANOS_STEP;
-  }
-
-  #setClock(): void {
-    const clock = this.#clock;
-    const nowMs = Date.now();
-    if (nowMs !== clock.ms) clock.nanos = 0;
-    clock.ms = nowMs;
-  }
-
   #tickWithin(ms: number): void {
     const dueMs = Date.now() + ms;
     if (this.#tickDueMs <= dueMs) return;
@@ -547,11 +462,11 @@ export class Persistence implements ThreadLinkSink {
     this.#tickTimer = null;
     this.#tickDueMs = Infinity;
     if (this.#stopped) return;
-    this.#setClock();
+    this.#clock.set();
     const { ms } = this.#clock;
     if (this.#engine.nextDueMs() <= ms) this.#engine.tick();
     this.#mqtt?.tick();
-    this.#commitRest();
+    this.#commits.commitRest();
     const hasMore = this.#store.tick(ms);
     this.#monitor.logReports();
     this.#turn();
@@ -620,7 +535,7 @@ export class Persistence implements ThreadLinkSink {
   #handToEngine(listeners: readonly EngineListener[], message: InboundMessage): void {
     for (const listener of listeners) {
       if (listener.removed) continue;
-      this.#stepClock();
+      this.#clock.step();
       listener.receive(message);
     }
   }

@@ -602,6 +602,7 @@ describe('JetStream', () => {
       domain: '',
       strict: true,
       syncIntervalMs: 'always',
+      deliverAfterSync: false,
       encryption: null,
       maxDuplicateWindowMs: 0,
       maxAckPending: 0,
@@ -617,6 +618,7 @@ describe('JetStream', () => {
     const block = `jetstream {
       key: a, prev_key: b, cipher: AES
       store: "/x", max_mem: "1G", max_file: 5, domain: hub, strict: false, sync: "2m"
+      deliver_after_sync: true
       request_queue_limit: 50, info_queue_limit: 20
       limits { duplicate_window: "3s", max_ack_pending: 9, max_request_batch: 8
         default_max_consumers: 12
@@ -630,6 +632,7 @@ describe('JetStream', () => {
       domain: 'hub',
       strict: false,
       syncIntervalMs: 120_000,
+      deliverAfterSync: true,
       encryption: { cipher: 'aes-256-gcm', key: 'a', previousKey: 'b' },
       maxDuplicateWindowMs: 3000,
       maxAckPending: 9,

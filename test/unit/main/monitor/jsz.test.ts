@@ -14,6 +14,7 @@ const JETSTREAM: JetStreamServerOptions = {
   domain: 'd',
   strict: true,
   syncIntervalMs: 'always',
+  deliverAfterSync: false,
   encryption: null,
   maxAckPending: 5,
   requestQueueLimit: 10_000,

@@ -73,6 +73,7 @@ const OPTIONS: JetStreamOptions = {
   strict: true,
   requestQueueLimit: 10_000,
   infoQueueLimit: 10_000,
+  deliverEarly: true,
   maxMemoryBytes: 1024 ** 3,
   maxStoreBytes: 1024 ** 3,
   maxDuplicateWindowNs: 0n,
@@ -228,13 +229,15 @@ export class Harness<S extends Store = FakeStore> implements Effects {
     return inbox;
   }
 
-  /** Commits, and delivers everything that may be delivered. */
+  /** Commits, and delivers everything that may be delivered: before the commit, and after it. */
   settle(): void {
-    if (!this.commit()) return;
-    for (let rounds = 0; this.engine.runReady(1000); rounds++) {
+    for (let rounds = 0; ; rounds++) {
+      const hasEarly = this.engine.runReady(1000, false);
+      const isCommitted = this.commit();
+      const hasMore = isCommitted ? this.engine.runReady(1000) : hasEarly;
       if (this.congested) return;
+      if (!hasMore) break;
       if (rounds > 1000) throw new Error('the engine never comes to rest');
-      if (!this.commit()) return;
     }
     this.commit();
   }

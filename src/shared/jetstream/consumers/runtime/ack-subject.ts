@@ -97,6 +97,9 @@ export class AckSubject {
   deliveries = 0;
   streamSeq = 0;
   consumerSeq = 0;
+  /** Time of the message, Unix milliseconds and nanoseconds within; both 0 when the subject has none. */
+  timeMs = 0;
+  timeNanos = 0;
   readonly #dots = new Int32Array(16);
 
   /**
@@ -120,6 +123,11 @@ export class AckSubject {
     this.deliveries = numberIn(bytes, dots[name + 1]! + 1, dots[name + 2]!);
     this.streamSeq = numberIn(bytes, dots[name + 2]! + 1, dots[name + 3]!);
     this.consumerSeq = numberIn(bytes, dots[name + 3]! + 1, dots[name + 4]!);
+    const timeStart = dots[name + 4]! + 1;
+    const timeEnd = dots[name + 5]!;
+    const nanosStart = Math.max(timeStart, timeEnd - NANOS_DIGITS);
+    this.timeMs = numberIn(bytes, timeStart, nanosStart);
+    this.timeNanos = numberIn(bytes, nanosStart, timeEnd);
     return true;
   }
 }

@@ -1,6 +1,7 @@
 /** Acknowledgements of every kind (jetstream-consumers §8). */
 import { EMPTY_BYTES, type InboundMessage } from '../../effects.ts';
 import { releaseMessage } from '../../retention.ts';
+import { StoredMessage } from '../../store/contract.ts';
 import { adviseNaked, adviseTerminated, sendAckMetric } from '../consumer-advisories.ts';
 import { ackArgument, ackKind, nakDelayMs } from './ack-body.ts';
 import type { AckSubject } from './ack-subject.ts';
@@ -8,10 +9,33 @@ import type { Consumer } from './consumer.ts';
 import { buryMessage } from './dead-letters.ts';
 import { PullSide } from './pull-side.ts';
 
+const known = new StoredMessage();
+
+/**
+ * Whether an acknowledgement is of a message that is gone and whose sequence another one has. A crash may take back what was
+ * delivered and not synced; its client may still acknowledge it to the process that comes after. The time tells the two
+ * apart; of messages of this process it needn't be compared.
+ */
+function isStale(consumer: Consumer, subject: AckSubject): boolean {
+  const { engine, state } = consumer;
+  const { streamSeq, timeMs, timeNanos } = subject;
+  // One that is later than now is of a process whose clock was ahead.
+  if (timeMs > engine.recoveredMs && timeMs <= engine.clock.ms) return false;
+  if (streamSeq >= state.streamSeq || (timeMs === 0 && timeNanos === 0)) return false;
+  if (consumer.stream.store.load(streamSeq, known))
+    return known.timestampMs !== timeMs || known.timestampNanos !== timeNanos;
+  // Nobody can tell any more. What settles nothing is answered all the same, for it may be asked again.
+  return state.mode === 'all' ? streamSeq > state.floorStreamSeq : state.pending.find(streamSeq) >= 0;
+}
+
 /** A message on an acknowledgement subject of this consumer. */
 export function receiveAck(consumer: Consumer, subject: AckSubject, message: InboundMessage): void {
   const { bytes, payloadStart, payloadEnd } = message;
   const kind = ackKind(bytes, payloadStart, payloadEnd);
+  if (isStale(consumer, subject)) {
+    if (kind === 'next') requestMore(consumer, message);
+    return;
+  }
   if (kind === 'next') {
     acknowledge(consumer, subject, true);
     requestMore(consumer, message);

@@ -2,9 +2,9 @@
  * One consumer: its configuration and state, its position in the stream, and when it has something to do.
  *
  * ```
- *   stored ──► wake ──► engine.ready ──► run (after the commit) ──► delivery.ts ──► side (pull or push)
- *     ↑ (filter-group.ts: who waits for it)                             │ nothing left: waits
- *     └───────────────────────────────────────────────────────────────┘
+ *   stored ──► wake ──► engine.ready ──► run (`isEarly`, or after the commit) ──► delivery.ts ──► side (pull or push)
+ *     ↑ (filter-group.ts: who waits for it)                                           │ nothing left: waits
+ *     └─────────────────────────────────────────────────────────────────────────────┘
  *   ack    ──► acks.ts ──► state, log ──► wake when max_ack_pending held it back
  *   due    ──► expiry of acknowledgements, of requests, heartbeats, pause, inactivity
  * ```
@@ -64,6 +64,12 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
   readonly side: DeliverySide;
   /** Null: its state is not kept. */
   readonly log: StateLog | null;
+  /**
+   * Whether it delivers what is stored and not synced yet. When the power fails then, the end of the log is gone: the message, and
+   * behind it that it was delivered. So the position has to be here, in the same log, and not with the client, for whom
+   * another message could have the same sequence afterwards.
+   */
+  readonly isEarly: boolean;
   filter: SubjectFilter | null = null;
   /** Those with the same filters; set when the consumer is listed. */
   group!: FilterGroup;
@@ -101,6 +107,7 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
     this.#config = config;
     this.settings = settingsOf(config);
     this.log = manager.persists(config) ? manager.log : null;
+    this.isEarly = this.engine.options.deliverEarly && this.#keepsPosition();
     this.state = state;
     this.redeliveries = new RedeliveryQueue(state.pending);
     this.#pausedUntilMs = this.settings.pausedUntilMs;
@@ -129,6 +136,14 @@ export class Consumer implements ConsumerHandle, DueItem, ReadyWork {
 
   get hidden(): boolean {
     return this.#config.direct || this.#config.sourcing;
+  }
+
+  /** Whether what is delivered is known here alone, and as durable as the messages. */
+  #keepsPosition(): boolean {
+    const { ackPolicy } = this.#config;
+    // With `flow_control` a mirror tells its own position.
+    const isAcknowledged = ackPolicy === 'explicit' || ackPolicy === 'all';
+    return isAcknowledged && !this.hidden && (this.log !== null || this.stream.store.storage === 'memory');
   }
 
   /** What a promise about the state has to wait for. */

@@ -1,6 +1,6 @@
 /**
  * The delivery loop of a consumer (jetstream-consumers §4): what waits for redelivery first, then new messages, each to
- * whoever may take it. It runs when the engine's host says so, after a commit.
+ * whoever may take it. It runs when the engine's host says so.
  *
  * For a message without pin and without `headers_only` nothing is allocated here.
  */

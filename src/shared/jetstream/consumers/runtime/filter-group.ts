@@ -32,6 +32,8 @@ const WOKEN_AT_ONCE = 32;
 const UNASKED_MOST = 4096;
 
 export class FilterGroup implements ReadyWork {
+  /** It delivers nothing by itself. */
+  readonly isEarly = true;
   /** Patterns in wire form; empty: everything. */
   readonly filters: readonly string[];
   readonly members = new Set<Consumer>();

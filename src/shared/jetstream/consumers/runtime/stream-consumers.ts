@@ -45,6 +45,8 @@ const ackSubject = new AckSubject();
 const GENERATED_NAME_CHARACTERS = 8;
 
 export class StreamConsumers implements ConsumerManager, StreamConsumersHandle, StreamReader, ReadyWork {
+  /** What it logs is in the log behind what it is about. */
+  readonly isEarly = true;
   readonly stream: Stream;
   readonly log: StateLog;
   /** By name in wire form. */
