@@ -1,4 +1,5 @@
 import type { AccountLimits } from '../base/options.ts';
+import type { InterestRecord } from '../mail/interest-record.ts';
 import type { ThreadMemory } from '../mail/thread-memory.ts';
 import { RingConsumer, RingProducer } from '../ring/ring.ts';
 import { Account, type InterestAnnouncer } from './account.ts';
@@ -84,14 +85,8 @@ export class MeshAccounts implements InterestAnnouncer {
   }
 
   /** Another thread's interest changed. @returns the account, undefined while this thread hasn't heard of it */
-  interestChanged(
-    thread: number,
-    accountIndex: number,
-    subject: string,
-    queue: string | null,
-    weight: number,
-    filter: string,
-  ): Account | undefined {
+  interestChanged(thread: number, interest: InterestRecord): Account | undefined {
+    const { accountIndex, subject, queue, weight, filter } = interest;
     const account = this.#accounts[accountIndex];
     if (account === undefined) {
       this.#earlyInterest.hold(accountIndex, { thread, subject, queue, weight, filter });

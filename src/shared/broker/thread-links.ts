@@ -3,7 +3,7 @@ import { RING_CONTROL_RESERVE_BYTES } from '../base/limits.ts';
 import { MessageFrame } from '../base/message-frame.ts';
 import type { SharedPayload } from '../base/outbox.ts';
 import { clientBytes, readClient } from '../mail/client-record.ts';
-import { interestBytes, readInterest } from '../mail/interest-record.ts';
+import { type InterestRecord, interestBytes, readInterest } from '../mail/interest-record.ts';
 import {
   type MessageFields,
   messageFlags,
@@ -75,14 +75,7 @@ export interface ThreadLinkSink {
   ): void;
   /** The run's frame is at none of its messages yet. */
   runArrived(thread: number, run: MessageRun): void;
-  interestChanged(
-    thread: number,
-    accountIndex: number,
-    subject: string,
-    queue: string | null,
-    weight: number,
-    filter: string,
-  ): void;
+  interestChanged(thread: number, interest: InterestRecord): void;
   /**
    * Who publishes the message that comes next from that thread.
    *
@@ -457,9 +450,9 @@ export class ThreadLinks {
   /** Handles everything that other threads published before the call. @returns records handled */
   drain(): number {
     // First what a portion left: what others have published since may rest upon it.
-    let handled = this.#drainFrom(this.#left, Infinity);
+    let handled = this.#drainFrom(this.#left);
     this.#left = -1;
-    for (let thread = 0; thread < this.threads; thread++) handled += this.#drainFrom(thread, Infinity);
+    for (let thread = 0; thread < this.threads; thread++) handled += this.#drainFrom(thread);
     return handled;
   }
 
@@ -471,11 +464,17 @@ export class ThreadLinks {
       if (sender >= 0) return this.drain();
       sender = thread;
     }
-    this.#left = sender;
-    return sender < 0 ? 0 : this.#drainFrom(sender, limitBytes);
+    if (sender < 0) return 0;
+    this.#left = this.#links[sender]!.consumer.pendingBytes() > limitBytes ? sender : -1;
+    return this.#drainFrom(sender, limitBytes);
   }
 
-  #drainFrom(thread: number, limitBytes: number): number {
+  /** Whether a portion left some of what had been published before. */
+  get hasLeft(): boolean {
+    return this.#left >= 0;
+  }
+
+  #drainFrom(thread: number, limitBytes?: number): number {
     const link = this.#links[thread];
     if (link == null || link.consumer.isEmpty()) return 0;
     this.#draining = thread;
@@ -594,7 +593,6 @@ export class ThreadLinks {
   }
 
   #receiveInterest(bytes: Uint8Array, view: DataView, offset: number): void {
-    const { accountIndex, subject, queue, weight, filter } = readInterest(bytes, view, offset);
-    this.#sink.interestChanged(this.#draining, accountIndex, subject, queue, weight, filter);
+    this.#sink.interestChanged(this.#draining, readInterest(bytes, view, offset));
   }
 }

@@ -13,6 +13,9 @@
 /** Some thirty small messages, as they lie in the rings: half of the 64 that a client often has in flight. */
 const PORTION_BYTES = 10_000;
 
+/** More than a ring can have; not `Infinity`, with which rings would count in floating point. */
+export const WHOLE_RINGS_BYTES = 2 ** 30;
+
 export class FirstPortion {
   readonly #now: () => number;
   #restsFromMs = Infinity;
@@ -31,12 +34,12 @@ export class FirstPortion {
    * A turn begins.
    *
    * @param syncMicros what a sync takes
-   * @returns bytes to take in before a commit; `Infinity` for all that is there
+   * @returns bytes to take in before a commit; `WHOLE_RINGS_BYTES` for all that is there
    */
   limitBytes(syncMicros: number): number {
-    if (this.#restsFromMs === Infinity) return Infinity;
+    if (this.#restsFromMs === Infinity) return WHOLE_RINGS_BYTES;
     const restMicros = (this.#now() - this.#restsFromMs) * 1000;
     this.#restsFromMs = Infinity;
-    return restMicros > syncMicros ? PORTION_BYTES : Infinity;
+    return restMicros > syncMicros ? PORTION_BYTES : WHOLE_RINGS_BYTES;
   }
 }

@@ -20,6 +20,7 @@ import { JetStream } from '../../shared/jetstream/jetstream.ts';
 import { SNAPSHOT_ENDPOINTS } from '../../shared/jetstream/snapshot-api.ts';
 import type { Store } from '../../shared/jetstream/store/contract.ts';
 import { STREAM_ENDPOINTS } from '../../shared/jetstream/stream-api.ts';
+import type { InterestRecord } from '../../shared/mail/interest-record.ts';
 import type { MessageRun } from '../../shared/mail/message-run.ts';
 import type { MqttEngine } from '../../shared/mqtt/engine.ts';
 import { ENGINE_SUBJECT } from '../../shared/mqtt/mail.ts';
@@ -71,7 +72,7 @@ import { TurnClock } from './turn-clock.ts';
 const OUTGOING_MAX_MSGS = 16_384;
 const OUTGOING_MAX_BYTES = 16 * 1024 * 1024;
 /** Bytes of a ring that are taken in before it is looked whether a commit has ended, and how often in one turn. */
-const PORTION_BYTES = 128 * 1024;
+const PORTION_BYTES = 256 * 1024;
 const TURN_PORTIONS = 16;
 /** Turns that consumers have within one of this thread: between two looks at what arrived. */
 const READY_PORTIONS = 8;
@@ -331,7 +332,7 @@ export class Persistence implements ThreadLinkSink {
     const first = this.#firstPortion.limitBytes(this.#syncMicros());
     if (this.#links.drainPortion(Math.min(first, PORTION_BYTES)) === 0) return false;
     if (first < PORTION_BYTES) return true;
-    for (let portions = 1; portions < TURN_PORTIONS && !this.#links.isEmpty(); portions++) {
+    for (let portions = 1; portions < TURN_PORTIONS && this.#links.hasLeft; portions++) {
       if (this.#commits.commitBeside()) {
         if (!this.#outgoing.release(this.#commits.keptTicket(), this.#send)) this.#effects.isBlocked = true;
         this.#links.publish();
@@ -487,16 +488,9 @@ export class Persistence implements ThreadLinkSink {
     );
   }
 
-  interestChanged(
-    thread: number,
-    accountIndex: number,
-    subject: string,
-    queue: string | null,
-    weight: number,
-    filter: string,
-  ): void {
-    const account = this.#accounts.interestChanged(thread, accountIndex, subject, queue, weight, filter);
-    if (account !== undefined) this.#watches.changed(account.name, subject);
+  interestChanged(thread: number, interest: InterestRecord): void {
+    const account = this.#accounts.interestChanged(thread, interest);
+    if (account !== undefined) this.#watches.changed(account.name, interest.subject);
   }
 
   /** Kept until the message that follows. */

@@ -11,6 +11,7 @@ import type { Route } from '../../shared/broker/route.ts';
 import { Router, type RouterHost } from '../../shared/broker/router.ts';
 import type { Subscription } from '../../shared/broker/subscription.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../shared/broker/thread-links.ts';
+import type { InterestRecord } from '../../shared/mail/interest-record.ts';
 import type { MessageRun } from '../../shared/mail/message-run.ts';
 import { MqttParser } from '../../shared/protocol/mqtt/parser.ts';
 import { CLOSE_REASON, type CloseReason, ERR, flushesOnClose } from '../../shared/protocol/nats/errors.ts';
@@ -349,15 +350,8 @@ export class Shard implements RouterHost, ThreadLinkSink {
     this.beginTurn();
   }
 
-  interestChanged(
-    thread: number,
-    accountIndex: number,
-    subject: string,
-    queue: string | null,
-    weight: number,
-    filter: string,
-  ): void {
-    this.accounts.interestChanged(thread, accountIndex, subject, queue, weight, filter);
+  interestChanged(thread: number, interest: InterestRecord): void {
+    this.accounts.interestChanged(thread, interest);
   }
 
   messageArrived(

@@ -3,6 +3,7 @@ import type { MessageFrame } from '../../../../src/shared/base/message-frame.ts'
 import { Prng } from '../../../../src/shared/base/prng.ts';
 import type { Account, InterestAnnouncer } from '../../../../src/shared/broker/account.ts';
 import { type ThreadLinkSink, ThreadLinks } from '../../../../src/shared/broker/thread-links.ts';
+import type { InterestRecord } from '../../../../src/shared/mail/interest-record.ts';
 import type { MessageRun } from '../../../../src/shared/mail/message-run.ts';
 import { createDoorbells, Doorbell } from '../../../../src/shared/ring/doorbell.ts';
 import { createRing, RingConsumer, RingProducer } from '../../../../src/shared/ring/ring.ts';
@@ -80,13 +81,7 @@ export class RecordingSink implements ThreadLinkSink {
     );
   }
 
-  interestChanged(
-    thread: number,
-    accountIndex: number,
-    subject: string,
-    queue: string | null,
-    weight: number,
-  ): void {
+  interestChanged(thread: number, { accountIndex, subject, queue, weight }: InterestRecord): void {
     this.arrived.push(`interest ${thread} ${accountIndex} ${subject} ${queue} ${weight}`);
   }
 
@@ -123,14 +118,7 @@ export class MeshNode implements InterestAnnouncer, ThreadLinkSink {
     this.links.sendInterest(-1, accountIndex, subject, queue, weight, filter);
   }
 
-  interestChanged(
-    thread: number,
-    _account: number,
-    subject: string,
-    queue: string | null,
-    weight: number,
-    filter: string,
-  ): void {
+  interestChanged(thread: number, { subject, queue, weight, filter }: InterestRecord): void {
     this.account.setThreadInterest(thread, subject, queue, weight, filter);
   }
 

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { FirstPortion } from '../../../../src/workers/persistence/first-portion.ts';
+import { FirstPortion, WHOLE_RINGS_BYTES } from '../../../../src/workers/persistence/first-portion.ts';
 
 const SYNC_MICROS = 300;
 
@@ -22,21 +22,21 @@ describe('the first portion', () => {
   test('is everything after a rest no longer than a sync', () => {
     portion.rest();
     nowMs += 0.299;
-    expect(portion.limitBytes(SYNC_MICROS)).toBe(Infinity);
+    expect(portion.limitBytes(SYNC_MICROS)).toBe(WHOLE_RINGS_BYTES);
   });
 
   test('is everything when the thread did not rest', () => {
-    expect(portion.limitBytes(SYNC_MICROS)).toBe(Infinity);
+    expect(portion.limitBytes(SYNC_MICROS)).toBe(WHOLE_RINGS_BYTES);
   });
 
   test('is small once for each rest', () => {
     portion.rest();
     nowMs += 1;
-    expect(portion.limitBytes(SYNC_MICROS)).toBeLessThan(Infinity);
+    expect(portion.limitBytes(SYNC_MICROS)).toBeLessThan(WHOLE_RINGS_BYTES);
     nowMs += 1;
-    expect(portion.limitBytes(SYNC_MICROS)).toBe(Infinity);
+    expect(portion.limitBytes(SYNC_MICROS)).toBe(WHOLE_RINGS_BYTES);
     portion.rest();
     nowMs += 1;
-    expect(portion.limitBytes(SYNC_MICROS)).toBeLessThan(Infinity);
+    expect(portion.limitBytes(SYNC_MICROS)).toBeLessThan(WHOLE_RINGS_BYTES);
   });
 });
