@@ -51,12 +51,11 @@ import { paddedBytes, storeChecksum, WordBuffer } from './record.ts';
  * slower: 405 to 975 k/s against 657 k to 1.3 M/s); a log for each stream (a hundred streams, a hundred syncs).
  */
 
+/** A new segment is zero-filled in portions of this. */
 const ZEROS = new Uint8Array(1024 * 1024);
 /** The frame's buffer begins small, for a log that is only opened, and grows to what a full frame needs. */
 const FIRST_BUFFER_BYTES = 16 * 1024;
 const FULL_BUFFER_BYTES = FRAME_BYTES + 64 * 1024;
-/** Bytes of a new segment zero-filled in one portion. */
-const FILL_PORTION_BYTES = 4 * 1024 * 1024;
 
 export class WriteAheadLog {
   /** The frame being filled; a staged record lies at the offset `stage` returned. */
@@ -502,7 +501,7 @@ export class WriteAheadLog {
   #create(): DiskFile {
     const file = this.#disk.open(this.#path(), true);
     try {
-      for (let at = 0; at < this.#options.segmentBytes; ) at += this.#fill(file, at, ZEROS.length);
+      for (let at = 0; at < this.#options.segmentBytes; ) at += this.#fill(file, at);
       file.sync();
       this.#disk.syncDirectory('log');
     } catch (error) {
@@ -512,8 +511,9 @@ export class WriteAheadLog {
     return file;
   }
 
-  #fill(file: DiskFile, at: number, bytes: number): number {
-    const count = Math.min(bytes, ZEROS.length, this.#options.segmentBytes - at);
+  /** @returns bytes of a new segment that were zero-filled, at least one */
+  #fill(file: DiskFile, at: number): number {
+    const count = Math.min(ZEROS.length, this.#options.segmentBytes - at);
     file.write(ZEROS, 0, count, at);
     return count;
   }
@@ -571,10 +571,11 @@ export class WriteAheadLog {
 
   #prepareMore(next: { file: DiskFile; filled: number; sync: PendingSync | null }): boolean {
     const size = this.#options.segmentBytes;
-    for (let portion = 0; portion < FILL_PORTION_BYTES && next.filled < size; ) {
-      const count = this.#fill(next.file, next.filled, ZEROS.length);
+    if (next.filled < size) {
+      // What fails here fails the sync, and the segment is given up.
+      const count = Math.min(ZEROS.length, size - next.filled);
+      next.file.writeBehind(ZEROS, 0, count, next.filled);
       next.filled += count;
-      portion += count;
     }
     if (next.filled < size) return true;
     if (next.sync === null) {
