@@ -10,6 +10,8 @@ import { buryMessage } from './dead-letters.ts';
 import { PullSide } from './pull-side.ts';
 
 const known = new StoredMessage();
+/** What is earlier is no message's time: clients that make up the subject by hand write anything there, and are believed. */
+const FIRST_PLAUSIBLE_MS = Date.UTC(2001, 0, 1);
 
 /**
  * Whether an acknowledgement is of a message that is gone and whose sequence another one has. A crash may take back what was
@@ -21,7 +23,7 @@ function isStale(consumer: Consumer, subject: AckSubject): boolean {
   const { streamSeq, timeMs, timeNanos } = subject;
   // One that is later than now is of a process whose clock was ahead.
   if (timeMs > engine.recoveredMs && timeMs <= engine.clock.ms) return false;
-  if (streamSeq >= state.streamSeq || (timeMs === 0 && timeNanos === 0)) return false;
+  if (streamSeq >= state.streamSeq || timeMs < FIRST_PLAUSIBLE_MS) return false;
   if (consumer.stream.store.load(streamSeq, known))
     return known.timestampMs !== timeMs || known.timestampNanos !== timeNanos;
   // Nobody can tell any more. What settles nothing is answered all the same, for it may be asked again.
