@@ -29,7 +29,7 @@ import {
 import { claimLock, releaseLock } from './lock-file.ts';
 import { type RunningSync, type SyncThread, sharedPages } from './sync-thread.ts';
 import { writeAll, writeDirect } from './write-all.ts';
-import { type BegunWrite, WRITE_SLOT_BYTES, WriteThread } from './write-thread.ts';
+import { type BegunWrite, WRITE_SLOT_BYTES, type WriteThread } from './write-thread.ts';
 
 /**
  * The store's disk on a real file system. Calls block the thread, which is the persistence thread's job: the measured alternative
@@ -108,18 +108,18 @@ export class FileDisk implements Disk {
   #behindBytes = 0;
   #writeThread: WriteThread | null = null;
   readonly pageBytes = pageBytes();
-  readonly #startWriteThread: (pageBytes: number) => WriteThread;
+  readonly #startWriteThread: ((pageBytes: number) => WriteThread) | null;
   /** How long a sync takes that somebody waits for; the last ones count most. */
   syncMicros = 0;
 
   /**
    * @param root the store directory; made when it isn't there
-   * @param startWriteThread called when there is first something for it
+   * @param startWriteThread called when there is first something for it; null: what could be written behind is written at once
    */
   constructor(
     root: string,
     syncThread: SyncThread | null = null,
-    startWriteThread: (pageBytes: number) => WriteThread = (pageBytes) => new WriteThread(pageBytes),
+    startWriteThread: ((pageBytes: number) => WriteThread) | null = null,
   ) {
     this.#root = root;
     this.syncThread = syncThread;
@@ -201,7 +201,8 @@ export class FileDisk implements Disk {
 
   /** Whether `bytes` more should be written behind. */
   takesBehind(bytes: number): boolean {
-    if (!this.direct || this.pageBytes === 0 || bytes < BEHIND_MIN_BYTES) return false;
+    if (this.#startWriteThread === null || !this.direct) return false;
+    if (this.pageBytes === 0 || bytes < BEHIND_MIN_BYTES) return false;
     if (this.#behindBytes < bytes) {
       if (this.freeBytes() < BEHIND_ROOM_BYTES) return false;
       this.#behindBytes = BEHIND_ASK_BYTES;
@@ -211,7 +212,7 @@ export class FileDisk implements Disk {
   }
 
   writeThread(): WriteThread {
-    this.#writeThread ??= this.#startWriteThread(this.pageBytes);
+    this.#writeThread ??= this.#startWriteThread!(this.pageBytes);
     return this.#writeThread;
   }
 

@@ -6,6 +6,7 @@ import { EngineSettings } from './engine-settings.ts';
 import { FileDisk } from './file-disk.ts';
 import { Persistence } from './persistence.ts';
 import { SyncThread } from './sync-thread.ts';
+import { WriteThread } from './write-thread.ts';
 
 /**
  * Opens the store and builds the thread around it. Nothing listens yet.
@@ -21,7 +22,7 @@ export function openPersistence(
   // With an interval nobody waits for a sync.
   const syncThread =
     jetStream.syncIntervalMs === 'always' ? new SyncThread(start.doorbells, start.thread) : null;
-  const disk = new FileDisk(jetStream.storeDir, syncThread);
+  const disk = new FileDisk(jetStream.storeDir, syncThread, (pageBytes) => new WriteThread(pageBytes));
   const host = { disk, random: randomBytes, compressor: poolCompressor };
   const store = openStore(host, jetStream.encryption ?? { cipher: null, key: '', previousKey: '' });
   if (isFailure(store)) return store.message;
