@@ -107,6 +107,7 @@ export class FileDisk implements Disk {
   /** Bytes that may be written behind before it is asked again whether there is room. */
   #behindBytes = 0;
   #writeThread: WriteThread | null = null;
+  /** Length of a page of memory; 0: not known. */
   readonly pageBytes = pageBytes();
   readonly #startWriteThread: ((pageBytes: number) => WriteThread) | null;
   /** How long a sync takes that somebody waits for; the last ones count most. */
@@ -348,14 +349,19 @@ class StoreFile implements DiskFile {
     if (over > 0) behind.splice(0, over);
   }
 
+  /** A sync covers what was written behind too, and none may say that all is well when something failed. */
+  #beforeSync(): void {
+    this.#settle(0, Infinity);
+    if (this.#failure !== null) throw this.#failure;
+  }
+
   truncate(length: number): void {
     this.#settle(0, Infinity);
     attempted('truncate', this.path, () => ftruncateSync(this.#descriptor(), length));
   }
 
   sync(): void {
-    this.#settle(0, Infinity);
-    if (this.#failure !== null) throw this.#failure;
+    this.#beforeSync();
     this.#sync(performance.now());
   }
 
@@ -371,8 +377,7 @@ class StoreFile implements DiskFile {
   }
 
   startSync(): PendingSync {
-    this.#settle(0, Infinity);
-    if (this.#failure !== null) throw this.#failure;
+    this.#beforeSync();
     let done = false;
     this.#syncing++;
     fdatasync(this.#descriptor(), (error) => {
@@ -392,32 +397,29 @@ class StoreFile implements DiskFile {
   }
 
   beginSync(): AwaitableSync {
-    this.#settle(0, Infinity);
+    this.#beforeSync();
     const { syncThread } = this.#disk;
     if (syncThread === null) {
       this.sync();
       return { poll: () => true, wait: () => undefined };
     }
-    if (this.#failure !== null) throw this.#failure;
     return this.#awaitable(syncThread.sync(this.#descriptor()));
   }
 
   writeSynced(source: Uint8Array, length: number, position: number): void {
-    this.#settle(0, Infinity);
-    if (this.#failure !== null) throw this.#failure;
+    this.#beforeSync();
     const start = performance.now();
     if (!this.#writeDirect(source, length, position)) this.write(source, 0, length, position);
     this.#sync(start);
   }
 
   beginWriteSynced(source: Uint8Array, length: number, position: number): AwaitableSync {
-    this.#settle(0, Infinity);
+    this.#beforeSync();
     const { syncThread } = this.#disk;
     if (syncThread === null) {
       this.writeSynced(source, length, position);
       return { poll: () => true, wait: () => undefined };
     }
-    if (this.#failure !== null) throw this.#failure;
     return this.#awaitable(
       syncThread.writeSynced(this.#descriptor(), this.#directDescriptor(), source, length, position),
     );

@@ -1,6 +1,8 @@
 import { fdatasyncSync } from 'node:fs';
 import { receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { getPosition } from '../../shared/jetstream/store/log-layout.ts';
 import { DoorbellRinger } from '../../shared/ring/doorbell.ts';
+import { errnoOf } from './io-thread.ts';
 import {
   SYNC_BUFFER,
   SYNC_BUFFERS,
@@ -19,7 +21,6 @@ import {
 import { writeAll, writeDirect } from './write-all.ts';
 
 /** Entry of the thread that writes and syncs for the persistence thread. It blocks between commands, and is ended with its owner. */
-const EIO = -5;
 const { words, doorbells, thread, buffers } = workerData as SyncThreadStart;
 const control = new Int32Array(words);
 const bell = new DoorbellRinger(doorbells);
@@ -33,7 +34,7 @@ function write(length: number): void {
     known[number] = new Uint8Array(memory);
   }
   const source = known[control[SYNC_BUFFER]!]!;
-  const position = (control[SYNC_POSITION]! >>> 0) + control[SYNC_POSITION + 1]! * 0x1_0000_0000;
+  const position = getPosition(control, SYNC_POSITION);
   const directFd = control[SYNC_DIRECT_FD]!;
   if (writeDirect(directFd, source, length, position)) return;
   if (directFd >= 0) control[SYNC_REFUSED] = 1;
@@ -51,7 +52,7 @@ for (let done = 0; ; ) {
     if (length > 0) write(length);
     fdatasyncSync(control[SYNC_FD]!);
   } catch (error) {
-    result = (error as NodeJS.ErrnoException).errno ?? EIO;
+    result = errnoOf(error);
   }
   done = command;
   Atomics.store(control, SYNC_MICROS, (performance.now() - start) * 1000);

@@ -1,5 +1,7 @@
 import { getSystemErrorName } from 'node:util';
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { putPosition } from '../../shared/jetstream/store/log-layout.ts';
+import { startIoThread } from './io-thread.ts';
 
 /**
  * A thread that does nothing but what blocks: it writes a frame of the log, if one is given, and syncs. The persistence thread has
@@ -84,7 +86,6 @@ export function sharedPages(bytes: number): SharedArrayBuffer {
 /** One command at a time. */
 export class SyncThread {
   readonly #words: Int32Array<SharedArrayBuffer>;
-  readonly #worker: Worker;
   readonly #buffers: MessagePort;
   /** What the thread knows, by number modulo the length. */
   readonly #known: (ArrayBufferLike | null)[] = new Array(SYNC_BUFFERS).fill(null);
@@ -103,17 +104,7 @@ export class SyncThread {
     this.#buffers = port1;
     port1.unref();
     const workerData: SyncThreadStart = { words, doorbells, thread, buffers: port2 };
-    this.#worker = new Worker(entry, {
-      workerData,
-      transferList: [port2],
-      name: 'sync',
-      resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
-    });
-    // The persistence thread's port keeps the process alive, and its end is the end of this one.
-    this.#worker.unref();
-    this.#worker.on('error', (error) => {
-      throw error;
-    });
+    startIoThread(entry, 'sync', workerData, [port2]);
   }
 
   /** Begins to sync an open descriptor, which must stay open until it is done. */
@@ -140,8 +131,7 @@ export class SyncThread {
     words[SYNC_DIRECT_FD] = directFd;
     words[SYNC_BUFFER] = this.#numberOf(source.buffer);
     words[SYNC_LENGTH] = length;
-    words[SYNC_POSITION] = position;
-    words[SYNC_POSITION + 1] = Math.floor(position / 0x1_0000_0000);
+    putPosition(words, SYNC_POSITION, position);
     return this.#begin(fd);
   }
 

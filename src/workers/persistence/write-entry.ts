@@ -1,4 +1,6 @@
 import { workerData } from 'node:worker_threads';
+import { getPosition } from '../../shared/jetstream/store/log-layout.ts';
+import { errnoOf } from './io-thread.ts';
 import { writeAll, writeDirect } from './write-all.ts';
 import {
   SLOT_DIRECT_FD,
@@ -15,7 +17,6 @@ import {
 } from './write-thread.ts';
 
 /** Entry of the thread that writes blocks for the persistence thread. It blocks between writes, and is ended with its owner. */
-const EIO = -5;
 const { words, memory, pageBytes } = workerData as WriteThreadStart;
 const control = new Int32Array(words);
 
@@ -23,7 +24,7 @@ function write(number: number): void {
   const w = slotWord(number);
   const fd = control[w + SLOT_FD]!;
   const length = control[w + SLOT_LENGTH]!;
-  const position = (control[w + SLOT_POSITION]! >>> 0) + control[w + SLOT_POSITION + 1]! * 0x1_0000_0000;
+  const position = getPosition(control, w + SLOT_POSITION);
   const source = new Uint8Array(memory, slotOffset(number, position, pageBytes), length);
   // The whole pages.
   const from = Math.min(length, Math.ceil(position / pageBytes) * pageBytes - position);
@@ -37,7 +38,7 @@ function write(number: number): void {
     }
     writeAll(fd, source, to, length - to, position + to);
   } catch (error) {
-    control[w + SLOT_RESULT] = (error as NodeJS.ErrnoException).errno ?? EIO;
+    control[w + SLOT_RESULT] = errnoOf(error);
   }
 }
 

@@ -1,6 +1,7 @@
 import { getSystemErrorName } from 'node:util';
-import { Worker } from 'node:worker_threads';
 import { copyBytes } from '../../shared/base/copy-bytes.ts';
+import { putPosition } from '../../shared/jetstream/store/log-layout.ts';
+import { startIoThread } from './io-thread.ts';
 import { sharedPages } from './sync-thread.ts';
 
 /**
@@ -86,16 +87,7 @@ export class WriteThread {
     this.#words = new Int32Array(words);
     this.#bytes = new Uint8Array(memory);
     const workerData: WriteThreadStart = { words, memory, pageBytes };
-    const worker = new Worker(entry, {
-      workerData,
-      name: 'write',
-      resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
-    });
-    // The persistence thread's port keeps the process alive, and its end is the end of this one.
-    worker.unref();
-    worker.on('error', (error) => {
-      throw error;
-    });
+    startIoThread(entry, 'write', workerData);
   }
 
   /**
@@ -123,8 +115,7 @@ export class WriteThread {
     words[w + SLOT_FD] = fd;
     words[w + SLOT_DIRECT_FD] = directFd;
     words[w + SLOT_LENGTH] = length;
-    words[w + SLOT_POSITION] = position;
-    words[w + SLOT_POSITION + 1] = Math.floor(position / 0x1_0000_0000);
+    putPosition(words, w + SLOT_POSITION, position);
     words[w + SLOT_RESULT] = 0;
     words[w + SLOT_REFUSED] = 0;
     Atomics.store(words, WRITE_SUBMITTED, number);

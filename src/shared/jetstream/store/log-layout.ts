@@ -115,12 +115,14 @@ export function saltWordOf(salt: Uint8Array): number {
   return new Int32Array(salt.slice(0, 4).buffer)[0]!;
 }
 
-function putPosition(words: Int32Array, at: number, position: number): void {
+/** Writes a position, a safe integer, as its low and high word. */
+export function putPosition(words: Int32Array, at: number, position: number): void {
   words[at] = position;
   words[at + 1] = highWord(position);
 }
 
-function getPosition(words: Int32Array, at: number): number {
+/** Reads what `putPosition` wrote. */
+export function getPosition(words: Int32Array, at: number): number {
   return (words[at]! >>> 0) + (words[at + 1]! >>> 0) * 0x1_0000_0000;
 }
 
