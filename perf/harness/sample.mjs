@@ -1,5 +1,6 @@
 // One sample: a server of its own from start to stop, with a store of its own where the case wants JetStream.
 
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { BENCH_USER, logTail, startServer } from './server.mjs';
@@ -108,6 +109,8 @@ export class Sampler {
       await onServer(product, settings, { store: this.#store(this.#filled) }, fill);
     }
     const directory = this.#filled ?? this.#newDirectory();
+    // What a server before left unwritten would else be written to the disk while this one is measured.
+    spawnSync('sync');
     try {
       return await onServer(product, settings, { store: this.#store(directory) }, measure);
     } finally {

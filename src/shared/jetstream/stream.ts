@@ -43,6 +43,7 @@ function transformOf(mapping: SubjectTransform | null): Transform | null {
 
 /** How long a message that the disk doesn't give out is waited for until it is tried again. */
 const DISK_RETRY_MS = 1000;
+const MSG_ID_HEADER = 'Nats-Msg-Id';
 
 /** The stream's ear on one of its subjects. */
 class StreamSubscription implements EngineSubscription {
@@ -156,17 +157,14 @@ export class Stream implements DueItem {
     const message = this.#loaded;
     const since = engine.clock.ms - dedupe.windowMs;
     if (dedupe.windowMs > 0) {
-      for (
-        let at = store.firstSeqFromTime(since, 0);
-        store.next(null, at, message, true);
-        at = message.sequence + 1
-      ) {
-        const id = headerText(message.headers(), 'Nats-Msg-Id');
-        if (id) dedupe.add(id, message.sequence, message.timestampMs);
+      const first = store.nextSeqWithHeaders(store.firstSeqFromTime(since, 0));
+      for (let at = first; at !== 0; at = store.nextSeqWithHeaders(at + 1)) {
+        const id = store.load(at, message) ? headerText(message.headers(), MSG_ID_HEADER) : null;
+        if (id) dedupe.add(id, at, message.timestampMs);
       }
     }
     if (store.load(store.lastSeq, message))
-      this.lastMsgId = headerText(message.headers(), 'Nats-Msg-Id') ?? '';
+      this.lastMsgId = headerText(message.headers(), MSG_ID_HEADER) ?? '';
   }
 
   /** Begins to listen. */

@@ -113,6 +113,8 @@ export class MessageBlock {
   lastNanos = 0;
   /** Messages with a TTL ever appended. */
   ttlMessages = 0;
+  /** Whether a message with headers was ever appended, or may have been. */
+  hasHeaders = false;
   /** Takes no more messages. */
   closed = false;
   /** Messages must become unreadable in the file: rewrite it. */

@@ -299,6 +299,11 @@ export interface StreamStore {
   next(filter: SubjectFilter | null, fromSeq: number, into: StoredMessage, passOver?: boolean): boolean;
   /** As `next`, without reading the message. @returns its sequence, or 0 */
   nextSeq(filter: SubjectFilter | null, fromSeq: number): number;
+  /**
+   * As `nextSeq` for any message, but passes over blocks of which it is known that no message has headers: to find what headers
+   * say without reading everything.
+   */
+  nextSeqWithHeaders(fromSeq: number): number;
   /** First sequence at or after the time; `lastSeq + 1` when all are older. */
   firstSeqFromTime(timestampMs: number, timestampNanos: number): number;
   /** Compiles filters; see `SubjectFilter`. No patterns: everything. */

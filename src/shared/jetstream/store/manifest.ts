@@ -48,6 +48,8 @@ const FLAG_ERASING = 8;
 const FLAG_DAMAGED = 16;
 const FLAG_SQUEEZED = 32;
 const FLAG_PLAIN = 64;
+/** No message has headers. Manifests of before this flag say so of no block. */
+const FLAG_BARE = 128;
 
 export function encodeManifest(manifest: Manifest, blocks: readonly MessageBlock[]): Uint8Array {
   const writer = new BodyWriter();
@@ -103,7 +105,8 @@ function encodeBlock(writer: BodyWriter, block: MessageBlock): void {
       (block.erasing ? FLAG_ERASING : 0) |
       (block.damaged ? FLAG_DAMAGED : 0) |
       (block.squeezed ? FLAG_SQUEEZED : 0) |
-      (file.plain ? FLAG_PLAIN : 0),
+      (file.plain ? FLAG_PLAIN : 0) |
+      (block.hasHeaders ? 0 : FLAG_BARE),
   );
   writer.number(file.end);
   if (footer !== null) {
@@ -182,6 +185,7 @@ export function decodeBlocks(
     block.erasing = (flags & FLAG_ERASING) !== 0;
     block.damaged = (flags & FLAG_DAMAGED) !== 0;
     block.squeezed = (flags & FLAG_SQUEEZED) !== 0;
+    block.hasHeaders = (flags & FLAG_BARE) === 0;
     const extents = (flags & FLAG_EXTENTS) !== 0;
     const path = blockPath(directory, block.number);
     const own = (flags & FLAG_PLAIN) === 0 ? cipher : null;

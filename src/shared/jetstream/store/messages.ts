@@ -1,3 +1,4 @@
+import { lastOf } from '../../base/last-of.ts';
 import { BlockIndex, MessageBlock, NO_ROW, SIZE_TTL } from './block.ts';
 import type { BlockFile } from './block-file.ts';
 import { accountingBytes, accountingBytesAt, BlockReader } from './block-reader.ts';
@@ -16,6 +17,7 @@ import {
   RECORD_MESSAGE,
   RecordFields,
   readMessage,
+  recordHeaderBytes,
   recordKeyBytes,
   recordLength,
   recordMs,
@@ -375,7 +377,7 @@ export class StreamMessages {
   }
 
   #blockFor(sequence: number, padded: number): MessageBlock {
-    const last = this.blocks[this.blocks.length - 1];
+    const last = lastOf(this.blocks);
     let entries = START_ENTRIES;
     if (last !== undefined && !last.closed) {
       const gap = sequence - last.lastSeq - 1;
@@ -395,7 +397,7 @@ export class StreamMessages {
   /** Room for a record at the end of the last chunk's `length`. */
   #claim(block: MessageBlock, padded: number): Chunk {
     const { pool } = this.#context.cache;
-    let chunk = block.chunks[block.chunks.length - 1];
+    let chunk = lastOf(block.chunks);
     if (chunk === undefined || chunk.foreign || !chunk.pinned || chunk.length + padded > TAIL_BYTES) {
       // A chunk that came to be full is followed by one of full size, so that busy streams don't grow each one anew.
       const busy = chunk !== undefined && !chunk.foreign && chunk.length > TAIL_BYTES / 2;
@@ -426,6 +428,7 @@ export class StreamMessages {
     }
     const ttl = recordTtl(words, at);
     if (ttl !== 0) block.ttlMessages++;
+    if (recordHeaderBytes(words, at) !== 0) block.hasHeaders = true;
     index.offsets[i] = block.length;
     index.sizes[i] = ttl === 0 ? size : size | SIZE_TTL;
     index.rows[i] = row;

@@ -153,6 +153,7 @@ export class BlockRewrite {
     fresh.lastMs = old.lastMs;
     fresh.lastNanos = old.lastNanos;
     fresh.ttlMessages = old.ttlMessages;
+    fresh.hasHeaders = old.hasHeaders;
     fresh.closed = true;
     fresh.erasing = old.erasing;
     fresh.squeezed = this.#compress;

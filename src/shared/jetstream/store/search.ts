@@ -248,6 +248,17 @@ function isBefore(
   return at < ms || (at === ms && recordNanos(chunk.buffer.words, messages.reader.at) < nanos);
 }
 
+/** First live message at or after `from` in a block that may have some with headers, or 0. */
+export function nextWithHeaders(messages: StreamMessages, from: number): number {
+  for (let b = messages.position(from); b < messages.blocks.length; b++) {
+    const block = messages.blocks[b]!;
+    if (!block.hasHeaders) continue;
+    const live = block.nextLive(from);
+    if (live !== 0) return live;
+  }
+  return 0;
+}
+
 /** Visits live messages with a TTL. */
 export function visitTtl(
   messages: StreamMessages,

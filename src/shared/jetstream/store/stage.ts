@@ -1,3 +1,4 @@
+import { copyBytes } from '../../base/copy-bytes.ts';
 import { Checksum } from './checksum.ts';
 import type { StreamMessages } from './messages.ts';
 import {
@@ -17,6 +18,8 @@ import type { StoreParts } from './shared.ts';
 
 /** Padded bytes up to which a loop over words beats a call. */
 const LOOP_COPY_BYTES = 200;
+/** From here on a plain copy beats `set`, which copies words to shared memory one by one. */
+const PLAIN_COPY_BYTES = 4096;
 
 const fields = new RecordFields();
 const checksum = new Checksum();
@@ -34,11 +37,14 @@ export function stageMessage(parts: StoreParts, set: StreamMessages, length: num
   const { log } = parts;
   const words = paddedBytes(length) >>> 2;
   const at = log.stage(length);
-  const source = set.appendedChunk!.buffer.words;
+  const { buffer } = set.appendedChunk!;
+  const source = buffer.words;
   const from = set.appendedAt >>> 2;
   const target = log.buffer.words;
   const to = at >>> 2;
-  if (words > LOOP_COPY_BYTES / 4) target.set(source.subarray(from, from + words), to);
+  if (words >= PLAIN_COPY_BYTES / 4)
+    copyBytes(log.buffer.bytes, at, buffer.bytes, set.appendedAt, set.appendedAt + words * 4);
+  else if (words > LOOP_COPY_BYTES / 4) target.set(source.subarray(from, from + words), to);
   else for (let i = 0; i < words; i++) target[to + i] = source[from + i]!;
   const flags = groupFlags(parts);
   if (flags !== 0) {

@@ -55,6 +55,7 @@ import {
   lastMatch,
   lastSequences,
   nextMatch,
+  nextWithHeaders,
   purgeMatching,
   subjectsPage,
   visitTtl,
@@ -301,6 +302,10 @@ export class StoredStream implements StreamStore {
   }
 
   // --- reading -----------------------------------------------------------------------------------------------------
+
+  nextSeqWithHeaders(fromSeq: number): number {
+    return nextWithHeaders(this.messageSet, fromSeq);
+  }
 
   get unreadableSeq(): number {
     return this.messageSet.unreadableSeq;

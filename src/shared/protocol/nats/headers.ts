@@ -23,6 +23,18 @@ const MIN_HEADER_BYTES = VERSION.length + 4;
 
 const encoder = new TextEncoder();
 
+/** Names looked for are few, and the same ones for every message; the bound is for those that come from outside. */
+const MAX_KNOWN_NAMES = 64;
+const knownNames = new Map<string, Uint8Array>();
+
+function nameBytes(name: string): Uint8Array {
+  const known = knownNames.get(name);
+  if (known !== undefined) return known;
+  const bytes = encoder.encode(name);
+  if (knownNames.size < MAX_KNOWN_NAMES) knownNames.set(name, bytes);
+  return bytes;
+}
+
 /** A header line: offsets of its first byte, of its value, of the CR that ends it. */
 interface Line {
   start: number;
@@ -67,7 +79,8 @@ function findLine(block: Uint8Array, name: Uint8Array, from: number): Line | nul
  * into the block; null when there is none.
  */
 export function findHeader(block: Uint8Array, name: string): Uint8Array | null {
-  const line = findLine(block, encoder.encode(name), 0);
+  if (block.length === 0) return null;
+  const line = findLine(block, nameBytes(name), 0);
   return line === null ? null : block.subarray(line.valueStart, line.valueEnd);
 }
 
@@ -83,7 +96,7 @@ export function headerText(block: Uint8Array, name: string): string | null {
  * @returns a new block, the same one when it has no such header, or an empty one when no header and no status is left.
  */
 export function removeHeader(block: Uint8Array, name: string): Uint8Array {
-  const key = encoder.encode(name);
+  const key = nameBytes(name);
   const kept: Uint8Array[] = [];
   let from = 0;
   let search = 0;

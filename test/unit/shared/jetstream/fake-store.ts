@@ -225,6 +225,10 @@ class FakeStreamStore implements StreamStore {
     return this.#next(filter, fromSeq)?.sequence ?? 0;
   }
 
+  nextSeqWithHeaders(fromSeq: number): number {
+    return this.nextSeq(null, fromSeq);
+  }
+
   firstSeqFromTime(timestampMs: number, timestampNanos: number): number {
     const found = this.live.find(
       (message) =>

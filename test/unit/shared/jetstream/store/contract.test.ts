@@ -217,6 +217,50 @@ describe.each(KINDS)('%s', (_name, storage, cipher, compression) => {
     ]);
   });
 
+  test('blocks without headers are passed over by who looks for headers', () => {
+    let disk = new SimulatedDisk();
+    let store = open(disk, options);
+    let s = create(store, { storage, compression });
+    const found = () => {
+      const sequences: number[] = [];
+      for (let at = s.nextSeqWithHeaders(1); at !== 0; at = s.nextSeqWithHeaders(at + 1)) sequences.push(at);
+      return sequences;
+    };
+    const putMany = (count: number) => {
+      for (let i = 0; i < count; i++) put(s, 'a', 'p'.repeat(500));
+    };
+    const expectAround = (sequence: number) => {
+      const sequences = found();
+      expect(sequences).toContain(sequence);
+      if (storage === 'memory') return;
+      // Those that share its block, of some 60 messages.
+      expect(sequences[0]).toBeGreaterThan(sequence - 80);
+      expect(sequences.at(-1)).toBeLessThan(sequence + 80);
+    };
+    putMany(200);
+    expect(found()).toEqual([]);
+    put(s, 'a', 'p', { headers: 'NATS/1.0\r\nA: b\r\n\r\n' });
+    putMany(200);
+    expectAround(201);
+    if (storage === 'memory') return;
+    for (const erased of [0, 190, 210]) {
+      if (erased > 0) s.remove(erased, true);
+      store.commit(true);
+      settle(store, 60_000);
+      expectAround(201);
+      expect(store.close()).toBe(null);
+      store = open(disk, options);
+      s = store.streams()[0]!;
+      expectAround(201);
+    }
+    // What comes from the log alone counts as well.
+    put(s, 'a', 'p', { headers: 'NATS/1.0\r\nA: b\r\n\r\n' });
+    store.commit(true);
+    disk = disk.crashed(new Prng(1));
+    s = open(disk, options).streams()[0]!;
+    expect(found()).toContain(402);
+  });
+
   test('subjects come sorted, in pages', () => {
     const s = stream();
     for (const subject of ['c', 'a.2', 'b', 'a.1', 'a.2']) put(s, subject);
